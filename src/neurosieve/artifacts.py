@@ -1,0 +1,308 @@
+"""The only reader and writer of what lies on disk between the phases.
+
+An artifact is a folder that appears whole or not at all, with a manifest.json that holds no time, host or absolute
+path: the phase, its params, the sha256 of the code, of every input's manifest and of every file in the folder.
+Layout: ``build/<benchmark>/<phase>/...`` (see :class:`Paths`); every phase reads only earlier phases' folders.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+SCHEMA = 1
+PACKAGE = Path(__file__).parent
+
+# What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
+# same lists; a test follows the imports and compares.
+COMMON = ("artifacts.py", "config.py", "numerics.py", "cli.py")
+CODE: dict[str, tuple[str, ...]] = {
+    "prepare": (*COMMON, "prepare"),
+    "activations": (*COMMON, "activations", "prepare/wheels.py"),
+    "redundancy": (*COMMON, "redundancy"),
+    "probes": (*COMMON, "probes"),
+    "subsets": (*COMMON, "probes", "subsets"),
+    "concepts": (*COMMON, "probes", "concepts"),
+    "leaderboard": (*COMMON, "leaderboard"),
+}
+
+
+class ArtifactError(RuntimeError):
+    """A folder on disk that is missing, incomplete or not what its manifest says."""
+
+
+class Paths:
+    """Where the artifacts of one benchmark lie."""
+
+    def __init__(self, benchmark: str, build: Path | str = "build") -> None:
+        self.root = Path(build) / benchmark
+
+    def corpus(self, corpus: str) -> Path:
+        return self.root / "prepare" / "corpora" / corpus
+
+    def task(self, task: str) -> Path:
+        """Sub-folders train, tune, judge, test, each with inputs.jsonl and rows.jsonl."""
+        return self.root / "prepare" / "tasks" / task
+
+    def activations(self, model: str, task: str, split: str) -> Path:
+        """One float32 layer_NN.npy per layer, shape (vectors, width)."""
+        return self.root / "activations" / model / task / split
+
+    def redundancy(self, model: str, task: str) -> Path:
+        return self.root / "redundancy" / model / task
+
+    def baselines(self, task: str) -> Path:
+        return self.root / "probes" / "baselines" / task
+
+    def probes(self, model: str, task: str) -> Path:
+        return self.root / "probes" / "models" / model / task
+
+    def status(self) -> Path:
+        return self.root / "probes" / "status"
+
+    def search(self, model: str, task: str) -> Path:
+        return self.root / "subsets" / "search" / model / task
+
+    def scores(self, model: str, task: str) -> Path:
+        return self.root / "subsets" / "scores" / model / task
+
+    def concepts(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / model / task
+
+    def leaderboard(self) -> Path:
+        return self.root / "leaderboard"
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_files(phase: str) -> list[Path]:
+    """Source files of a phase, sorted, as paths below the package."""
+    files: list[Path] = []
+    for entry in CODE[phase]:
+        path = PACKAGE / entry
+        files += (
+            [path]
+            if path.is_file()
+            else [p for p in path.rglob("*") if p.is_file() and p.suffix in (".py", ".j2", ".css", ".js")]
+        )
+    return sorted(files)
+
+
+@functools.cache
+def code_sha256(phase: str) -> str:
+    """One hash over names and contents of a phase's source files."""
+    digest = hashlib.sha256()
+    for path in code_files(phase):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_json(value: Any, where: str = "") -> Any:
+    """Plain json values; numpy scalars become Python's, and a NaN is refused: a missing figure is null."""
+    if isinstance(value, Mapping):
+        return {str(k): _check_json(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _check_json(value.tolist(), where)
+    if isinstance(value, (list, tuple)):
+        return [_check_json(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where or 'value'} is {value}; write None where a figure is missing")
+    return value
+
+
+def dump_json(value: Any) -> str:
+    """Deterministic json: sorted keys, short floats as repr gives them, a newline at the end."""
+    return json.dumps(_check_json(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Writer:
+    """Context manager that builds an artifact folder beside its place and moves it there when all is written.
+
+    Parameters
+    ----------
+    folder : where the artifact is to lie; an older one there is replaced.
+    phase : one of config.PHASES; its code is hashed into the manifest.
+    params : what of params.yaml (and of the wildcards) made this; json values only.
+    inputs : artifact folders that were read (their manifests are hashed), or single files.
+    """
+
+    def __init__(self, folder: Path, phase: str, params: Mapping[str, Any], inputs: Iterable[Path] = ()) -> None:
+        self.folder = Path(folder)
+        self.part = self.folder.with_name(f".{self.folder.name}.part")
+        self.phase, self.params, self.inputs = phase, params, list(inputs)
+        self.facts: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        shutil.rmtree(self.part, ignore_errors=True)
+        self.part.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            shutil.rmtree(self.part, ignore_errors=True)
+            return
+        try:
+            manifest = {
+                "schema": SCHEMA,
+                "phase": self.phase,
+                "params": self.params,
+                "code": code_sha256(self.phase),
+                "inputs": {self._name(p): _input_sha256(p) for p in self.inputs},
+                "facts": self.facts,
+                "files": {
+                    p.relative_to(self.part).as_posix(): sha256_file(p)
+                    for p in sorted(self.part.rglob("*"))
+                    if p.is_file()
+                },
+            }
+            (self.part / "manifest.json").write_text(dump_json(manifest), encoding="utf-8")
+            shutil.rmtree(self.folder, ignore_errors=True)
+            os.replace(self.part, self.folder)
+        finally:
+            shutil.rmtree(self.part, ignore_errors=True)
+
+    def _name(self, path: Path) -> str:
+        """Inputs are named relative to the build folder, or by their relative path: never absolutely."""
+        path = Path(path)
+        if not path.is_absolute():
+            parts = path.parts
+            return "/".join(parts[1:]) if parts[:1] == ("build",) else path.as_posix()
+        for parent in self.folder.absolute().parents:  # a build folder somewhere else: from the common root
+            if path.is_relative_to(parent):
+                return path.relative_to(parent).as_posix()
+        return path.name
+
+    def path(self, name: str) -> Path:
+        """Path of a file to be written inside the folder."""
+        target = self.part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target
+
+    def text(self, name: str, text: str) -> None:
+        self.path(name).write_text(text, encoding="utf-8", newline="\n")
+
+    def json(self, name: str, value: Any) -> None:
+        self.text(name, dump_json(value))
+
+    def jsonl(self, name: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """One json object a line; returns their number."""
+        count = 0
+        with self.path(name).open("w", encoding="utf-8", newline="\n") as handle:
+            for count, row in enumerate(rows, start=1):
+                handle.write(json.dumps(_check_json(row), sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n")
+        return count
+
+    def npy(self, name: str, array: np.ndarray) -> None:
+        np.save(self.path(name), np.ascontiguousarray(array), allow_pickle=False)
+
+    def tensors(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """safetensors without metadata: with two or more keys of it the bytes are not deterministic."""
+        save_file({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())}, self.path(name))
+
+
+def _input_sha256(path: Path) -> str:
+    path = Path(path)
+    target = path / "manifest.json" if path.is_dir() else path
+    if not target.is_file():
+        raise ArtifactError(
+            f"{path}: no {'manifest.json' if path.is_dir() else 'such file'}; "
+            "run the phase that makes it, for example with `snakemake`"
+        )
+    return sha256_file(target)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Manifest of an artifact folder; a clear error where the folder is missing or half there."""
+    path = Path(folder) / "manifest.json"
+    if not path.is_file():
+        raise ArtifactError(f"{folder}: no manifest.json; run the phase that makes it, for example with `snakemake`")
+    return read_json(path)
+
+
+def check_files(folder: Path) -> None:
+    """Raise ArtifactError naming each file of the folder that is missing, changed or extra."""
+    folder = Path(folder)
+    wanted = read_manifest(folder)["files"]
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    faults = [f"{name}: missing" for name in sorted(set(wanted) - found)]
+    faults += [f"{name}: not in the manifest" for name in sorted(found - set(wanted))]
+    faults += [f"{name}: changed" for name in sorted(found & set(wanted)) if sha256_file(folder / name) != wanted[name]]
+    if faults:
+        raise ArtifactError(f"{folder}: " + "; ".join(faults) + "; delete the folder and run again")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path}: no such file; run the phase that makes it, for example with `snakemake`"
+        ) from None
+    except ValueError as error:
+        raise ArtifactError(f"{path}: not valid json ({error}); delete the folder and run again") from None
+
+
+def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Objects of a jsonl file; a broken line is an error that names it."""
+    path = Path(path)
+    if not path.is_file():
+        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+    # newline="\n": a lone carriage return inside a line is data, not a line end
+    with path.open(encoding="utf-8", newline="\n") as handle:
+        for number, line in enumerate(handle, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ArtifactError(f"{path}:{number}: not valid json ({error}); found {line[:60]!r}") from None
+            if not isinstance(row, dict):
+                raise ArtifactError(f"{path}:{number}: found {type(row).__name__}, expected a json object")
+            yield row
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    return list(iter_jsonl(path))
+
+
+def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
+    """Array of a .npy file, memory-mapped read-only where asked; pickled objects are refused."""
+    if not Path(path).is_file():
+        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+    try:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except ValueError as error:
+        raise ArtifactError(f"{path}: not a readable array ({error}); delete its folder and run again") from None
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    if not Path(path).is_file():
+        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+    return load_file(path)
