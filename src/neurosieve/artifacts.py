@@ -11,7 +11,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -30,10 +29,10 @@ COMMON = ("artifacts.py", "config.py", "numerics.py", "cli.py")
 CODE: dict[str, tuple[str, ...]] = {
     "prepare": (*COMMON, "prepare"),
     "activations": (*COMMON, "activations", "prepare/wheels.py"),
-    "redundancy": (*COMMON, "redundancy"),
-    "probes": (*COMMON, "probes"),
-    "subsets": (*COMMON, "probes", "subsets"),
-    "concepts": (*COMMON, "probes", "concepts"),
+    "redundancy": (*COMMON, "constant.py", "redundancy"),
+    "probes": (*COMMON, "constant.py", "probes"),
+    "subsets": (*COMMON, "constant.py", "probes", "subsets"),
+    "concepts": (*COMMON, "constant.py", "probes", "concepts"),
     "leaderboard": (*COMMON, "leaderboard"),
 }
 
@@ -186,7 +185,7 @@ class Writer:
             }
             (self.part / "manifest.json").write_text(dump_json(manifest), encoding="utf-8")
             shutil.rmtree(self.folder, ignore_errors=True)
-            os.replace(self.part, self.folder)
+            self.part.replace(self.folder)
         finally:
             shutil.rmtree(self.part, ignore_errors=True)
 
@@ -217,7 +216,8 @@ class Writer:
         """One json object a line; returns their number."""
         count = 0
         with self.path(name).open("w", encoding="utf-8", newline="\n") as handle:
-            for count, row in enumerate(rows, start=1):
+            for row in rows:
+                count += 1
                 handle.write(json.dumps(_check_json(row), sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n")
         return count
 

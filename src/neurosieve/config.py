@@ -17,7 +17,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard")
 SPLITS = ("train", "tune", "judge", "test")
-RANKINGS = ("lca", "probeless")  # score_test adds the controls "random" and "bottom" beside each of them
+# Top-level keys of params.yaml that each phase reads: the params of the phase's DVC stage.
+PHASE_KEYS: dict[str, tuple[str, ...]] = {
+    "prepare": ("benchmark", "seed", "numerics", "run", "prepare"),
+    "activations": ("benchmark", "numerics", "run", "models", "activations"),
+    "redundancy": ("benchmark", "seed", "numerics", "run", "redundancy"),
+    "probes": ("benchmark", "seed", "numerics", "run", "models", "probes", "subsets.rankings"),
+    "subsets": ("benchmark", "seed", "numerics", "run", "models", "probes", "subsets"),
+    "concepts": ("benchmark", "numerics", "run", "concepts", "subsets.headline", "probes.pair_features"),
+    "leaderboard": (
+        "benchmark", "version", "protocol", "seed", "numerics", "run", "models", "prepare", "activations",
+        "redundancy", "probes", "subsets", "concepts", "leaderboard",
+    ),
+}  # fmt: skip
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -106,7 +118,7 @@ class Prepare(Block):
 
 
 class Model(Block):
-    """A model: a folder (or, with a later release, a hub id), the model of a wheel, or the untrained twin of another."""
+    """A model: a folder, the model inside a wheel, or the untrained twin of another model."""
 
     path: str | None = Field(None, description="folder with config.json, model.safetensors, tokenizer.json")
     wheel: Wheel | None = None
@@ -238,8 +250,76 @@ class Params(Block):
             return model
         return next((m for m in self.run.models if self.models[m].untrained == model), None)
 
+    def task_corpora(self, task: str) -> list[str]:
+        corpus = self.prepare.tasks[task].corpus
+        return [corpus] if corpus is not None else []
+
+    def corpus_files(self, corpus: str) -> list[str]:
+        """Files of a folder corpus; none for wheels, which are named by their hash."""
+        folder = self.prepare.corpora[corpus].folder
+        return _files(folder, "**/*.py") if folder is not None else []
+
+    def task_files(self, task: str) -> list[str]:
+        folder = self.prepare.tasks[task].folder
+        return _files(folder, "data.jsonl") if folder is not None else []
+
+    def model_files(self, model: str) -> list[str]:
+        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel."""
+        entry = self.models[model]
+        if entry.untrained is not None:
+            return self.model_files(entry.untrained)
+        return _files(entry.path, "*.json", "*.safetensors") if entry.path is not None else []
+
+    def settings(
+        self, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+    ) -> dict[str, Any]:
+        """What of this file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
+
+        The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
+        """
+        common = {"seed": self.seed, "numerics": self.numerics}
+        if rule == "extract_corpus":
+            return {"corpus": self.prepare.corpora[str(corpus)].model_dump(mode="json")}
+        if rule == "prepare_task":
+            return {"seed": self.seed, "task": self.prepare.tasks[str(task)].model_dump(mode="json")}
+        if rule == "dump_activations":
+            entry = self.models[str(model)]
+            entries = [entry] if entry.untrained is None else [entry, self.models[entry.untrained]]
+            return {
+                "numerics": self.numerics,
+                "activations": self.activations.model_dump(mode="json"),
+                "models": [e.model_dump(mode="json", exclude={"note"}) for e in entries],
+            }
+        if rule == "measure_redundancy":
+            return {**common, "redundancy": self.redundancy.model_dump(mode="json")}
+        if rule == "fit_baselines":
+            return {**common, "probes": self.probes.model_dump(mode="json")}
+        if rule == "fit_probes":
+            return {**common, "probes": self.probes.model_dump(mode="json"), "rankings": self.subsets.rankings}
+        if rule == "decide_status":
+            twins = {m: self.twin_of(m) for m in self.run.models}
+            return {**common, "probes": self.probes.model_dump(mode="json"), "twins": twins, "tasks": self.run.tasks}
+        if rule in ("search_subsets", "score_test"):
+            subsets = self.subsets.model_dump(mode="json", exclude={"margins"})
+            margin = self.margin(str(task)).model_dump(mode="json")
+            return {**common, "probes": self.probes.model_dump(mode="json"), "subsets": subsets, "margin": margin}
+        if rule == "describe_neurons":
+            return {
+                "numerics": self.numerics,
+                "concepts": self.concepts.model_dump(mode="json"),
+                "headline": self.subsets.headline,
+                "pair_features": self.probes.pair_features,
+            }
+        if rule == "build_leaderboard":
+            return self.model_dump(mode="json")
+        raise KeyError(rule)
+
     def margin(self, task: str) -> Margin:
         return self.subsets.margins.get(task, self.subsets.margins["default"])
+
+
+def _files(folder: str, *patterns: str) -> list[str]:
+    return sorted({p.as_posix() for pattern in patterns for p in Path(folder).glob(pattern) if p.is_file()})
 
 
 def task_kinds() -> list[str]:
@@ -325,9 +405,9 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                 for split in ("train", "dev", "test"):
                     for j, package in enumerate(getattr(task.packages, split)):
                         known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
-    for task in params.subsets.margins:
-        if task != "default":
-            known(("subsets", "margins", task), task, list(params.prepare.tasks), "task under `prepare.tasks:`")
+    for margin in params.subsets.margins:
+        if margin != "default":
+            known(("subsets", "margins", margin), margin, list(params.prepare.tasks), "task under `prepare.tasks:`")
     return faults
 
 

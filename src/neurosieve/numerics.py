@@ -58,13 +58,20 @@ def check(numerics: str) -> None:
         )
 
 
+def _missing_features() -> list[str]:
+    flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
+    return [feature for feature in ("avx2", "fma") if feature not in flags.split()]
+
+
+def has_avx2() -> bool:
+    """Whether this machine can compute portable bits: Linux on x86-64 with AVX2 and FMA."""
+    return Path("/proc/cpuinfo").exists() and not _missing_features()
+
+
 def _require_avx2() -> None:
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():  # not Linux: the pins are untested there
+    if not Path("/proc/cpuinfo").exists():  # not Linux: the pins are untested there
         raise NumericsError("`numerics: portable` needs Linux on x86-64; write `numerics: fast` in the params file")
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split()
-    missing = [f for f in ("avx2", "fma") if f not in flags]
-    if missing:
+    if missing := _missing_features():
         raise NumericsError(
             f"this processor lacks {', '.join(missing)}, which `numerics: portable` needs; "
             "write `numerics: fast` in the params file (results then agree within tolerance only)"

@@ -1,0 +1,327 @@
+"""From the inputs of a split to the plan of its forward passes: sub-words, windows, batches, and who needs what.
+
+Reads inputs.jsonl and rows.jsonl of a task's split; writes nothing; no torch.
+
+Sub-words. A text is tokenised once, as written and without special tokens. A token of the task is tied to the
+sub-words that its characters overlap: all from the first to the last of them. A token under no sub-word is an error.
+
+Windows (METHOD 3.1). A text of more than ``capacity`` sub-words is cut into windows of exactly ``capacity``, each
+begun half a window after the one before; the last is moved back to end with the text. A token (for sequences: a
+sub-word) takes its vector from the window in which its nearer edge is farthest from the window's edges, on a tie from
+the earlier. A token longer than any window could hold is taken sub-word by sub-word, and counted.
+
+Plan. The windows that anything is taken from, longest first, then by input and place; consecutive ones make a batch
+as long as longest * number <= batch_tokens. It depends on the inputs and the parameters only, so a batch, and with it
+the last bits of its result, is the same whatever runs it. All windows of a long text are equally long and therefore
+neighbours: at most one text is unfinished between two batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from neurosieve.artifacts import iter_jsonl
+
+CHUNK = 256  # texts tokenised at a time
+
+
+class ActivationsError(RuntimeError):
+    """Inputs, a model or a parameter with which no activations can be computed; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How a model wants its input.
+
+    tokenizer: set to read special tokens spelled in a text as ordinary text. prefix, suffix: special tokens around
+    every window. pad: id that fills a batch (masked). maximum: positions the model has, or None.
+    """
+
+    tokenizer: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    pad: int
+    maximum: int | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """rows.jsonl of a token task, in the file's order; arrays (rows,) int64. None of them for sequences and pairs."""
+
+    input: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run and where it goes. A part is a stretch of a window that (a share of) one vector is made of.
+
+    ids (sub-words,) int32: all texts, one after another. window_input, window_start, window_stop (windows,) int64:
+    in running order; start and stop index ids. batch_bounds (batches + 1,): windows of each batch. part_bounds
+    (windows + 1,): parts of each window. part_vector, part_start, part_stop (parts,): the vector's index and the
+    stretch, counted from the window's start. vector_parts, vector_length (vectors,): parts and sub-words of a vector.
+    how: first, last, mean or max, how the sub-words of a vector become one.
+    """
+
+    ids: np.ndarray
+    window_input: np.ndarray
+    window_start: np.ndarray
+    window_stop: np.ndarray
+    batch_bounds: np.ndarray
+    part_bounds: np.ndarray
+    part_vector: np.ndarray
+    part_start: np.ndarray
+    part_stop: np.ndarray
+    vector_parts: np.ndarray
+    vector_length: np.ndarray
+    how: str
+    facts: dict[str, Any]
+
+    @property
+    def vectors(self) -> int:
+        return len(self.vector_parts)
+
+    @property
+    def batches(self) -> int:
+        return len(self.batch_bounds) - 1
+
+
+def window_starts(length: int, capacity: int) -> np.ndarray:
+    """First sub-words of the windows of a text of ``length`` sub-words, (windows,) int64."""
+    if length <= capacity:
+        return np.zeros(1, np.int64)
+    return np.append(np.arange(0, length - capacity, max(1, capacity // 2), dtype=np.int64), length - capacity)
+
+
+def choose_window(starts: np.ndarray, capacity: int, first: Any, stop: Any) -> np.ndarray:
+    """Index of the window in which the nearer edge of the stretch [first, stop) is farthest from the window's edges.
+
+    Windows are equally long, so that is the window whose middle is nearest to the middle of the stretch: it changes
+    half-way between two neighbouring middles, and a tie stays with the earlier.
+    """
+    half_way = starts[:-1] + starts[1:] + capacity - 1  # twice its place, to stay with integers
+    return np.searchsorted(half_way, np.asarray(first) + np.asarray(stop) - 1, side="left")
+
+
+def read_rows(folder: Path) -> Rows | None:
+    """Token rows of a split, or None for a task whose vectors belong to whole inputs."""
+    columns: dict[str, list[int]] = {"input": [], "start": [], "end": []}
+    token = None
+    for number, row in enumerate(iter_jsonl(folder / "rows.jsonl"), start=1):
+        here = "start" in row
+        if token is None:
+            token = here
+        wanted = ("input", "start", "end") if here else ("input",)
+        if here != token or any(type(row.get(key)) is not int for key in wanted):
+            raise ActivationsError(
+                f"{folder}/rows.jsonl:{number}: found {str(row)[:80]}; every row needs the integers "
+                f"{', '.join(('input', 'start', 'end') if token else ('input',))}, all rows alike"
+            )
+        if token:
+            for key in wanted:
+                columns[key].append(row[key])
+    if token is None:
+        raise ActivationsError(f"{folder}/rows.jsonl: no rows; lower the number of packages per split or add sources")
+    return Rows(*(np.array(columns[key], np.int64) for key in ("input", "start", "end"))) if token else None
+
+
+def _inputs(folder: Path) -> Iterator[dict[str, Any]]:
+    path = folder / "inputs.jsonl"
+    for number, row in enumerate(iter_jsonl(path)):
+        text = row.get("text")
+        if row.get("id") != number or not isinstance(text, str):
+            raise ActivationsError(
+                f"{path}:{number + 1}: found {str(row)[:80]}; expected an input with id {number} and a text"
+            )
+        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise ActivationsError(f"{path}:{number + 1}: the text holds half a surrogate pair; leave such inputs out")
+        yield row
+
+
+def _chunks(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    for row in _inputs(folder):
+        chunk.append(row)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _spans(folder: Path, row: dict[str, Any], offsets: np.ndarray, rows: Rows, which: np.ndarray) -> np.ndarray:
+    """First sub-word and the one after the last of each token of an input, (tokens, 2)."""
+    first, last = offsets[:, 0], offsets[:, 1]
+    something = last > first  # a sub-word of trimmed white space covers no characters
+    text = row["text"]
+    spans = np.empty((len(which), 2), np.int64)
+    for i, r in enumerate(which):
+        start, end = int(rows.start[r]), int(rows.end[r])
+        if not 0 <= start < end <= len(text):
+            raise ActivationsError(
+                f"{folder}/rows.jsonl:{r + 1}: found characters {start} to {end}; input {row['id']} has {len(text)}"
+            )
+        hit = np.flatnonzero(something & (first < end) & (last > start))
+        if not len(hit):
+            raise ActivationsError(
+                f"{folder}/rows.jsonl:{r + 1}: no sub-word covers {text[start:end]!r}, characters {start} to {end} of "
+                f"input {row['id']} ({row.get('file', 'no file')}, {row.get('name', 'no name')}): the model's "
+                "tokenizer drops this text; leave the token out when the task is prepared, or use another model"
+            )
+        spans[i] = hit[0], hit[-1] + 1
+    return spans
+
+
+def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, window: int, batch_tokens: int) -> Plan:
+    """The plan of the split in ``folder``; the other arguments are the params of the same names.
+
+    Memory: 4 bytes per sub-word, 24 per part (a token; for sequences a window) and some 40 per window.
+    """
+    specials = len(coding.prefix) + len(coding.suffix)
+    longest = min(window, coding.maximum or window)
+    capacity = longest - specials
+    if capacity < 2:
+        raise ActivationsError(
+            f"activations.window: a window of {longest} leaves {capacity} sub-words beside {specials} special tokens; "
+            f"use a model with more positions, or write at least {specials + 2}"
+        )
+    rows = read_rows(folder)
+    how = pooling if rows is None else subword
+    # Rows of an input stand together for the loop below; the sort is stable, so vectors keep the file's order.
+    order = np.argsort(rows.input, kind="stable") if rows else np.zeros(0, np.int64)
+    sorted_input = rows.input[order] if rows else order
+    special_ids = np.array(sorted({*coding.prefix, *coding.suffix}), np.int32)
+
+    ids: list[np.ndarray] = []
+    windows: list[np.ndarray] = []  # per input (windows, 3): input, start, stop
+    parts: list[np.ndarray] = []  # per input (parts, 4): window, vector, start, stop
+    total = count = n_windows = n_windowed = n_split = n_special = 0
+    for chunk in _chunks(folder):
+        encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
+        for row, encoding in zip(chunk, encodings, strict=True):
+            found = np.array(encoding.ids, np.int32)
+            length = len(found)
+            if length == 0:
+                raise ActivationsError(
+                    f"{folder}/inputs.jsonl:{count + 1}: no sub-words in the text {row['text'][:40]!r} "
+                    f"({row.get('file', 'no file')}, {row.get('name', 'no name')}); leave empty inputs out"
+                )
+            starts = window_starts(length, capacity)
+            stops = np.minimum(starts + capacity, length)
+            n_windowed += len(starts) > 1
+            n_special += int(np.isin(found, special_ids).sum())
+            if rows is None:
+                vectors = np.array([count])
+                spans = np.array([[0, length]])
+            else:
+                lo, hi = np.searchsorted(sorted_input, [count, count + 1])
+                vectors = order[lo:hi]
+                spans = _spans(folder, row, np.array(encoding.offsets, np.int64).reshape(-1, 2), rows, vectors)
+            part, split = _parts(starts, capacity, vectors, spans, how, rows is None)
+            n_split += split
+            part[:, 0] += n_windows
+            ids.append(found)
+            windows.append(np.stack([np.full(len(starts), count), starts + total, stops + total], axis=1))
+            parts.append(part)
+            total += length
+            n_windows += len(starts)
+            count += 1
+    if rows is not None and (rows.input.min() < 0 or rows.input.max() >= count):
+        bad = int(np.flatnonzero((rows.input < 0) | (rows.input >= count))[0])
+        raise ActivationsError(
+            f"{folder}/rows.jsonl:{bad + 1}: found input {rows.input[bad]}; inputs.jsonl has 0 to {count - 1}"
+        )
+    if count == 0:
+        raise ActivationsError(f"{folder}/inputs.jsonl: no inputs")
+
+    every = np.concatenate(windows)
+    part = np.concatenate(parts)
+    used = np.zeros(n_windows, bool)
+    used[part[:, 0]] = True
+    every_length = every[:, 2] - every[:, 1]
+    running = np.lexsort((every[:, 1], -every_length))
+    running = running[used[running]]
+    place = np.full(n_windows, -1)
+    place[running] = np.arange(len(running))
+    part[:, 0] = place[part[:, 0]]
+    part = part[np.lexsort((part[:, 2], part[:, 1], part[:, 0]))]
+    chosen = every[running]
+    lengths = chosen[:, 2] - chosen[:, 1] + specials
+    bounds = _batch_bounds(lengths, batch_tokens)
+    n_vectors = len(rows.input) if rows is not None else count
+    flat_ids = np.concatenate(ids)
+    digest = hashlib.sha256()
+    for array in (flat_ids, chosen, bounds, part, np.array(coding.prefix), np.array(coding.suffix)):
+        digest.update(np.ascontiguousarray(array, "<i8").tobytes())
+    padded = int((lengths[bounds[:-1]] * np.diff(bounds)).sum())
+    return Plan(
+        ids=flat_ids,
+        window_input=chosen[:, 0],
+        window_start=chosen[:, 1],
+        window_stop=chosen[:, 2],
+        batch_bounds=bounds,
+        part_bounds=np.searchsorted(part[:, 0], np.arange(len(chosen) + 1)),
+        part_vector=part[:, 1],
+        part_start=part[:, 2],
+        part_stop=part[:, 3],
+        vector_parts=np.bincount(part[:, 1], minlength=n_vectors),
+        vector_length=np.bincount(part[:, 1], part[:, 3] - part[:, 2], n_vectors).astype(np.int64),
+        how=how,
+        facts={
+            "inputs": count,
+            "vectors": n_vectors,
+            "subwords": total,
+            "windowed_inputs": int(n_windowed),
+            "windows": len(chosen),
+            "window_subwords": int(lengths.sum()),
+            "padding": padded - int(lengths.sum()),
+            "batches": len(bounds) - 1,
+            "split_tokens": n_split,
+            "special_ids_in_text": n_special,
+            "plan_sha256": digest.hexdigest(),
+        },
+    )
+
+
+def _parts(
+    starts: np.ndarray, capacity: int, vectors: np.ndarray, spans: np.ndarray, how: str, whole: bool
+) -> tuple[np.ndarray, int]:
+    """Parts (window, vector, start, stop), start and stop within the window, and the number of split tokens.
+
+    ``whole``: the one span is the text itself, whose sub-words choose their windows one by one.
+    """
+    first, stop = spans[:, 0], spans[:, 1]
+    window = choose_window(starts, capacity, first, stop)
+    held = (first >= starts[window]) & (stop <= starts[window] + capacity)
+    # Which sub-words are needed: the window was chosen by the whole token, its edges being the token's edges.
+    lo = stop - 1 if how == "last" else first
+    hi = first + 1 if how == "first" else stop
+    out = [np.stack([window, vectors, lo - starts[window], hi - starts[window]], axis=1)[held]]
+    for i in np.flatnonzero(~held):
+        own = choose_window(starts, capacity, np.arange(lo[i], hi[i]), np.arange(lo[i], hi[i]) + 1)
+        cuts = np.flatnonzero(np.diff(own, prepend=-1))
+        for a, b in zip(cuts, np.append(cuts[1:], len(own)), strict=True):
+            w = own[a]
+            out.append(np.array([[w, vectors[i], lo[i] + a - starts[w], lo[i] + b - starts[w]]]))
+    return np.concatenate(out).astype(np.int64), 0 if whole else int((~held).sum())
+
+
+def _batch_bounds(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
+    """Windows of each batch, (batches + 1,), for lengths that never grow."""
+    if lengths[0] > batch_tokens:
+        raise ActivationsError(
+            f"activations.batch_tokens: found {batch_tokens}, less than one window of {lengths[0]} sub-words; "
+            f"write at least {lengths[0]}, or a smaller activations.window"
+        )
+    bounds = [0]
+    while bounds[-1] < len(lengths):
+        bounds.append(min(len(lengths), bounds[-1] + int(batch_tokens // lengths[bounds[-1]])))
+    return np.array(bounds, np.int64)

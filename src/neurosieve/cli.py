@@ -1,0 +1,160 @@
+"""The command line: one command per rule of the workflow, and the commands of a user; the only parser of arguments.
+
+Numeric pins are applied before anything that loads numpy is imported, so imports stand inside the functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neurosieve import config, numerics
+
+# command -> (module, function, wildcards it takes, help); the functions share the signature
+# run(params, paths, **wildcards) and write their artifact folders whole or not at all.
+COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
+    "extract-corpus": ("prepare", "extract_corpus", ("corpus",), "functions of a corpus of source code"),
+    "prepare-task": ("prepare", "prepare_task", ("task",), "rows and splits of a task, and its card"),
+    "dump-activations": ("activations", "dump_activations", ("model", "task"), "hidden states of every layer"),
+    "measure-redundancy": ("redundancy", "measure_redundancy", ("model", "task"), "CKA, correlation clusters"),
+    "fit-baselines": ("probes", "fit_baselines", ("task",), "majority and surface baselines"),
+    "fit-probes": ("probes", "fit_probes", ("model", "task"), "probes on all neurons, layers and prefixes; rankings"),
+    "decide-status": ("probes", "decide_status", (), "does a row beat chance, surface and its untrained twin?"),
+    "search-subsets": ("subsets", "search_subsets", ("model", "task"), "the smallest neuron subset, on dev"),
+    "score-test": ("subsets", "score_test", ("model", "task"), "everything frozen, on test"),
+    "describe-neurons": ("concepts", "describe_neurons", ("model", "task"), "what the chosen neurons encode"),
+    "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except config.ConfigError as error:
+        print(f"error in the params file\n{error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _is_ours(error: Exception) -> bool:
+    """Errors defined by this package (and ValueErrors raised in it on purpose) carry their own explanation."""
+    return type(error).__module__.startswith("neurosieve.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="neurosieve", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, function, wildcards, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text)
+        for wildcard in wildcards:
+            command.add_argument(f"--{wildcard}", required=True)
+        _common(command)
+        command.set_defaults(run=_phase(module, function, wildcards))
+    for name, action, text in (
+        ("check", _check, "check a params file and print what it would run"),
+        ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
+        ("schema", _schema, "print the JSON schema of a params file"),
+    ):
+        command = commands.add_parser(name, help=text)
+        if name != "schema":
+            _common(command)
+        command.set_defaults(run=action)
+    publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/")
+    _common(publish)
+    publish.set_defaults(run=_publish)
+    promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
+    promote.add_argument("name", help="name of the model in the training file")
+    promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
+    promote.set_defaults(run=_promote)
+    run = commands.add_parser("run", help="run a benchmark through Snakemake; more options go to Snakemake")
+    _common(run)
+    run.add_argument("options", nargs=argparse.REMAINDER, help="options of snakemake")
+    run.set_defaults(run=_run)
+    return parser
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    command.add_argument("--build", default="build", help="folder of the artifacts (default: %(default)s)")
+
+
+def _load(args: argparse.Namespace) -> tuple[config.Params, Any]:
+    params = config.load_params(args.params)
+    numerics.apply(params.numerics)  # replaces this process where the pins are missing
+    from neurosieve.artifacts import Paths
+
+    return params, Paths(params.benchmark, args.build)
+
+
+def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[argparse.Namespace], int]:
+    def run(args: argparse.Namespace) -> int:
+        params, paths = _load(args)
+        import importlib
+
+        step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
+        numerics.check(params.numerics)
+        step(params, paths, **{w: getattr(args, w) for w in wildcards})
+        return 0
+
+    return run
+
+
+def _check(args: argparse.Namespace) -> int:
+    params = config.load_params(args.params)
+    print(f"{args.params}: benchmark {params.benchmark}, version {params.version}, protocol {params.protocol}")
+    print(f"models: {', '.join(params.run.models)}")
+    print(f"tasks:  {', '.join(params.run.tasks)}")
+    return 0
+
+
+def _schema(args: argparse.Namespace) -> int:
+    import json
+
+    print(json.dumps(config.Params.model_json_schema(), indent=1, sort_keys=True))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.leaderboard.publish import publish
+
+    publish(params, paths)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.leaderboard.publish import show
+
+    show(params, paths)
+    return 0
+
+
+def _promote(args: argparse.Namespace) -> int:
+    from neurosieve.train.promote import promote
+
+    for line in promote(args.name, Path(args.params)):
+        print(line)
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    config.load_params(args.params)  # a wrong file is refused before Snakemake starts
+    command = [sys.executable, "-m", "snakemake", "--configfile", args.params, *args.options]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Area under the ROC curve of many neurons at once, and token types by their mean |z|. Reads and writes no files."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import rankdata
+
+TIE_DECIMALS = 12  # a class and its complement have AUROC a and 1 - a only up to rounding
+
+
+def auroc(X: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """One-vs-rest AUROC of every column for every class, float64 (columns, classes).
+
+    The probability that a row of the class has a larger value than another row, ties counted half (Mann-Whitney). Below
+    0.5 the neuron is lower in the class. NaN for a class without rows, or without rows outside it.
+
+    X : (rows, columns); labels : (rows,) ints in 0..n_classes-1.
+    """
+    member = np.arange(n_classes)[:, None] == labels
+    inside = member.sum(axis=1).astype(np.float64)
+    pairs = inside * (len(labels) - inside)
+    # sums of half-integers: exact in float64 whatever the order
+    rank_sums = (member.astype(np.float64) @ rankdata(X, axis=0)).T if len(labels) else np.zeros((X.shape[1], n_classes))
+    wins = rank_sums - inside * (inside + 1) / 2
+    return np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0)
+
+
+def best_class(values: np.ndarray, classes: list[int]) -> int | None:
+    """Which of the given classes one neuron separates best, from its AUROCs (all classes,): the farthest from 0.5.
+
+    Ties go to the class in which the neuron is higher, then to the lower index. None where no AUROC is known.
+    """
+    known = [c for c in classes if not np.isnan(values[c])]
+    key = {c: (-round(abs(float(values[c]) - 0.5), TIE_DECIMALS), values[c] < 0.5, c) for c in known}
+    return min(known, key=key.__getitem__, default=None)
+
+
+def top_types(z: np.ndarray, codes: np.ndarray, names: list[str], top: int, min_count: int) -> list[int]:
+    """Codes of the ``top`` types with the largest mean |z| among those with ``min_count`` rows; ties by the type's text.
+
+    z : (rows,) of one neuron; codes : (rows,) type of each row as an index into ``names``.
+    """
+    count = np.bincount(codes, minlength=len(names))
+    mean = np.bincount(codes, np.abs(z), minlength=len(names)) / np.maximum(count, 1)
+    return sorted(np.flatnonzero(count >= min_count).tolist(), key=lambda c: (-mean[c], names[c]))[:top]

@@ -1,0 +1,127 @@
+"""Copies the leaderboard to results/<benchmark>/ and says whether it equals what is committed there.
+
+Reads: build/<benchmark>/leaderboard/, results/<benchmark>/ (as in git's HEAD where it is committed).
+Writes: results/<benchmark>/, only where its content differs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from neurosieve.artifacts import Paths, check_files, read_json
+from neurosieve.config import Params
+from neurosieve.leaderboard.table import changed_cells, format_table
+
+
+@dataclass(frozen=True)
+class Report:
+    """What differs between the build and the results it is compared with.
+
+    ``against`` is "committed" (git's HEAD), "folder" (there, but not committed) or "nothing"; ``files`` maps each
+    file that differs to changed, new or gone; ``cells`` holds dicts with row, column, committed and now.
+    """
+
+    against: str
+    files: dict[str, str] = field(default_factory=dict)
+    cells: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def equal(self) -> bool:
+        return self.against != "nothing" and not self.files
+
+    def sentence(self, where: Path) -> str:
+        """The report in words, a line per differing cell."""
+        if self.against == "nothing":
+            return f"no earlier results in {where} to compare with"
+        those = "the committed ones" if self.against == "committed" else f"those in {where} (not committed)"
+        if not self.files:
+            return f"results equal {those}"
+        lines = [f"results differ from {those} in {len(self.files)} files: "]
+        lines[0] += ", ".join(f"{name} ({what})" for name, what in self.files.items())
+        lines += [
+            f"  {c['row']}, {c['column']}: committed {c['committed'] or '(empty)'}, now {c['now'] or '(empty)'}"
+            for c in self.cells
+        ]
+        if not self.cells:
+            lines.append("  no cell of leaderboard.csv differs")
+        return "\n".join(lines)
+
+
+def compare(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
+    """Compare the built leaderboard with results/<benchmark>/; writes nothing."""
+    built = paths.leaderboard()
+    check_files(built)
+    now = _read_folder(built)
+    target = results / params.benchmark
+    against, before = "committed", _read_head(target)
+    if not before:
+        against, before = "folder", _read_folder(target)
+    if not before:
+        return Report("nothing")
+    files = {}
+    for name in sorted(now.keys() | before.keys()):
+        if name not in before:
+            files[name] = "new"
+        elif name not in now:
+            files[name] = "gone"
+        elif now[name] != before[name]:
+            files[name] = "changed"
+    table = "leaderboard.csv"
+    cells = []
+    if files.get(table) == "changed":
+        cells = changed_cells(before[table].decode(), now[table].decode())
+    return Report(against, files, cells)
+
+
+def publish(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
+    """Copy the built leaderboard to results/<benchmark>/, whole or not at all; the report is of the state before."""
+    report = compare(params, paths, results)
+    built, target = paths.leaderboard(), results / params.benchmark
+    if _read_folder(built) != _read_folder(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part, old = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.old")
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.copytree(built, part)
+        if target.exists():
+            target.replace(old)
+        part.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
+    return report
+
+
+def show(params: Params, paths: Paths, results: Path = Path("results"), report: Report | None = None) -> None:
+    """Print the table, where the page lies, and whether the results equal the committed ones.
+
+    ``report`` is what :func:`publish` returned where it ran before, else the comparison is made here.
+    """
+    built = paths.leaderboard()
+    report = report or compare(params, paths, results)
+    names = [f"rows/{model}__{task}.json" for task in params.run.tasks for model in params.run.models]
+    print(format_table([read_json(built / name) for name in names]))
+    print(f"page: {built / 'index.html'}")
+    print(report.sentence(results / params.benchmark))
+
+
+def _read_folder(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _read_head(folder: Path) -> dict[str, bytes]:
+    """Files of ``folder`` as committed in git's HEAD; none without git, a repository, a commit or the folder in it."""
+    place = folder.absolute().parent
+    while not place.is_dir():
+        place = place.parent
+    prefix = folder.absolute().relative_to(place).as_posix()
+
+    def git(*words: str) -> bytes:
+        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, check=True).stdout
+
+    try:
+        names = git("ls-tree", "-r", "-z", "--name-only", "HEAD", "--", f"{prefix}/").decode().split("\0")
+        return {name.removeprefix(f"{prefix}/"): git("show", f"HEAD:./{name}") for name in names if name}
+    except (OSError, subprocess.CalledProcessError):
+        return {}

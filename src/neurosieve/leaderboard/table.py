@@ -1,0 +1,184 @@
+"""The leaderboard as a table: columns, cells, csv and the terminal's text. Pure functions; reads and writes no files.
+
+A row is a dict that has at least the keys of COLUMNS (see collect.py); None is a missing cell. Missing is never
+averaged, and rows of different benchmark versions are never put into one table.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Order and spelling of leaderboard.csv, with the meaning that the page shows.
+COLUMNS: dict[str, str] = {
+    "benchmark": "name of the benchmark, one params file",
+    "version": "version of the benchmark; raised whenever a score may change",
+    "protocol": "rules of the measurement",
+    "model": "the model whose neurons are counted",
+    "task": "the task",
+    "status": "whether the row may speak of redundancy: supported, untrained, surface or at chance, decided on judge",
+    "metric": "primary metric of the task, in which every score here is given",
+    "n_neurons": "neurons of the model: layers, embedding layer included, times width",
+    "oracle": "test score of the probe on all neurons",
+    "oracle_low": "lower end of its 5-95 % interval, bootstrap over files",
+    "oracle_high": "upper end of its 5-95 % interval",
+    "reference": "test score of the best feature set on tune: all neurons, a single layer or the first layers",
+    "majority": "test score of always answering with the most frequent class",
+    "surface": "test score of the best surface baseline, which reads text and no model",
+    "surface_name": "which surface baseline that is, chosen on tune",
+    "untrained": "test score of the untrained twin of the model, all neurons",
+    "ranking": "ranking of neurons along which the minimal subset was searched",
+    "n_minimal": "fewest neurons from which on every tested size keeps the reference within the margin on judge",
+    "n_minimal_low": "lower end of its 5-95 % interval",
+    "n_minimal_high": "upper end of its 5-95 % interval",
+    "n_failing": "largest tested size that fails",
+    "share": "n_minimal / n_neurons",
+    "layers_used": "layers in which the minimal subset lies; 0 is the embedding layer",
+    "subset_test": "test score of the minimal subset",
+    "random_test": "test score of as many neurons drawn at random, mean over draws",
+    "bottom_test": "test score of as many neurons from the bottom of the ranking",
+    "confirmed": "whether the status holds on test as well",
+    "dev_half_width": "h: half-width of the interval of a random half of the neurons; above margin/2 no claim",
+    "best_ranking": "ranking with the smallest minimal subset",
+    "best_n_minimal": "its size",
+    "note": "what else must be known to read the row",
+}
+TERMINAL_WIDTH = 120
+CONTROL_NOTE = "control row"
+
+
+class TableError(ValueError):
+    """Rows that do not make one table."""
+
+
+def build_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Cells of COLUMNS for each row, in the given order.
+
+    Raises
+    ------
+    TableError
+        for a row that lacks a column, for a row given twice, and for rows of several benchmark versions.
+    """
+    table: list[dict[str, Any]] = []
+    seen: set[tuple[Any, ...]] = set()
+    for i, row in enumerate(rows):
+        missing = [name for name in COLUMNS if name not in row]
+        if missing:
+            raise TableError(f"row {i}: no {', '.join(missing)}; write None where a figure is missing")
+        key = tuple(row[name] for name in ("benchmark", "version", "protocol", "model", "task"))
+        if key in seen:
+            raise TableError(f"row {i}: {key[3]} on {key[4]} is there twice; keep one")
+        seen.add(key)
+        table.append({name: row[name] for name in COLUMNS})
+    kinds = sorted({(str(r["benchmark"]), str(r["version"]), str(r["protocol"])) for r in table})
+    if len(kinds) > 1:
+        raise TableError(f"rows of several benchmarks or versions: {kinds}; make one table of each")
+    return table
+
+
+def cell(value: Any) -> str:
+    """Text of a csv cell: empty for None, true/false, four decimals for a float."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TableError(f"found {value}; write None where a figure is missing")
+        return f"{value:.4f}"
+    return str(value)
+
+
+def to_csv(table: Sequence[Mapping[str, Any]]) -> str:
+    """leaderboard.csv: a header and a line per row, line feed at the end of each."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([cell(row[name]) for name in COLUMNS] for row in table)
+    return out.getvalue()
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    """Cells of a leaderboard.csv as text."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def changed_cells(committed: str, now: str) -> list[dict[str, str]]:
+    """Cells in which two leaderboard.csv differ: row (model/task), column, committed, now; "(none)" for no row."""
+    old = {f"{r['model']}/{r['task']}": r for r in read_csv(committed)}
+    new = {f"{r['model']}/{r['task']}": r for r in read_csv(now)}
+    columns = list(COLUMNS) + sorted({c for r in old.values() for c in r} - set(COLUMNS))
+    changes = []
+    for name in list(new) + [n for n in old if n not in new]:
+        if name not in new or name not in old:
+            there, gone = "(a row)", "(none)"
+            changes.append(
+                {
+                    "row": name,
+                    "column": "(all)",
+                    "committed": there if name in old else gone,
+                    "now": there if name in new else gone,
+                }
+            )
+            continue
+        for column in columns:
+            a, b = old[name].get(column, "(none)"), new[name].get(column, "(none)")
+            if a != b:
+                changes.append({"row": name, "column": column, "committed": a, "now": b})
+    return changes
+
+
+def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Name and test score of the best of majority, surface and untrained."""
+    named = [(name, row[name]) for name in ("majority", "surface", "untrained") if row[name] is not None]
+    return max(named, key=lambda pair: pair[1]) if named else None
+
+
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The leaderboard for a terminal of 120 columns, with a line that says what the columns are."""
+
+    def score(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    heads = ("model", "task", "status", "score", "best baseline", "neurons", "of", "share", "subset", "random")
+    lines = [heads]
+    for row in rows:
+        base = best_baseline(row)
+        minimal = "-"
+        if row["n_minimal"] is not None:
+            minimal = str(row["n_minimal"])
+            if row["n_minimal_low"] is not None:
+                minimal += f" [{row['n_minimal_low']}-{row['n_minimal_high']}]"
+        lines.append(
+            (
+                row["model"],
+                row["task"],
+                row["status"],
+                score(row["oracle"]),
+                f"{score(base[1])} {base[0]}" if base else "-",
+                minimal,
+                str(row["n_neurons"]),
+                "-" if row["share"] is None else f"{100 * row['share']:.1f}%",
+                score(row["subset_test"]),
+                score(row["random_test"]),
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    for i in (0, 1):  # only long names can make it too wide; the csv has them whole
+        excess = max(0, sum(widths) + len(widths) - 1 - TERMINAL_WIDTH)
+        widths[i] -= min(excess, max(0, widths[i] - 12))
+
+    def text(line: Sequence[str]) -> str:
+        cells = [c if len(c) <= w else c[: w - 2] + ".." for c, w in zip(line, widths, strict=True)]
+        return " ".join(c.ljust(w) if i < 6 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+
+    body = [text(line).rstrip() for line in lines]
+    rule = " ".join("-" * w for w in widths)
+    legend = (
+        "score: test score of all neurons; neurons: minimal subset [5-95 % interval] of all; "
+        "subset, random: test, same size."
+    )
+    return "\n".join([body[0], rule, *body[1:], legend]) + "\n"

@@ -1,0 +1,54 @@
+"""Kinds of tasks: one file each, found by its name (`token-roles` is token_roles.py). Add a file to add a kind.
+
+A kind is a module with
+
+UNIT         "token" (rows label stretches of an input), "sequence" (one label per input) or "pair" (of two inputs)
+SOURCE       "corpus" (records are functions of a corpus) or "folder" (records are a user's data; `read` gives them)
+CLASSES      names of the classes, a row's label being the index; None: the labels of the records, sorted
+DESCRIPTION  one sentence for the task's card
+PER_FILE     fewest usable records of a file from which rows can be made
+why_not(record, task)   why a record cannot be used, in a few words, or None
+build(records, want)    a Sample from the usable records of one split; all chance from want.rng
+read(path, task)        only SOURCE "folder": the records of the file `path`; PrepareError naming bad lines
+
+The contract tests run on every kind: SOURCE "corpus" on tests/data/tiny_corpus, "folder" on tests/data/tiny_<kind>.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+from neurosieve.config import Task, task_kinds
+from neurosieve.prepare.corpus import PrepareError, Record
+from neurosieve.prepare.sampling import Sample, Want
+
+
+class Kind(Protocol):
+    """The interface of a module of this folder; see the module's docstring."""
+
+    UNIT: Literal["token", "sequence", "pair"]
+    SOURCE: Literal["corpus", "folder"]
+    CLASSES: tuple[str, ...] | None
+    DESCRIPTION: str
+    PER_FILE: int
+
+    def why_not(self, record: Record, task: Task) -> str | None: ...
+
+    def build(self, records: list[Record], want: Want) -> Sample: ...
+
+    def read(self, path: Path, task: Task) -> list[Record]: ...
+
+
+def load_kind(name: str) -> Kind:
+    """The module of a kind; PrepareError where there is none, or where it lacks a part of the interface."""
+    if name not in task_kinds():
+        raise PrepareError(f"found kind {name!r}; write one of: {', '.join(task_kinds())}")
+    module = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+    parts = ["UNIT", "SOURCE", "CLASSES", "DESCRIPTION", "PER_FILE", "why_not", "build"]
+    parts += ["read"] if getattr(module, "SOURCE", None) == "folder" else []
+    missing = [part for part in parts if not hasattr(module, part)]
+    if missing:
+        raise PrepareError(f"{module.__name__} lacks {', '.join(missing)}; see neurosieve/prepare/tasks/__init__.py")
+    return cast(Kind, module)

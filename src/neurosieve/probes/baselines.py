@@ -1,0 +1,518 @@
+"""Surface baselines: what a task gives away without any model, tuned on tune as the probes are (METHOD 3.1).
+
+Reads: prepare/tasks/<task>/{train,tune,judge,card}. Writes probes/baselines/<task>:
+
+baselines.json        {"task", "metric", "order": names, "surface": the best of the surface baselines on tune,
+                      "baselines": {name: {"tune": metrics, "judge": metrics (tokens: also "seen" and "unseen" types),
+                      "penalty": chosen or null, "features": number or null}}}
+predictions_tune.npy  int16 (baselines, rows), rows of the table in the order of "order"; predictions_judge.npy alike
+models.json, models.safetensors   the fitted baselines, from which :func:`predict_baselines` predicts any split
+
+| unit | baselines beside ``majority`` (the most frequent class of train) |
+|---|---|
+| token | lookup, previous, char-ngrams |
+| sequence | char-ngrams |
+| pair | word-overlap, tfidf-cosine, left-only, right-only |
+
+left-only and right-only are character n-grams of one side: a pair that can be told from half of it is no pair task.
+Ties between classes go to the lower class, between baselines and between penalties to the one named first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
+
+import numpy as np
+from scipy import sparse
+from tqdm import tqdm
+
+from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tensors
+from neurosieve.config import Params, Penalty
+from neurosieve.config import Probes as ProbeParams
+from neurosieve.probes.features import Rows, read_rows
+from neurosieve.probes.metrics import all_metrics, confusion_by_file, primary, scored_among
+
+CONTEXT = 12  # characters of text each side of a token that char-ngrams sees: the neighbouring word or operator
+VOCABULARY = 20_000  # n-grams kept, by the number of train texts they occur in
+MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be learnt by heart
+TOLERANCE = 1e-5  # of the largest gradient component; a tenth of it moved macro-F1 by less than 0.0005 in a trial
+MAX_ITERATIONS = 5_000
+MAJORITY = "majority"
+
+
+class BaselineError(RuntimeError):
+    """A baseline that could not be fitted."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a baseline may see of a split, one entry per row.
+
+    text : the (left) input; right : the right input of pairs, else None; spans : (start, end) characters of tokens,
+    else None; types : token types, else None; rows : labels, files and so on (see features.Rows).
+    """
+
+    text: list[str]
+    right: list[str] | None
+    spans: list[tuple[int, int]] | None
+    types: list[str] | None
+    rows: Rows
+
+
+def read_examples(paths: Paths, task: str, split: str) -> Examples:
+    """Examples of a split, in the order of rows.jsonl."""
+    folder = paths.task(task) / split
+    texts = [row["text"] for row in iter_jsonl(folder / "inputs.jsonl")]
+    rows = read_rows(paths, task, split)
+    spans, types = None, None
+    if rows.seen is not None:
+        raw = list(iter_jsonl(folder / "rows.jsonl"))
+        spans, types = [(r["start"], r["end"]) for r in raw], [r["type"] for r in raw]
+    return Examples(
+        text=[texts[i] for i in rows.inputs],
+        right=None if rows.inputs2 is None else [texts[i] for i in rows.inputs2],
+        spans=spans,
+        types=types,
+        rows=rows,
+    )
+
+
+# --- what is seen of a row -------------------------------------------------------------------------------------------
+
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def previous_token(text: str, start: int) -> str:
+    """Last run of word characters, or last single other character that is no space, before ``start``; "" if none."""
+    end = len(text[:start].rstrip())
+    begin = end
+    while begin and (text[begin - 1].isalnum() or text[begin - 1] == "_"):
+        begin -= 1
+    return text[min(begin, max(end - 1, 0)) : end]
+
+
+def word_pieces(text: str) -> list[str]:
+    """Lower-cased pieces of words and identifiers: ``readHTTPHeader_v2`` -> read, http, header, v2."""
+    return [piece.lower() for word in _WORD.findall(text) for piece in _CAMEL.split(word)]
+
+
+_KEYS: dict[str, Callable[[Examples], list[str]]] = {
+    "type": lambda e: _given(e.types),
+    "previous": lambda e: [previous_token(t, start) for t, (start, _) in zip(e.text, _given(e.spans), strict=True)],
+}
+
+# \x02 and \x03 mark where a text begins and ends, so that an n-gram knows whether it touches the token.
+_VIEWS: dict[str, Callable[[Examples], list[str]]] = {
+    "token": lambda e: [f"\x02{t[a:b]}\x03" for t, (a, b) in zip(e.text, _given(e.spans), strict=True)],
+    "before": lambda e: [
+        t[max(0, a - CONTEXT) : a] + "\x03" for t, (a, _) in zip(e.text, _given(e.spans), strict=True)
+    ],
+    "after": lambda e: ["\x02" + t[b : b + CONTEXT] for t, (_, b) in zip(e.text, _given(e.spans), strict=True)],
+    "text": lambda e: [f"\x02{t}\x03" for t in e.text],
+    "right": lambda e: [f"\x02{t}\x03" for t in _given(e.right)],
+}
+
+
+def _given(values: list[Any] | None) -> list[Any]:
+    assert values is not None, "a baseline of another unit"
+    return values
+
+
+# --- the baselines ---------------------------------------------------------------------------------------------------
+
+Score = Callable[[np.ndarray], float]  # predictions of tune -> primary metric
+
+
+class Baseline(Protocol):
+    """A fitted baseline; ``state`` gives the json values and arrays from which ``from_state`` makes it again."""
+
+    @property
+    def penalty(self) -> Penalty | None: ...
+
+    @property
+    def features(self) -> int | None: ...
+
+    @property
+    def left_out(self) -> dict[str, int]: ...
+
+    def predict(self, rows: Examples) -> np.ndarray:
+        """int16 (rows,) classes."""
+        ...
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]: ...
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a baseline is fitted with; ``score`` is the primary metric of predictions of tune."""
+
+    train: Examples
+    tune: Examples
+    params: ProbeParams
+    n_classes: int
+    score: Score
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The most frequent train class of the first of the row's keys that train has, else the majority class."""
+
+    order: list[str]  # names of keys, tried in this order
+    tables: dict[str, dict[str, int]]  # key name -> value -> class
+    majority: int
+    penalty: None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, given: Fitting, keys: Sequence[str]) -> Self:
+        labels = given.train.rows.labels.tolist()
+        tables = {}
+        for key in keys:
+            counts: dict[str, list[int]] = defaultdict(lambda: [0] * given.n_classes)
+            for value, label in zip(_KEYS[key](given.train), labels, strict=True):
+                counts[value][label] += 1
+            tables[key] = {value: row.index(max(row)) for value, row in counts.items()}
+        return cls(list(keys), tables, int(np.bincount(labels).argmax()))
+
+    def predict(self, rows: Examples) -> np.ndarray:
+        predicted = np.full(len(rows.text), self.majority, np.int16)
+        for key in reversed(self.order):
+            found = np.array([self.tables[key].get(value, -1) for value in _KEYS[key](rows)], np.int16)
+            predicted = np.where(found >= 0, found, predicted)
+        return predicted
+
+    @property
+    def features(self) -> int | None:
+        return sum(len(table) for table in self.tables.values()) if self.tables else None
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {"order": self.order, "tables": self.tables, "majority": self.majority}, {}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        return cls(state["order"], state["tables"], state["majority"])
+
+
+@dataclass(frozen=True)
+class Ngrams:
+    """Elastic-net softmax on which character n-grams occur, each marked with the view in which it stands."""
+
+    views: list[str]
+    sizes: tuple[int, int]
+    vocabulary: list[str]  # the view's number, then the n-gram
+    model: Softmax
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, given: Fitting, views: Sequence[str]) -> Self:
+        sizes = given.params.baseline_ngrams
+        documents = _documents(views, given.train)
+        found: Counter[str] = Counter()
+        for document in dict.fromkeys(documents):
+            found.update(_grams(document, sizes))
+        common = sorted((g for g, count in found.items() if count >= MIN_TEXTS), key=lambda g: (-found[g], g))
+        vocabulary = sorted(common[:VOCABULARY])
+        left_out = {"rare": len(found) - len(common), "beyond_vocabulary": len(common) - len(vocabulary)}
+        if not vocabulary:
+            raise BaselineError(
+                f"no character n-gram of {sizes[0]}..{sizes[1]} occurs in {MIN_TEXTS} train texts; "
+                "give the task more train rows, or lower probes.baseline_ngrams"
+            )
+        X = _presence(documents, vocabulary, sizes)
+        Z = _presence(_documents(views, given.tune), vocabulary, sizes)
+        return cls(list(views), sizes, vocabulary, Softmax.tuned(X, Z, given), left_out)
+
+    def predict(self, rows: Examples) -> np.ndarray:
+        return self.model.predict(_presence(_documents(self.views, rows), self.vocabulary, self.sizes))
+
+    @property
+    def penalty(self) -> Penalty | None:
+        return self.model.penalty
+
+    @property
+    def features(self) -> int:
+        return len(self.vocabulary)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {"views": self.views, "sizes": self.sizes, "vocabulary": self.vocabulary}, self.model.arrays()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        low, high = state["sizes"]
+        return cls(state["views"], (low, high), state["vocabulary"], Softmax(arrays["weights"], arrays["intercept"]))
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Logistic regression, with a free intercept, on how alike the two texts of a pair are.
+
+    ``overlap``: Jaccard index and overlap coefficient of the sets of word pieces. ``tfidf``: cosine of the TF-IDF
+    vectors of word pieces, idf = ln((1 + texts) / (1 + texts with the piece)) + 1 over the distinct train texts.
+    """
+
+    kind: str
+    texts: int  # distinct train texts
+    frequency: dict[str, int]  # word piece -> distinct train texts with it
+    mean: np.ndarray  # of the columns on train
+    std: np.ndarray
+    model: Softmax
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, given: Fitting, kind: str) -> Self:
+        texts, frequency = 0, Counter[str]()
+        if kind == "tfidf":
+            distinct = dict.fromkeys([*given.train.text, *_given(given.train.right)])
+            texts = len(distinct)
+            for text in distinct:
+                frequency.update(set(word_pieces(text)))
+        X, Z = (_likeness(kind, rows, texts, frequency) for rows in (given.train, given.tune))
+        mean, std = X.mean(0), X.std(0)
+        std[std == 0] = np.inf  # a constant column says nothing
+        model = Softmax.tuned(sparse.csr_array((X - mean) / std), sparse.csr_array((Z - mean) / std), given)
+        return cls(kind, texts, dict(sorted(frequency.items())), mean, std, model)
+
+    def predict(self, rows: Examples) -> np.ndarray:
+        X = _likeness(self.kind, rows, self.texts, self.frequency)
+        return self.model.predict(sparse.csr_array((X - self.mean) / self.std))
+
+    @property
+    def penalty(self) -> Penalty | None:
+        return self.model.penalty
+
+    @property
+    def features(self) -> int:
+        return len(self.mean)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        state = {"kind": self.kind, "texts": self.texts, "frequency": self.frequency}
+        return state, {"mean": self.mean, "std": self.std, **self.model.arrays()}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        model = Softmax(arrays["weights"], arrays["intercept"])
+        return cls(state["kind"], state["texts"], state["frequency"], arrays["mean"], arrays["std"], model)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """A linear model over sparse columns: weights float32 (columns, K), intercept float32 (K,)."""
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    penalty: Penalty | None = None
+
+    @classmethod
+    def tuned(cls, X: sparse.csr_array, Z: sparse.csr_array, given: Fitting) -> Self:
+        """Fit on X (train) with every candidate penalty; the best on Z (tune) is taken, the first named of equals."""
+        best: tuple[float, Self] | None = None
+        for penalty in given.params.baseline_penalties:
+            model = cls(*_solve(X, given.train.rows.labels, given.n_classes, penalty), penalty)
+            score = given.score(model.predict(Z))
+            if best is None or score > best[0]:
+                best = score, model
+        assert best is not None  # the config wants one penalty at the least
+        return best[1]
+
+    def predict(self, X: sparse.csr_array) -> np.ndarray:
+        """int16 (rows,). In float64 from the stored float32, so that a model read back predicts the same."""
+        return (X @ self.weights.astype(np.float64) + self.intercept).argmax(1).astype(np.int16)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"weights": self.weights, "intercept": self.intercept}
+
+
+def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise mean log-loss + l1*sum|W| + l2/2*||W||^2, intercept free: weights (columns, K), intercept (K,)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    present = np.unique(y)
+    if present.size < 2:
+        raise BaselineError(f"train has rows of one class only ({present.tolist()}); give the task more rows")
+    total = penalty.l1 + penalty.l2
+    solver = LogisticRegression(
+        C=1 / (X.shape[0] * total),
+        l1_ratio=penalty.l1 / total,
+        solver="saga" if penalty.l1 else "lbfgs",
+        tol=TOLERANCE,
+        max_iter=MAX_ITERATIONS,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            solver.fit(X, y)
+        except ConvergenceWarning:
+            raise BaselineError(
+                f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
+                f"l2 {penalty.l2}; write a larger l2 in probes.baseline_penalties"
+            ) from None
+    weights = np.zeros((X.shape[1], n_classes), np.float32)
+    intercept = np.full(n_classes, -1e30, np.float32)  # a class that train lacks is never predicted
+    if present.size == 2:  # scikit-learn then gives one vector, for the second class
+        weights[:, present[1]] = solver.coef_[0]
+        intercept[present] = 0, solver.intercept_[0]
+    else:
+        weights[:, present], intercept[present] = solver.coef_.T, solver.intercept_
+    return weights, intercept
+
+
+def _documents(views: Sequence[str], rows: Examples) -> list[tuple[str, ...]]:
+    return list(zip(*(_VIEWS[view](rows) for view in views), strict=True))
+
+
+def _grams(document: tuple[str, ...], sizes: tuple[int, int]) -> set[str]:
+    """The distinct character n-grams of each view, with the view's number before them."""
+    low, high = sizes
+    return {
+        f"{view}{text[at : at + size]}"
+        for view, text in enumerate(document)
+        for size in range(low, high + 1)
+        for at in range(len(text) - size + 1)
+    }
+
+
+def _presence(
+    documents: Sequence[tuple[str, ...]], vocabulary: Sequence[str], sizes: tuple[int, int]
+) -> sparse.csr_array:
+    """0/1 float64 (documents, vocabulary): which n-grams occur. Presence, not counts: a long text weighs no more."""
+    column = {gram: i for i, gram in enumerate(vocabulary)}
+    distinct = {document: i for i, document in enumerate(dict.fromkeys(documents))}
+    found = [sorted(column[g] for g in _grams(document, sizes) if g in column) for document in distinct]
+    indices = np.fromiter((i for row in found for i in row), np.int32)
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in found], dtype=np.int64)]).astype(np.int32)
+    table = sparse.csr_array((np.ones(indices.size), indices, starts), shape=(len(found), len(vocabulary)))
+    return table[[distinct[document] for document in documents]]
+
+
+def _likeness(kind: str, rows: Examples, texts: int, frequency: Mapping[str, int]) -> np.ndarray:
+    """float64 (rows, columns) of a Similarity; 0 where one of the texts has no word."""
+    pieces = {text: Counter(word_pieces(text)) for text in [*rows.text, *_given(rows.right)]}
+    pairs = [(pieces[a], pieces[b]) for a, b in zip(rows.text, _given(rows.right), strict=True)]
+    if kind == "overlap":
+        shared = np.array([len(a.keys() & b.keys()) for a, b in pairs], np.float64)
+        smaller = np.array([min(len(a), len(b)) for a, b in pairs])
+        union = np.array([len(a.keys() | b.keys()) for a, b in pairs])
+        return np.stack([shared / np.maximum(union, 1), shared / np.maximum(smaller, 1)], axis=1)
+
+    def weight(counts: Counter[str]) -> dict[str, float]:
+        return {w: n * (math.log((1 + texts) / (1 + frequency.get(w, 0))) + 1) for w, n in counts.items()}
+
+    vectors = {text: weight(counts) for text, counts in pieces.items()}
+    length = {text: math.sqrt(math.fsum(v * v for v in vector.values())) for text, vector in vectors.items()}
+    cosine = []
+    for left, right in zip(rows.text, _given(rows.right), strict=True):
+        a, b = vectors[left], vectors[right]
+        product = math.fsum(v * b[w] for w, v in a.items() if w in b)
+        cosine.append(product / (length[left] * length[right]) if product else 0.0)
+    return np.array(cosine)[:, None]
+
+
+# name -> how it is fitted, and the class that reads it back; the majority first, the others in the order of equals
+_Kind = tuple[type[Tables] | type[Ngrams] | type[Similarity], Any]
+_BASELINES: dict[str, dict[str, _Kind]] = {
+    "token": {
+        MAJORITY: (Tables, ()),
+        "lookup": (Tables, ("type",)),
+        "previous": (Tables, ("previous", "type")),
+        "char-ngrams": (Ngrams, ("token", "before", "after")),
+    },
+    "sequence": {MAJORITY: (Tables, ()), "char-ngrams": (Ngrams, ("text",))},
+    "pair": {
+        MAJORITY: (Tables, ()),
+        "word-overlap": (Similarity, "overlap"),
+        "tfidf-cosine": (Similarity, "tfidf"),
+        "left-only": (Ngrams, ("text",)),
+        "right-only": (Ngrams, ("right",)),
+    },
+}
+
+
+# --- the phase's rule ------------------------------------------------------------------------------------------------
+
+
+def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
+    """Fit the baselines of a task on train, tune them on tune, score them on judge; the module's docstring says what
+    is written."""
+    splits = [paths.task(task) / split for split in ("train", "tune", "judge", "card")]
+    card = read_json(splits[-1] / "card.json")
+    n_classes, scored = len(card["classes"]), card["scored_classes"]
+    examples = {split: read_examples(paths, task, split) for split in ("train", "tune", "judge")}
+    primary_metric = primary(card)
+
+    def table(split: str, predicted: np.ndarray) -> np.ndarray:
+        labels = examples[split].rows.labels
+        return confusion_by_file(labels, predicted, np.zeros_like(labels), n_classes)[0]
+
+    given = Fitting(
+        examples["train"],
+        examples["tune"],
+        params.probes,
+        n_classes,
+        score=lambda predicted: float(primary_metric(table("tune", predicted))),
+    )
+    models: dict[str, Baseline] = {}
+    for name, (kind, how) in tqdm(_BASELINES[card["unit"]].items(), desc=f"baselines {task}", mininterval=5):
+        models[name] = kind.fit(given, how)
+
+    predictions = {s: np.stack([m.predict(examples[s]) for m in models.values()]) for s in ("tune", "judge")}
+    entries: dict[str, dict[str, Any]] = {}
+    for i, (name, model) in enumerate(models.items()):
+        entries[name] = {
+            **{s: all_metrics(table(s, predictions[s][i]), scored) for s in predictions},
+            "penalty": model.penalty and model.penalty.model_dump(mode="json"),
+            "features": model.features,
+        }
+        judge = examples["judge"].rows
+        if judge.seen is not None:
+            for part, at in (("seen", judge.seen), ("unseen", ~judge.seen)):
+                classes = scored_among(judge.labels[at], judge.files[at], scored)
+                C = confusion_by_file(judge.labels[at], predictions["judge"][i][at], judge.files[at], n_classes)
+                report = {"rows": int(at.sum()), "scored_classes": classes, **all_metrics(C.sum(0), classes)}
+                entries[name]["judge"][part] = report
+    surface = max((n for n in models if n != MAJORITY), key=lambda n: entries[n]["tune"][card["metric"]])
+
+    states = {name: model.state() for name, model in models.items()}
+    used = params.probes.model_dump(mode="json", include={"baseline_ngrams", "baseline_penalties"})
+    with Writer(paths.baselines(task), "probes", {"task": task, "probes": used}, splits) as out:
+        out.facts = {
+            "rows": {split: len(rows.text) for split, rows in examples.items()},
+            "ngrams_left_out": {name: model.left_out for name, model in models.items() if model.left_out},
+        }
+        out.json(
+            "baselines.json",
+            {
+                "task": task,
+                "metric": card["metric"],
+                "order": list(models),
+                "surface": surface,
+                "baselines": entries,
+            },
+        )
+        out.npy("predictions_tune.npy", predictions["tune"])
+        out.npy("predictions_judge.npy", predictions["judge"])
+        out.json("models.json", {"unit": card["unit"], "states": {name: state for name, (state, _) in states.items()}})
+        out.tensors(
+            "models.safetensors", {f"{n}.{k}": a for n, (_, arrays) in states.items() for k, a in arrays.items()}
+        )
+
+
+def predict_baselines(paths: Paths, task: str, split: str) -> tuple[list[str], np.ndarray]:
+    """Names and predictions, int16 (baselines, rows), of the fitted baselines on a split, from their files alone."""
+    folder = paths.baselines(task)
+    stored, tensors = read_json(folder / "models.json"), read_tensors(folder / "models.safetensors")
+    rows = read_examples(paths, task, split)
+    names, predicted = read_json(folder / "baselines.json")["order"], []
+    for name in names:
+        arrays = {k.removeprefix(f"{name}."): a for k, a in tensors.items() if k.startswith(f"{name}.")}
+        model = _BASELINES[stored["unit"]][name][0].from_state(stored["states"][name], arrays)
+        predicted.append(model.predict(rows))
+    return names, np.stack(predicted)

@@ -1,0 +1,576 @@
+"""The activations phase: windows, plans, special tokens, twins, refusals, exact bytes. Values: tests/contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModel
+
+from neurosieve import numerics
+from neurosieve.activations import ActivationsError, batches, dump, dump_activations, models
+from neurosieve.activations.batches import choose_window, make_plan, window_starts
+from neurosieve.artifacts import Paths, Writer, read_manifest, sha256_file
+from neurosieve.config import SPLITS, Activations, Model, Wheel
+
+TEXTS = ["def add(first, second):\n    return first + second\n", "x = 1", "names.append(name)\n" * 20, "y == x[0]"]
+ARGUMENTS = {"subword": "mean", "pooling": "mean", "window": 24, "batch_tokens": 64}
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {name: tiny_models.save(root / name, name) for name in tiny_models.ARCHITECTURES}
+
+
+def params_for(entries: dict[str, Model], numerics: str = "portable", **changes: Any) -> Any:
+    settings = Activations(**{**ARGUMENTS, **changes})
+    return SimpleNamespace(models=entries, activations=settings, numerics=numerics)
+
+
+def load(folder: Path, numerics: str = "portable", **entry: Any) -> models.Loaded:
+    return models.load_model(params_for({"m": Model(path=str(folder), **entry)}, numerics), "m")
+
+
+def write_split(folder: Path, texts: list[str], rows: list[dict[str, Any]]) -> Path:
+    with Writer(folder, "prepare", {}) as writer:
+        inputs = [{"id": i, "text": t, "file": f"pkg/{i}.py", "name": f"f{i}"} for i, t in enumerate(texts)]
+        writer.jsonl("inputs.jsonl", inputs)
+        writer.jsonl("rows.jsonl", rows)
+    return folder
+
+
+def write_task(paths: Paths, texts: list[str] = TEXTS, rows: list[dict[str, Any]] | None = None) -> None:
+    for split in SPLITS:
+        write_split(paths.task("t") / split, texts, rows or [{"input": i, "label": 0} for i in range(len(texts))])
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    to.mkdir(parents=True)
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# --- windows
+
+
+@pytest.mark.parametrize("capacity", [2, 3, 7, 8])
+def test_windows_cover_overlap_and_are_chosen_by_the_nearer_edge(capacity: int) -> None:
+    for length in range(1, 5 * capacity):
+        starts = window_starts(length, capacity)
+        if length <= capacity:
+            assert starts.tolist() == [0]
+            continue
+        assert starts[0] == 0 and starts[-1] + capacity == length
+        assert (np.diff(starts[:-1]) == capacity // 2).all()
+        assert 0 < starts[-1] - starts[-2] <= capacity // 2  # the last one overlaps by half or more
+        for first in range(length):
+            for stop in range(first + 1, min(length, first + capacity + 3) + 1):
+                edge = [min(first - a, a + capacity - stop) for a in starts]
+                assert choose_window(starts, capacity, first, stop) == int(np.argmax(edge))
+
+
+def test_plan_is_longest_first_within_the_budget(folders: dict[str, Path], tmp_path: Path) -> None:
+    coding = load(folders["modernbert"]).coding
+    folder = write_split(tmp_path / "s", TEXTS * 5, [{"input": i, "label": 0} for i in range(20)])
+    plan = make_plan(folder, coding, **ARGUMENTS)
+    length = plan.window_stop - plan.window_start
+    assert (np.diff(length) <= 0).all()
+    for first, stop in zip(plan.batch_bounds[:-1], plan.batch_bounds[1:], strict=True):
+        assert 0 < (stop - first) * (length[first] + 2) <= 64
+        if stop < len(length):  # no batch is smaller than it could be
+            assert (stop - first + 1) * (length[first] + 2) > 64
+    # windows of one text are neighbours, so no more than one text waits for the rest of its windows
+    changes = int((np.diff(plan.window_input) != 0).sum())
+    assert changes == len(set(plan.window_input.tolist())) - 1
+    lengths = [len(coding.tokenizer.encode(t, add_special_tokens=False)) for t in TEXTS * 5]
+    assert plan.vector_length.tolist() == lengths
+    assert plan.facts["windowed_inputs"] == sum(n > 22 for n in lengths)
+    assert plan.facts["padding"] == sum(
+        (stop - first) * length[first] - length[first:stop].sum()
+        for first, stop in zip(plan.batch_bounds[:-1], plan.batch_bounds[1:], strict=True)
+    )
+
+
+def test_plan_hash_follows_what_a_batch_is_made_of(folders: dict[str, Path], tmp_path: Path) -> None:
+    coding = load(folders["modernbert"]).coding
+    rows = [{"input": i, "label": 0} for i in range(4)]
+    base = write_split(tmp_path / "a", TEXTS, rows)
+    other = write_split(tmp_path / "b", [*TEXTS[:3], "y == x[1]"], rows)
+
+    def sha(folder: Path, **changes: Any) -> str:
+        return make_plan(folder, coding, **{**ARGUMENTS, **changes}).facts["plan_sha256"]
+
+    same = sha(base)
+    assert sha(base) == same
+    assert (
+        len({same, sha(other), sha(base, batch_tokens=65 + 24), sha(base, window=30), sha(base, pooling="last")}) == 5
+    )
+
+
+def test_windows_that_nobody_needs_are_not_run(folders: dict[str, Path], tmp_path: Path) -> None:
+    coding = load(folders["modernbert"]).coding
+    folder = write_split(tmp_path / "s", TEXTS[2:3], [{"input": 0, "start": 0, "end": 5, "label": 0}])
+    plan = make_plan(folder, coding, **ARGUMENTS)
+    assert (plan.facts["windows"], plan.facts["vectors"]) == (1, 1)
+    assert plan.facts["subwords"] > 100
+
+
+def test_position_limits(folders: dict[str, Path], tmp_path: Path) -> None:
+    assert load(folders["bert"]).coding.maximum == 64
+    assert load(folders["roberta"]).coding.maximum == 64  # of 66 embeddings: counting begins at 2
+    folder = copy_of(folders["gpt2"], tmp_path / "m")
+    edit_json(folder / "tokenizer_config.json", model_max_length=20)
+    loaded = load(folder)
+    assert loaded.coding.maximum == 20
+    split = write_split(tmp_path / "s", TEXTS, [{"input": 0, "label": 0}])
+    plan = make_plan(split, loaded.coding, **{**ARGUMENTS, "window": 512, "batch_tokens": 4096})
+    assert int((plan.window_stop - plan.window_start).max()) == 20
+
+
+# --- tokens and sub-words
+
+
+@pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
+def test_special_tokens_spelled_in_a_text_are_text(name: str, folders: dict[str, Path]) -> None:
+    coding = load(folders[name]).coding
+    specials = tiny_models.SPECIALS[name][0]
+    spelled = "<s> </s> <mask> <pad> [MASK] [CLS] [SEP] [PAD] <|endoftext|>"
+    encoding = coding.tokenizer.encode(f"a {spelled} b", add_special_tokens=False)
+    unknown = specials.index("[UNK]") if name == "bert" else -1  # an unknown word of WordPiece is no special token
+    assert not {i for i in encoding.ids if i < len(specials)} - {unknown}
+    covered = {c for a, b in encoding.offsets for c in range(a, b)}
+    assert all(c in covered for c, character in enumerate(f"a {spelled} b") if character != " ")
+    if name != "bert":
+        assert coding.tokenizer.decode(encoding.ids, skip_special_tokens=False) == f"a {spelled} b"
+
+
+def test_special_tokens_swallowed_without_the_setting(folders: dict[str, Path]) -> None:
+    """The test above can fail: it does with the tokenizer as it comes."""
+    plain = Tokenizer.from_file(str(folders["roberta"] / "tokenizer.json"))
+    assert plain.encode("a <mask> b", add_special_tokens=False).ids.count(4) == 1
+
+
+def test_special_tokens_around_a_window(folders: dict[str, Path]) -> None:
+    found = {name: (load(f).coding.prefix, load(f).coding.suffix) for name, f in folders.items()}
+    assert found["modernbert"] == found["bert"] == ((1,), (2,))
+    assert found["roberta"] == ((0,), (2,))
+    assert found["gpt2"] == ((), ())
+    assert found["llama"] == found["mistral"] == ((1,), ())
+
+
+def test_truncation_and_padding_of_the_tokenizer_file_are_off(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = copy_of(folders["modernbert"], tmp_path / "m")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    coding = load(folder).coding
+    assert len(coding.tokenizer.encode("x", add_special_tokens=False).ids) == 1
+    assert len(coding.tokenizer.encode(TEXTS[2], add_special_tokens=False).ids) > 100
+    assert (coding.prefix, coding.suffix) == ((1,), (2,))
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts", "said"),
+    [
+        ([{"input": 1, "start": 1, "end": 2, "label": 0}], TEXTS, 
+         r"rows.jsonl:1: no sub-word covers ' ', characters 1 to 2 of input 1 \(pkg/1.py, f1\)"),
+        ([{"input": 1, "start": 4, "end": 6, "label": 0}], TEXTS, "jsonl:1: found characters 4 to 6; input 1 has 5"),
+        ([{"input": 1, "start": 2, "end": 2, "label": 0}], TEXTS, "found characters 2 to 2"),
+        ([{"input": 0, "label": 0}, {"input": 0, "start": 0, "end": 1}], TEXTS, "rows.jsonl:2: .* all rows alike"),
+        ([{"input": 0, "start": 0, "end": 1}, {"input": 4, "start": 0, "end": 1}], TEXTS, "jsonl:2: found input 4; "),
+        ([{"input": 0, "start": 0, "end": 1.5}], TEXTS, "rows.jsonl:1: .* integers"),
+        ([{"input": 0, "label": 0}], ["x", ""], r"inputs.jsonl:2: no sub-words in the text '' \(pkg/1.py, f1\)"),
+        ([{"input": 0, "label": 0}], ["x", "\ud800"], "inputs.jsonl:2: the text holds half a surrogate"),
+        ([], TEXTS, "rows.jsonl: no rows"),
+    ],
+)  # fmt: skip
+def test_inputs_that_cannot_be_used(
+    rows: list[dict[str, Any]], texts: list[str], said: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    coding = load(folders["roberta"]).coding
+    with pytest.raises(ActivationsError, match=said):
+        make_plan(write_split(tmp_path / "s", texts, rows), coding, **ARGUMENTS)
+
+
+def test_a_window_larger_than_a_batch_or_too_small(folders: dict[str, Path], tmp_path: Path) -> None:
+    coding = load(folders["bert"]).coding
+    folder = write_split(tmp_path / "s", TEXTS, [{"input": 0, "label": 0}])
+    with pytest.raises(ActivationsError, match=r"activations.batch_tokens: found 20.*at least 24"):
+        make_plan(folder, coding, **{**ARGUMENTS, "batch_tokens": 20})
+    with pytest.raises(ActivationsError, match=r"activations.window: a window of 3 leaves 1"):
+        make_plan(folder, coding, **{**ARGUMENTS, "window": 3})
+
+
+# --- models
+
+
+@pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
+def test_padded_batch_equals_one_by_one(name: str, folders: dict[str, Path]) -> None:
+    loaded = load(folders[name])
+    plain = AutoModel.from_pretrained(folders[name], attn_implementation="eager").eval()
+    texts = [[5, 6, 7, 8, 9, 10, 11, 12, 13], [14, 15], [16, 17, 18, 19, 20]]
+    ids = torch.full((3, 9), loaded.coding.pad)
+    mask = torch.zeros_like(ids)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)], mask[row, : len(text)] = torch.tensor(text), 1
+    states = models.hidden_states(loaded.model, ids, mask)
+    for row, text in enumerate(texts):
+        with torch.no_grad():
+            alone = plain(torch.tensor([text]), output_hidden_states=True)
+        assert len(states) == len(alone.hidden_states) == loaded.layers
+        for layer, state in enumerate(alone.hidden_states):
+            torch.testing.assert_close(states[layer][row, : len(text)], state[0], atol=1e-5, rtol=1e-5)
+        # what layer 0 and the last layer are: what enters block 1, and the output after any final norm
+        torch.testing.assert_close(alone.hidden_states[-1], alone.last_hidden_state)
+
+
+def test_layer_zero_is_the_embedding_output(folders: dict[str, Path]) -> None:
+    for name in ("modernbert", "bert", "roberta"):
+        loaded = load(folders[name])
+        ids = torch.tensor([[5, 6, 7]])
+        with torch.inference_mode():
+            wanted = loaded.model.embeddings(ids)
+        torch.testing.assert_close(models.hidden_states(loaded.model, ids, None)[0], wanted)
+
+
+@pytest.mark.parametrize("name", ["roberta", "gpt2"])
+def test_products_by_numpy_equal_those_of_torch(name: str, folders: dict[str, Path]) -> None:
+    ids = torch.arange(5, 35).reshape(2, 15)
+    ours, plain = load(folders[name], "portable"), load(folders[name], "fast")
+    replaced = [m for m in ours.model.modules() if "forward" in vars(m)]
+    assert len(replaced) == {"roberta": 12, "gpt2": 8}[name]
+    assert not [m for m in plain.model.modules() if "forward" in vars(m)]
+    for a, b in zip(
+        models.hidden_states(ours.model, ids, None), models.hidden_states(plain.model, ids, None), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_weights_are_computed_with_in_float32(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tiny_models.save(tmp_path / "half", "modernbert", dtype=torch.float16)
+    loaded = load(folder)
+    assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
+    name, full = next(iter(load(folders["modernbert"]).model.named_parameters()))
+    assert torch.equal(loaded.model.get_parameter(name), full.to(torch.float16).to(torch.float32))
+    twin = models.load_model(params_for({"m": Model(path=str(folder)), "u": Model(untrained="m", seed=3)}), "u")
+    assert {p.dtype for p in twin.model.parameters()} == {torch.float32}
+
+
+def test_sharded_weights_and_heads_of_other_tasks(folders: dict[str, Path], tmp_path: Path) -> None:
+    whole = load(folders["bert"])
+    sharded = copy_of(folders["bert"], tmp_path / "sharded")
+    (sharded / "model.safetensors").unlink()
+    AutoModel.from_pretrained(folders["bert"]).save_pretrained(sharded, max_shard_size="8KB")
+    assert (sharded / "model.safetensors.index.json").is_file()
+    found = load(sharded)
+    assert models._state_sha256(found.model) == models._state_sha256(whole.model)
+    assert found.facts["model_sha256"] != whole.facts["model_sha256"]
+    assert whole.facts["model_sha256"] == sha256_file(folders["bert"] / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
+def test_untrained_twin_differs_in_every_matrix(name: str, folders: dict[str, Path]) -> None:
+    entries = {
+        "m": Model(path=str(folders[name])),
+        "u": Model(untrained="m", seed=3),
+        "v": Model(untrained="m", seed=4),
+    }
+    params = params_for(entries)
+    trained, twin, other = (models.load_model(params, key) for key in "muv")
+    fresh = twin.model.state_dict()
+    matrices = [k for k, v in trained.model.state_dict().items() if v.ndim >= 2]
+    assert len(matrices) >= 9 and twin.facts["differing_tensors"] == len(matrices)
+    assert not [k for k in matrices if torch.equal(fresh[k], trained.model.state_dict()[k])]
+    torch.manual_seed(3)
+    wanted = AutoModel.from_config(AutoConfig.from_pretrained(folders[name])).state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in fresh.items())
+    again = models.load_model(params, "u")
+    assert twin.facts == again.facts
+    assert len({m.facts["model_sha256"] for m in (trained, twin, other)}) == 3
+    assert twin.coding.tokenizer.to_str() == trained.coding.tokenizer.to_str()
+
+
+def test_twin_with_trained_weights_is_refused(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {"m": Model(path=str(folders["bert"])), "u": Model(untrained="m", seed=3)}
+    # as NeuroX's random_weights did: the trained weights come back
+    with monkeypatch.context() as patch:
+        patch.setattr(models.AutoModel, "from_config", lambda *_, **__: AutoModel.from_pretrained(folders["bert"]))
+        with pytest.raises(ActivationsError, match=r"models.u: (\d+) of \1 matrices .* equal the trained ones"):
+            models.load_model(params_for(entries), "u")
+    # one tensor is enough, as in a model that was never trained
+    torch.manual_seed(3)
+    fresh = AutoModel.from_config(AutoConfig.from_pretrained(folders["bert"]))
+    folder = copy_of(folders["bert"], tmp_path / "m")
+    mixed = AutoModel.from_pretrained(folders["bert"])
+    mixed.embeddings.word_embeddings.weight.data = fresh.embeddings.word_embeddings.weight.data
+    mixed.save_pretrained(folder)
+    entries["m"] = Model(path=str(folder))
+    with pytest.raises(ActivationsError, match=r"models.u: 1 of .*word_embeddings"):
+        models.load_model(params_for(entries), "u")
+    entries["w"] = Model(untrained="u")
+    with pytest.raises(ActivationsError, match=r"models.w.untrained: found 'u', itself an untrained twin"):
+        models.load_model(params_for(entries), "w")
+
+
+def test_folders_that_cannot_be_used(folders: dict[str, Path], tmp_path: Path) -> None:
+    def broken(name: str, *drop: str, **changes: Any) -> Path:
+        folder = copy_of(folders["bert"], tmp_path / name)
+        for file in drop:
+            (folder / file).unlink()
+        if changes:
+            edit_json(folder / "config.json", **changes)
+        return folder
+
+    pickled = broken("pickled", "model.safetensors")
+    (pickled / "pytorch_model.bin").write_bytes(b"")
+    t5 = broken("t5")
+    (t5 / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    remote = broken("remote", model_type="secret", auto_map={"AutoModel": "code.Net", "AutoConfig": "code.Config"})
+    (remote / "code.py").write_text("raise SystemExit('the code of the model ran')")
+    few = broken("few", num_hidden_layers=3)
+    small = broken("small", vocab_size=300)
+    cases = [
+        (tmp_path / "nowhere", "nowhere: no such folder"),
+        (broken("a", "config.json"), "a: no config.json"),
+        (broken("b", "model.safetensors"), "b: no model.safetensors, no weights"),
+        (pickled, "pickled: no model.safetensors, only pytorch_model.bin, a pickle"),
+        (broken("c", "tokenizer.json"), "c: no tokenizer.json; .* fast tokenizer"),
+        (remote, "remote: cannot use config.json"),
+        (broken("d", model_type="unheard-of"), "d: cannot use config.json"),
+        (t5, r"t5: an encoder-decoder \(t5\)"),
+        (few, "few: the weights lack 16 tensors of BertModel, such as encoder.layer.2"),
+        (small, "small: cannot load the model"),
+    ]
+    for folder, said in cases:
+        with pytest.raises(ActivationsError, match=said):
+            load(folder)
+    torn = broken("torn")
+    (torn / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ActivationsError, match="torn: cannot load the model"):
+        load(torn)
+    with pytest.raises(ActivationsError, match=r"models.m.layers: found 4 in the params file, .* has 3; write 3"):
+        load(folders["bert"], layers=4)
+    with pytest.raises(ActivationsError, match=r"models.m.width: found 8 in the params file, .* has 16; write 16"):
+        load(folders["bert"], width=8)
+
+
+def test_tokenizer_of_a_larger_vocabulary_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = copy_of(folders["bert"], tmp_path / "m")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["quux"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    # WordPiece filled fewer ids than the model embeds
+    spare = tiny_models.VOCABULARY - tokenizer.get_vocab_size(with_added_tokens=True)
+    tokenizer.add_tokens([f"quux{i}" for i in range(spare + 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(ActivationsError, match="ids go up to 320, the model embeds 320"):
+        load(folder)
+
+
+# --- wheels
+
+
+def make_wheel(folder: Path, cache: Path, extra: dict[str, str] | None = None, link: str | None = None) -> Wheel:
+    cache.mkdir(parents=True, exist_ok=True)
+    path = cache / "tiny_model-0.1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny_model/__init__.py", "raise SystemExit('installed or imported')")
+        for file in sorted(folder.iterdir()):
+            archive.write(file, f"tiny_model/model/{file.name}")
+        for name, text in (extra or {}).items():
+            archive.writestr(name, text)
+        if link is not None:
+            info = zipfile.ZipInfo(link)
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(info, "/etc/passwd")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Wheel(name="tiny-model", version="0.1", licence="MIT", sha256=digest)
+
+
+def test_model_of_a_wheel(folders: dict[str, Path], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    wheel = make_wheel(folders["bert"], cache)
+    entries = {"w": Model(wheel=wheel, wheel_path="tiny_model/model"), "u": Model(untrained="w", seed=2)}
+    for key in ("w", "u", "w"):
+        loaded = models.load_model(params_for(entries), key, cache)
+        assert loaded.layers == 3
+    assert loaded.facts == load(folders["bert"]).facts
+    unpacked = models.model_folder(entries["w"], "w", cache)
+    assert sorted(p.name for p in unpacked.iterdir()) == sorted(p.name for p in folders["bert"].iterdir())
+    assert [p.name for p in unpacked.parent.iterdir()] == ["model"]  # nothing half-made stays
+    with pytest.raises(ActivationsError, match=r"models.w.wheel_path: .* no folder 'model/'; .*: tiny_model/model"):
+        models.model_folder(Model(wheel=wheel, wheel_path="model"), "w", cache)
+    for bad in ("../model", "/etc", "."):
+        with pytest.raises(ActivationsError, match=r"models.w.wheel_path: found"):
+            models.model_folder(Model(wheel=wheel, wheel_path=bad), "w", cache)
+
+
+@pytest.mark.parametrize(
+    ("extra", "link"),
+    [
+        ({"tiny_model/model/../../../evil": "x"}, None),
+        ({"tiny_model/model//tmp/evil": "x"}, None),
+        ({"tiny_model/model/..\\evil": "x"}, None),
+        (None, "tiny_model/model/vocab.txt"),
+    ],
+)
+def test_wheel_that_would_leave_its_folder(
+    extra: dict[str, str] | None, link: str | None, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    cache = tmp_path / "deep" / "cache"
+    wheel = make_wheel(folders["bert"], cache, extra, link)
+    with pytest.raises(ActivationsError, match="refused the file"):
+        models.model_folder(Model(wheel=wheel, wheel_path="tiny_model/model"), "w", cache)
+    assert not list(tmp_path.rglob("*evil*")) and not list(tmp_path.rglob("config.json"))
+
+
+# --- the dump
+
+
+RERUN = """
+import os
+import sys
+from types import SimpleNamespace
+from neurosieve.activations import dump_activations
+from neurosieve.artifacts import Paths
+from neurosieve.config import Activations, Model
+models = {"m": Model(path=sys.argv[1]), "u": Model(untrained="m", seed=1)}
+params = SimpleNamespace(models=models, numerics="portable",
+    activations=Activations(subword="mean", pooling="mean", window=24, batch_tokens=64))
+for build, threads in zip(sys.argv[2:], ("1", "1", "2")):
+    os.environ["NEUROSIEVE_THREADS"] = threads
+    for model in models:
+        dump_activations(params, Paths("b", build), model=model, task="t")
+"""
+
+
+def test_rerun_gives_the_same_bytes_on_one_thread_or_two(folders: dict[str, Path], tmp_path: Path) -> None:
+    """In a process of its own: the pins must stand before torch is loaded, and without them the bits do vary."""
+    builds = [tmp_path / f"run{run}" / "build" for run in range(3)]
+    for build in builds:
+        write_task(Paths("b", build), rows=[{"input": i, "start": 0, "end": 1, "label": 0} for i in (2, 0, 3, 1)])
+    done = subprocess.run(
+        [sys.executable, "-c", RERUN, str(folders["modernbert"]), *map(str, builds)],
+        env={**os.environ, **numerics.pins("portable")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [
+        {p.relative_to(build).as_posix(): p.read_bytes() for p in sorted((build / "b" / "activations").rglob("*.*"))}
+        for build in builds
+    ]
+    assert len(found[0]) == 2 * 4 * 4  # models, splits, three layers and the manifest
+    assert found[0] == found[1] == found[2]
+    assert not [k for k, v in found[0].items() if str(tmp_path).encode() in v]
+
+
+def test_facts_and_progress(folders: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    paths = Paths("b", tmp_path)
+    write_task(paths)
+    params = params_for({"m": Model(path=str(folders["gpt2"]))})
+    dump_activations(params, paths, model="m", task="t")
+    manifest = read_manifest(paths.activations("m", "t", "train"))
+    assert {k: manifest["facts"][k] for k in ("layers", "width", "vectors", "inputs", "windowed_inputs")} == {
+        "layers": 3, "width": 16, "vectors": 4, "inputs": 4, "windowed_inputs": 1,
+    }  # fmt: skip
+    assert {"subwords", "batches", "windows", "padding", "plan_sha256", "config_sha256"} <= set(manifest["facts"])
+    assert manifest["facts"]["model_sha256"] == sha256_file(folders["gpt2"] / "model.safetensors")
+    assert list(manifest["inputs"]) == ["prepare/tasks/t/train"] or len(manifest["inputs"]) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and "m t test: 100%" in err and "sub-words" in err
+
+
+def test_a_literal_special_id_is_counted(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Where a tokenizer cannot but read a spelling as the special token, the manifest says so."""
+    coding = load(folders["bert"]).coding
+    plain = Tokenizer.from_file(str(folders["bert"] / "tokenizer.json"))
+    plain.encode_special_tokens = False
+    reading = batches.Coding(plain, coding.prefix, coding.suffix, coding.pad, coding.maximum)
+    folder = write_split(tmp_path / "s", ["x [SEP] y [CLS]"], [{"input": 0, "label": 0}])
+    assert make_plan(folder, reading, **ARGUMENTS).facts["special_ids_in_text"] == 2
+    assert make_plan(folder, coding, **ARGUMENTS).facts["special_ids_in_text"] == 0
+
+
+def test_open_vectors_do_not_grow(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(folders["modernbert"])
+    rows = [{"input": i, "label": 0} for i in range(12)]
+    plan = make_plan(
+        write_split(tmp_path / "s", TEXTS[2:3] * 12, rows), loaded.coding, **{**ARGUMENTS, "batch_tokens": 72}
+    )
+    seen = []
+    run = dump._run_batch
+
+    def watch(loaded: Any, plan: Any, batch: int, waiting: dict[int, Any]) -> Any:
+        out = run(loaded, plan, batch, waiting)
+        seen.append(len(waiting))
+        return out
+
+    monkeypatch.setattr(dump, "_run_batch", watch)
+    dump.write_layers(loaded, plan, [tmp_path / f"{i}.npy" for i in range(3)], "t")
+    assert len(seen) > 12 and max(seen) == 1
+
+
+def test_out_of_memory_names_the_parameter(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths("b", tmp_path)
+    write_task(paths)
+    params = params_for({"m": Model(path=str(folders["bert"]))})
+    real, calls = dump.hidden_states, []
+
+    def run_out(*args: Any) -> Any:
+        calls.append(args[1].shape)
+        torch.empty(2**55, dtype=torch.uint8)  # the allocator's own error
+
+    monkeypatch.setattr(dump, "hidden_states", run_out)
+    with pytest.raises(
+        ActivationsError, match=r"out of memory in a batch of 2 windows of 24 .* activations.batch_tokens"
+    ):
+        dump_activations(params, paths, model="m", task="t")
+    assert len(calls) == 1  # no second try with less
+    assert not list((tmp_path / "b" / "activations").rglob("*.npy"))
+    monkeypatch.setattr(dump, "hidden_states", lambda *a: real(a[0], a[1][:, :3], a[2]))
+    with pytest.raises(Exception) as error:  # another fault stays what it is
+        dump_activations(params, paths, model="m", task="t")
+    assert "batch_tokens" not in str(error.value)
+
+
+def test_values_that_are_not_finite(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = copy_of(folders["bert"], tmp_path / "m")
+    model = AutoModel.from_pretrained(folder)
+    model.encoder.layer[0].output.dense.bias.data[3] = float("nan")
+    model.save_pretrained(folder)
+    paths = Paths("b", tmp_path)
+    write_task(paths)
+    with pytest.raises(ActivationsError, match=r"model m: layer 1 of vector .* is not finite"):
+        dump_activations(params_for({"m": Model(path=str(folder))}), paths, model="m", task="t")
+
+
+@pytest.mark.parametrize("found", ["0", "two", "-1", ""])
+def test_threads_must_be_a_number(found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NEUROSIEVE_THREADS", found)
+    with pytest.raises(ActivationsError, match="NEUROSIEVE_THREADS: found"):
+        dump_activations(params_for({}), Paths("b", tmp_path), model="m", task="t")

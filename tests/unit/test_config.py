@@ -1,0 +1,140 @@
+"""params.yaml: what is wrong is refused with its line, key, what was found and what to write."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neurosieve import config
+
+DEFAULT = Path("params.yaml")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the default params file with changes: a function on the text."""
+
+    def change(old: str, new: str) -> Path:
+        text = DEFAULT.read_text()
+        assert text.count(old) >= 1, f"{old!r} is no longer in params.yaml"
+        path = tmp_path / "params.yaml"
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return change
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(i for i, line in enumerate(path.read_text().splitlines(), start=1) if text in line)
+
+
+def test_the_default_and_every_preset_load():
+    for path in [DEFAULT, *sorted(Path("presets").glob("*.yaml"))]:
+        params = config.load_params(path)
+        assert params.run.models and params.run.tasks, path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("numerics: portable", "numeric: portable", ["numeric: unknown key", "'numerics'", "numerics: missing"]),
+        ("seed: 7361", "seed: '7361'", ["seed: found '7361'", "integer"]),
+        ("ratio: 1.2", "ratio: 1.5", ["subsets.ratio: found 1.5", "1.2"]),
+        ("headline: lca", "headline: probeless2", ["subsets.headline: found 'probeless2'", "lca"]),
+        ("tasks: [token-roles,", "tasks: [token-rolls,", ["run.tasks.0: found 'token-rolls'", "'token-roles'?"]),
+        ("kind: doc-match", "kind: doc-mach", ["prepare.tasks.doc-match.kind", "'doc-match'?"]),
+        ("path: models/neurosieve-base", "path: models/none", ["models.neurosieve-base.path: found 'models/none'", "config.json"]),
+        ("dev: [networkx,", "dev: [sympy,", ["'sympy' is in train and in dev"]),
+        ("dev: [networkx,", "dev: [netwrkx,", ["found 'netwrkx'", "'networkx'?"]),
+        ("thresholds: [0.1,", "thresholds: [1.1,", ["redundancy.thresholds.0: found 1.1", "less than 1"]),
+        ("{l1: 0.0, l2: 0.1}", "{l1: 0.0, l2: 0.0}", ["probes.penalties.0.l2: found 0.0", "greater than 0"]),
+        ("protocol: strict", "protocol: lenient", ["protocol: found 'lenient'", "'strict'"]),
+        ("  margins:\n    default:", "  margins:\n    defalt:", ["needs an entry `default`"]),
+        ("benchmark: default", "benchmark: ../up", ["benchmark: found '../up'"]),
+        ("version: 1\n", "", ["version: missing; add `version:`"]),
+        ("version: 1\n", "version: 1\nversion: 2\n", ["'version' given twice"]),
+    ],
+)  # fmt: skip
+def test_a_fault_names_key_value_and_mend(write, old, new, says):
+    path = write(old, new)
+    with pytest.raises(config.ConfigError) as caught:
+        config.load_params(path)
+    message = str(caught.value)
+    for text in says:
+        assert text in message
+    assert message.startswith(f"{path}:")
+
+
+def test_the_line_is_the_line(write):
+    path = write("ratio: 1.2", "ratio: 1.5")
+    with pytest.raises(config.ConfigError, match=rf":{line_of(path, 'ratio: 1.5')}: subsets.ratio"):
+        config.load_params(path)
+
+
+def test_all_faults_are_told_at_once(write):
+    path = write("seed: 7361", "seed: -1")
+    path.write_text(path.read_text().replace("window: 512", "window: 5"))
+    with pytest.raises(config.ConfigError) as caught:
+        config.load_params(path)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"- a\n", "expected a mapping"), (b"a: [\n", "not valid YAML"), (b"a: \xff\n", "not UTF-8 at byte 3")],
+)
+def test_a_file_that_is_no_params_file(tmp_path, content, says):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(content)
+    with pytest.raises(config.ConfigError, match=says):
+        config.load_params(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(config.ConfigError, match="no such file"):
+        config.load_params(tmp_path / "none.yaml")
+
+
+def test_a_number_with_an_exponent_and_no_dot_is_a_number(write):
+    assert config.load_params(write("gap: 1e-4", "gap: 2E-5")).probes.gap == 2e-5
+
+
+def test_twins():
+    params = config.load_params(DEFAULT)
+    trained, twin = params.run.models[:2]
+    assert params.twin_of(trained) == twin
+    assert params.twin_of(twin) == twin
+
+
+def test_settings_change_only_with_what_the_rule_reads(write):
+    """Snakemake reruns a rule when its settings change: a margin must not redo the activations."""
+    before = config.load_params(DEFAULT)
+    after = config.load_params(write("default: {value: 0.01", "default: {value: 0.02"))
+    names = {"corpus": "wheels", "model": before.run.models[0], "task": "token-roles"}
+
+    def settings(params, rule):
+        return params.settings(rule, **names)
+
+    assert settings(before, "search_subsets") != settings(after, "search_subsets")
+    for rule in ("extract_corpus", "prepare_task", "dump_activations", "measure_redundancy", "fit_probes"):
+        assert settings(before, rule) == settings(after, rule)
+
+
+def test_every_phase_key_exists_and_every_block_belongs_to_a_phase():
+    raw = yaml.safe_load(DEFAULT.read_text())
+    for phase, keys in config.PHASE_KEYS.items():
+        for key in keys:
+            block = raw
+            for part in key.split("."):
+                assert part in block, f"{phase}: {key}"
+                block = block[part]
+    used = {key.split(".")[0] for keys in config.PHASE_KEYS.values() for key in keys}
+    assert used == set(config.Params.model_fields)
+
+
+def test_every_field_with_a_choice_is_described():
+    """A reader of the schema needs no other page: key names and descriptions are in it."""
+    schema = config.Params.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert re.search("relative duality gap", str(schema))

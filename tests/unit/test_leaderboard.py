@@ -1,0 +1,410 @@
+"""The leaderboard: table, csv, terminal, charts, page, publishing."""
+
+from __future__ import annotations
+
+import html.parser
+import itertools
+import math
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from leaderboard_rows import make_all, make_card, make_row
+
+from neurosieve.artifacts import ArtifactError, Paths, Writer
+from neurosieve.leaderboard import charts, page, publish, table
+
+COLUMNS = (
+    "benchmark,version,protocol,model,task,status,metric,n_neurons,oracle,oracle_low,oracle_high,reference,majority,"
+    "surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,n_failing,share,layers_used,"
+    "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,note"
+)
+
+
+# table
+
+
+def test_csv_has_the_agreed_columns_and_cells():
+    row = make_row("neurosieve-base", "token-roles", n_minimal=12, share=12 / 3456, note='says "a, b"', confirmed=True)
+    text = table.to_csv(table.build_table([row, make_row("neurosieve-base-untrained", "doc-match")]))
+    lines = text.split("\n")
+    assert lines[0] == COLUMNS
+    assert lines[-1] == "" and "\r" not in text
+    first, second = table.read_csv(text)
+    assert first["share"] == "0.0035" and first["oracle"] == "0.8410" and first["confirmed"] == "true"
+    assert first["n_minimal"] == "12" and first["note"] == 'says "a, b"' and first["layers_used"] == "0,2-6"
+    assert second["n_minimal"] == second["untrained"] == second["confirmed"] == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (True, "true"), (False, "false"), (0.00004, "0.0000"), (7, "7"), (1.0, "1.0000")]
+)
+def test_cells(value, text):
+    assert table.cell(value) == text
+
+
+def test_a_cell_that_is_no_number_is_refused():
+    with pytest.raises(table.TableError, match="write None"):
+        table.cell(math.nan)
+
+
+def test_rows_that_make_no_table_are_refused():
+    row = make_row("minilm", "doc-match")
+    with pytest.raises(table.TableError, match="twice"):
+        table.build_table([row, row])
+    with pytest.raises(table.TableError, match="several benchmarks or versions"):
+        table.build_table([row, make_row("minilm", "token-roles", version=2)])
+    with pytest.raises(table.TableError, match="row 0: no share"):
+        table.build_table([{k: v for k, v in row.items() if k != "share"}])
+
+
+def test_changed_cells_name_row_column_and_both_values():
+    rows = [make_row("minilm", "doc-match", oracle=0.5), make_row("minilm", "token-roles")]
+    before = table.to_csv(table.build_table(rows))
+    after = table.to_csv(table.build_table([rows[0] | {"oracle": 0.6}, make_row("neurosieve-base", "token-roles")]))
+    assert table.changed_cells(before, before) == []
+    assert table.changed_cells(before, after) == [
+        {"row": "minilm/doc-match", "column": "oracle", "committed": "0.5000", "now": "0.6000"},
+        {"row": "neurosieve-base/token-roles", "column": "(all)", "committed": "(none)", "now": "(a row)"},
+        {"row": "minilm/token-roles", "column": "(all)", "committed": "(a row)", "now": "(none)"},
+    ]
+
+
+def test_terminal_table_fits_and_shows_the_figures():
+    rows, _, _ = make_all()
+    long = make_row("neurosieve-base", "token-roles", n_minimal=3000, n_minimal_low=2100, n_minimal_high=3456) | {
+        "model": "a-model-" * 9
+    }
+    text = table.format_table([*rows, long])
+    assert max(len(line) for line in text.splitlines()) <= 120
+    line = next(x for x in text.splitlines() if x.startswith("neurosieve-base ") and "doc-match" not in x)
+    row = make_row("neurosieve-base", "token-roles")
+    for part in (
+        "supported",
+        "0.841",
+        "0.702 surface",
+        f"{row['n_minimal']} [{row['n_minimal_low']}-",
+        "3456",
+        "0.831",
+        "0.721",
+    ):
+        assert part in line
+    assert "3000 [2100-3456]" in text
+
+
+def test_best_baseline_skips_what_is_missing():
+    row = {"majority": 0.1, "surface": None, "untrained": 0.3}
+    assert table.best_baseline(row) == ("untrained", 0.3)
+    assert table.best_baseline(dict.fromkeys(row)) is None
+
+
+# charts
+
+
+def test_ticks_span_the_values():
+    assert charts.nice_ticks(0.07, 0.87) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert charts.nice_ticks(0.5, 0.5)[0] <= 0.5 <= charts.nice_ticks(0.5, 0.5)[-1]
+    assert charts.log_ticks(3456) == [1, 10, 100, 1000] and charts.log_ticks(1000) == [1, 10, 100, 1000]
+
+
+@pytest.mark.parametrize("wanted", [[50, 50, 51], [5, 10, 100], [99, 100, 98, 97], [0, 0, 0, 0, 0, 0]])
+def test_labels_are_spread_inside_the_frame_in_their_order(wanted):
+    placed = charts.spread(wanted, 10, 0, 100)
+    order = sorted(range(len(wanted)), key=lambda i: (wanted[i], i))
+    gaps = [placed[b] - placed[a] for a, b in itertools.pairwise(order)]
+    assert min(gaps) >= 10 - 1e-9 and min(placed) >= 0 and max(placed) <= 100
+
+
+def test_logarithmic_scale_and_coordinates():
+    x = charts.logarithmic(1, 1000, 0, 30)
+    assert [round(x(v), 9) for v in (1, 10, 100, 1000)] == [0, 10, 20, 30]
+    assert [charts.num(v) for v in (-0.01, 1.0, 2.25, 100)] == ["0", "1", "2.2", "100"]
+
+
+def test_curve_is_drawn_where_its_numbers_are():
+    plot = charts.Plot("s", "t", "d", x=(1, 100), y=[0.0, 0.5, 1.0], log_x=True, width=400, right=100)
+    plot.line([(1, 0.0), (10, 0.5), (100, 1.0)], "m0")
+    left, middle, low, half, top = (
+        charts.num(v) for v in (plot.left, (plot.left + 300) / 2, plot.bottom, (plot.top + plot.bottom) / 2, plot.top)
+    )
+    expected = f"M{left} {low}L{middle} {half}L300 {top}"
+    assert f'd="{expected}"' in plot.svg()
+
+
+def test_heatmap_counts_cells_by_shade_and_leaves_missing_ones_blank():
+    svg = charts.heatmap("h", "title", [[1.0, 0.55], [0.55, None]])
+    cells = {int(k): d.count("M") for k, d in re.findall(r'class="k(\d)" d="([^"]*)"', svg)}
+    assert cells == {9: 1, 5: 2}
+    assert "from 0.55 to 1.00" in svg
+
+
+def test_bars_have_heights_in_proportion():
+    svg = charts.layer_bars("b", "t", "d", [("model", "m0", [2, 0, 4], "")])
+    heights = [float(h) for h in re.findall(r'class="bar m0"[^>]*height="([\d.]+)"', svg)]
+    assert heights == [13, 26]
+
+
+# page
+
+
+class Html(html.parser.HTMLParser):
+    """Collects tags and checks that they nest."""
+
+    VOID = frozenset({"meta", "link", "br", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def parse(text: str) -> Html:
+    parser = Html()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture(scope="module")
+def rendered() -> str:
+    return page.render(*make_all())
+
+
+def test_page_is_one_deterministic_file_below_a_megabyte(rendered):
+    assert page.render(*make_all()) == rendered
+    assert len(rendered.encode()) < 700_000
+    rows, cards, meta = make_all()
+    assert page.render(rows[::-1], cards, meta) == rendered
+
+
+def test_page_asks_for_nothing_from_outside(rendered):
+    assert "http:" not in rendered and "https:" not in rendered and "url(" not in rendered and "@import" not in rendered
+    for tag, attrs in parse(rendered).tags:
+        assert "src" not in attrs and "style" not in attrs and not any(name.startswith("on") for name in attrs), tag
+        if "href" in attrs:
+            assert attrs["href"] == "data:," or attrs["href"].startswith("#")
+
+
+def test_security_policy_allows_our_style_and_script_only(rendered):
+    policy = next(a["content"] for t, a in parse(rendered).tags if t == "meta" and a.get("http-equiv"))
+    style = re.search(r"<style>(.*?)</style>", rendered, re.S)[1]
+    script = re.search(r"<script>(.*?)</script>", rendered, re.S)[1]
+    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+    assert page._hash(style) in policy and page._hash(script) in policy
+    assert rendered.count("<script") == rendered.count("<style") == 1
+
+
+def test_every_link_and_label_has_its_target_once(rendered):
+    tags = parse(rendered).tags
+    ids = [a["id"] for _, a in tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    wanted = [a["href"][1:] for _, a in tags if a.get("href", "").startswith("#")]
+    wanted += [name for _, a in tags for name in (a.get("aria-labelledby") or "").split()]
+    assert set(wanted) <= set(ids) and len(wanted) > 40
+    assert all("aria-labelledby" in a or a.get("aria-hidden") == "true" for t, a in tags if t == "svg")
+
+
+def test_text_is_escaped():
+    rows, cards, meta = make_all()
+    evil = "<script>alert(1)</script>\"'&"
+    rows[0] |= {"note": evil, "reason": evil}
+    rows[0]["concepts"]["neurons"][0]["types"][0]["type"] = evil
+    cards["token-roles"]["description"] = evil
+    text = page.render(rows, cards, meta | {"title": evil})
+    assert text.count("<script") == 1 and "alert(1)</script" not in text
+    assert parse(text).texts.count(evil) == 6  # title, description: twice each; note; type
+
+
+def test_rows_that_may_not_speak_are_greyed_with_their_note(rendered):
+    rows, _, _ = make_all()
+    marked = re.findall(r'<tr class="([^"]*)" data-task="([^"]*)" data-model="([^"]*)" data-status="([^"]*)"', rendered)
+    assert len(marked) == len(rows)
+    for css, _, _, status in marked:
+        assert (" off" in css) == (status != "supported")
+    assert rendered.count('<span class="tag">control row</span>') == 8
+    assert rendered.count("dev too small: h = 0.013 &gt; margin/2 = 0.010; about 9,000 judge rows needed") == 4
+
+
+def test_twins_share_the_colour_of_their_model():
+    rows, _, _ = make_all()
+    assert page.styles(rows) == {
+        "neurosieve-base": "m0",
+        "neurosieve-base-untrained": "m0 twin",
+        "minilm": "m1",
+        "minilm-untrained": "m1 twin",
+    }
+    alone = [r for r in rows if r["model"] == "minilm-untrained"]
+    assert page.styles(alone) == {"minilm-untrained": "m0"}
+
+
+def test_page_of_one_row_without_any_claim():
+    empty = {
+        "n_minimal": None,
+        "estimate": None,
+        "curves": {},
+        "chosen_layers": None,
+        "concepts": None,
+        "cka": None,
+        "clusters": [],
+        "layer_scores": None,
+        "test": {},
+        "facts": {},
+        "status": "at chance",
+    }
+    meta = make_all()[2] | {"models": ["minilm"], "tasks": ["doc-match"]}
+    text = page.render([make_row("minilm", "doc-match", **empty)], {"doc-match": make_card("doc-match")}, meta)
+    parse(text)
+    assert "0 of 1 rows are supported." in text and "no minimum claimed" in text and "nan" not in text.lower().split()
+
+
+def test_summary_names_the_smallest_and_the_largest_share():
+    rows = [
+        make_row("minilm", "token-roles", status="supported", n_minimal=10, share=10 / 2688),
+        make_row("neurosieve-base", "token-roles", status="supported", n_minimal=700, share=700 / 3456),
+        make_row("minilm", "token-classes", status="surface", n_minimal=1, share=1 / 2688),
+    ]
+    text = page._summary(rows)
+    assert text.startswith("2 of 3 rows are supported.")
+    assert "from 10 neurons, 0.4 % of minilm" in text and "to 700, 20.3 % of neurosieve-base" in text
+
+
+def test_text_colours_have_the_contrast_of_wcag_aa():
+    style = (Path(page.__file__).parent / "page.css").read_text()
+    schemes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)[:2]
+    ]
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    for scheme in schemes:
+        for text in ("ink", "soft", "off", "good", *(f"c{i}" for i in range(page.COLOURS))):
+            for ground in ("page", "card"):
+                low, high = sorted((luminance(scheme[text]), luminance(scheme[ground])))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (text, ground)
+
+
+# publishing
+
+
+class Benchmark:
+    """Stands for Params where only names are asked for."""
+
+    benchmark = "tiny"
+
+    class run:
+        models = ("minilm",)
+        tasks = ("token-roles",)
+
+
+def build(tmp_path: Path, **changed: object) -> Paths:
+    paths = Paths("tiny", tmp_path / "build")
+    row = make_row("minilm", "token-roles", **changed)
+    with Writer(paths.leaderboard(), "leaderboard", {}) as out:
+        out.text("leaderboard.csv", table.to_csv(table.build_table([row])))
+        out.json("rows/minilm__token-roles.json", row)
+        out.text("index.html", "page")
+    return paths
+
+
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=n", "-c", "user.email=e", "-C", str(folder), *words], check=True, capture_output=True
+    )
+
+
+def commit(folder: Path) -> None:
+    git(folder, "init")
+    git(folder, "add", "results")
+    git(folder, "commit", "-m", "results")
+
+
+def test_first_publication_copies_the_folder(tmp_path):
+    paths, results = build(tmp_path), tmp_path / "results"
+    report = publish.publish(Benchmark, paths, results)
+    assert report.against == "nothing" and not report.equal
+    found = {p.relative_to(results / "tiny").as_posix() for p in (results / "tiny").rglob("*") if p.is_file()}
+    assert found == {"leaderboard.csv", "rows/minilm__token-roles.json", "index.html", "manifest.json"}
+    assert sorted(p.name for p in results.iterdir()) == ["tiny"]
+
+
+def test_equal_results_are_not_touched(tmp_path):
+    paths, results = build(tmp_path), tmp_path / "results"
+    publish.publish(Benchmark, paths, results)
+    before = {p: p.stat().st_mtime_ns for p in results.rglob("*")}
+    report = publish.publish(Benchmark, paths, results)
+    assert report.equal and report.against == "folder"
+    assert {p: p.stat().st_mtime_ns for p in results.rglob("*")} == before
+    assert "equal those in" in report.sentence(results / "tiny")
+
+
+def test_difference_to_the_commit_is_named_cell_by_cell(tmp_path):
+    results = tmp_path / "results"
+    publish.publish(Benchmark, build(tmp_path, oracle=0.8), results)
+    commit(tmp_path)
+    (results / "tiny" / "old.txt").write_text("not committed, and gone after publishing")
+    paths = build(tmp_path, oracle=0.9, n_minimal=None)
+    first = publish.publish(Benchmark, paths, results)
+    again = publish.publish(Benchmark, paths, results)  # the folder is new now, the commit is not
+    for report in (first, again):
+        assert report.against == "committed" and not report.equal
+        assert report.files == {
+            n: "changed" for n in ("leaderboard.csv", "manifest.json", "rows/minilm__token-roles.json")
+        }
+        assert [(c["row"], c["column"], c["now"]) for c in report.cells] == [
+            ("minilm/token-roles", "oracle", "0.9000"),
+            ("minilm/token-roles", "n_minimal", ""),
+        ]
+        assert "minilm/token-roles, oracle: committed 0.8000, now 0.9000" in report.sentence(results)
+    assert not (results / "tiny" / "old.txt").exists()
+    assert (results / "tiny" / "leaderboard.csv").read_bytes() == (paths.leaderboard() / "leaderboard.csv").read_bytes()
+    git(tmp_path, "add", "-A", "results")
+    git(tmp_path, "commit", "-m", "new")
+    assert publish.compare(Benchmark, paths, results).equal
+
+
+def test_rows_that_came_and_went_are_named(tmp_path):
+    results = tmp_path / "results"
+    paths = build(tmp_path)
+    publish.publish(Benchmark, paths, results)
+    (results / "tiny" / "rows" / "other__task.json").write_text("{}")
+    (results / "tiny" / "index.html").unlink()
+    assert publish.compare(Benchmark, paths, results).files == {"index.html": "new", "rows/other__task.json": "gone"}
+
+
+def test_a_build_that_was_tampered_with_is_not_published(tmp_path):
+    paths = build(tmp_path)
+    (paths.leaderboard() / "leaderboard.csv").write_text("made up")
+    with pytest.raises(ArtifactError, match=r"leaderboard\.csv: changed"):
+        publish.publish(Benchmark, paths, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_show_prints_table_page_and_verdict(tmp_path, capsys):
+    paths, results = build(tmp_path), tmp_path / "results"
+    publish.publish(Benchmark, paths, results)
+    commit(tmp_path)
+    publish.show(Benchmark, paths, results)
+    text = capsys.readouterr().out
+    assert (
+        "minilm token-roles " in text and "index.html" in text and text.endswith("results equal the committed ones\n")
+    )

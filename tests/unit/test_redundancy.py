@@ -1,0 +1,368 @@
+"""CKA and correlation clusters against slow formulas, scipy on float64 and planted structure."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+from sklearn.metrics import adjusted_rand_score
+
+from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
+from neurosieve.config import Redundancy
+from neurosieve.constant import column_moments, constant_columns, constant_neurons
+from neurosieve.redundancy import Sample, cluster_neurons, measure_redundancy, neighbours, summarise
+from neurosieve.redundancy.cka import batches, hsic, layer_cka
+from neurosieve.redundancy.clusters import correlate, cut, medoids, unit_columns
+
+THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def mixtures(rng: np.random.Generator, rows: int, neurons: int, sources: int = 12) -> np.ndarray:
+    """Neurons of many degrees of correlation, heavy-tailed, with means far from zero."""
+    base = rng.standard_t(4, (rows, sources)) @ (rng.standard_normal((sources, neurons)) * (rng.random(neurons) < 0.8))
+    noise = rng.standard_normal((rows, neurons)) * rng.uniform(0.05, 4, neurons)
+    return (base + noise + rng.normal(0, 20, neurons)).astype(np.float32)
+
+
+def sample_of(layers: list[np.ndarray]) -> Sample:
+    constant = np.stack([constant_neurons(layer) for layer in layers])
+    return Sample(layers, constant, constant, len(layers[0]))
+
+
+# --- constant neurons
+
+
+def test_constant_rule() -> None:
+    rng = np.random.default_rng(0)
+    layer = rng.normal(3, 2, (500, 6)).astype(np.float32)
+    layer[:, 1] = 0.3  # max == min, though the float32 mean of it is not 0.3
+    layer[:, 3] = 1e-7 * layer[:, 2]  # below 1e-6 of the median
+    layer[:, 4] = 5e-6 * layer[:, 2]  # above
+    assert constant_neurons(layer).tolist() == [False, True, False, True, False, False]
+
+
+def test_moments_survive_a_large_mean() -> None:
+    x = np.random.default_rng(0).normal(1e4, 1, (1000, 3)).astype(np.float32)
+    mean, std, equal = column_moments(x)
+    np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(std, x.std(0, dtype=np.float64), rtol=1e-9)
+    assert not equal.any()
+
+
+def test_constant_columns_take_the_median_per_kind() -> None:
+    std = np.array([[1.0, 1e-9], [1.0, 1e-9], [1.0, 1e-16]])
+    assert constant_columns(std, np.zeros((3, 2), bool)).tolist() == [[False, False], [False, False], [False, True]]
+
+
+# --- CKA
+
+
+def slow_hsic_unbiased(x: np.ndarray, y: np.ndarray) -> float:
+    """Song et al. 2012, equation 3: sums over distinct indices, by brute force."""
+    k, m, n = x @ x.T, y @ y.T, len(x)
+    pairs = sum(k[i, j] * m[i, j] for i, j in itertools.permutations(range(n), 2))
+    triples = sum(k[i, j] * m[i, q] for i, j, q in itertools.permutations(range(n), 3))
+    quads = sum(k[i, j] * m[q, r] for i, j, q, r in itertools.permutations(range(n), 4))
+    falling2, falling3 = n * (n - 1), n * (n - 1) * (n - 2)
+    return pairs / falling2 - 2 * triples / falling3 + quads / (falling3 * (n - 3))
+
+
+def test_hsic_equals_the_sums_over_distinct_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(2, 1, (9, 3)), rng.normal(-1, 3, (9, 5))
+    y[:, :3] += x
+    for block in (10**6, 2 * 9 * 2):  # in one block, and two rows at a time
+        monkeypatch.setattr("neurosieve.redundancy.cka.BLOCK", block)
+        unbiased, biased = hsic([x, y])
+        for (i, a), (j, b) in itertools.product(enumerate((x, y)), repeat=2):
+            assert unbiased[i, j] == pytest.approx(slow_hsic_unbiased(a, b), rel=1e-10)
+            h = np.eye(9) - 1 / 9
+            assert biased[i, j] == pytest.approx(np.trace(a @ a.T @ h @ b @ b.T @ h) / 64, rel=1e-10)
+
+
+def test_cka_averages_hsic_before_it_divides() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(60, 4))
+    y = np.tanh(x @ rng.normal(size=(4, 6))) + rng.normal(size=(60, 6))
+    found = layer_cka([x, y], 20, 3, np.random.default_rng(5))
+    parts = [hsic([x[b], y[b]])[0] for b in batches(60, 20, 3, np.random.default_rng(5))]
+    total = sum(parts)
+    assert found["unbiased"][0][1] == pytest.approx(total[0, 1] / np.sqrt(total[0, 0] * total[1, 1]), rel=1e-12)
+    assert found["rows"] == 20
+    assert found["batches"] == 3
+
+
+def test_batches_do_not_repeat_a_row_within_a_pass() -> None:
+    found = list(batches(10, 3, 7, np.random.default_rng(0)))
+    for first in (0, 3, 6):
+        rows = np.concatenate(found[first : first + 3])
+        assert len(set(rows)) == len(rows)
+    assert [len(b) for b in found] == [3] * 7
+    assert not np.array_equal(np.concatenate(found[:3]), np.concatenate(found[3:6]))
+
+
+def test_cka_is_invariant_to_rotation_shift_and_scale_but_not_to_stretching() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 8))
+    y = x[:, :5] + 0.5 * rng.normal(size=(300, 5))
+    rotation, _ = np.linalg.qr(rng.normal(size=(8, 8)))
+    moved = (100 * (x @ rotation) + 7).astype(np.float64)
+    for kind in ("unbiased", "biased"):
+        value = layer_cka([x, moved, y, x * np.r_[10, np.ones(7)]], 150, 2, np.random.default_rng(0))[kind]
+        assert value[0][1] == pytest.approx(1, abs=1e-9)
+        assert value[0][2] == pytest.approx(value[1][2], abs=1e-9)
+        assert value[0][3] < 0.9
+        assert np.array_equal(value, np.transpose(value))
+
+
+def test_only_the_unbiased_cka_of_independent_layers_is_about_zero() -> None:
+    rng = np.random.default_rng(4)
+    layers = [rng.normal(size=(400, 100)) for _ in range(3)]
+    found = layer_cka(layers, 100, 4, np.random.default_rng(0))
+    off = ~np.eye(3, dtype=bool)
+    assert np.abs(np.array(found["unbiased"])[off]).max() < 0.03
+    assert np.array(found["biased"])[off].min() > 0.3  # as many units as rows: biased upwards
+    np.testing.assert_allclose(np.diag(np.array(found["unbiased"])), 1, atol=1e-12)
+
+
+def test_cka_keeps_its_bounds_with_outliers_and_leaves_out_flat_layers() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(100, 6)).astype(np.float32)
+    spike = x.copy()
+    spike[7] *= 1e5  # one token with a massive activation
+    flat = np.full((100, 6), 0.1, np.float32)
+    near = (1 + 1e-7 * rng.normal(size=(100, 6))).astype(np.float32)
+    found = layer_cka([x, spike, flat, near], 50, 2, np.random.default_rng(0))
+    assert list(found["left_out"]) == ["2"]
+    for kind in ("unbiased", "biased"):
+        value = np.array(found[kind], dtype=float)
+        assert np.isnan(value[2]).all() and np.isnan(value[:, 2]).all()
+        kept = value[np.ix_([0, 1, 3], [0, 1, 3])]
+        assert np.abs(kept).max() <= 1
+        np.testing.assert_allclose(np.diag(kept), 1, atol=1e-12)
+
+
+def test_cka_needs_four_rows() -> None:
+    with pytest.raises(ValueError, match="at least 4 rows, found 3"):
+        layer_cka([np.eye(3)], 10, 1, np.random.default_rng(0))
+
+
+# --- correlation clusters
+
+
+def reference_clusters(x: np.ndarray, thresholds: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    r = np.abs(np.corrcoef(x.astype(np.float64), rowvar=False))
+    tree = linkage(squareform(np.maximum(1 - r, 0), checks=False), "average")
+    return r, np.stack([fcluster(tree, t, "distance") for t in thresholds])
+
+
+def test_clusters_equal_scipy_on_float64() -> None:
+    rng = np.random.default_rng(6)
+    x = mixtures(rng, 1500, 640)
+    layer_of = np.arange(640) // 160
+    found = correlate(unit_columns(x), layer_of, 4)
+    r, reference = reference_clusters(x, THRESHOLDS)
+    assert np.abs(found.distances - squareform(1 - r, checks=False)).max() < 5e-6
+    labels = cut(found.distances, THRESHOLDS)
+    assert 1 < labels[8].max() < labels[0].max() < 640
+    for ours, theirs in zip(labels, reference, strict=True):
+        assert adjusted_rand_score(theirs, ours) == 1
+        first = [np.flatnonzero(ours == c)[0] for c in range(ours.max() + 1)]
+        assert first == sorted(first)  # numbered by their lowest neuron
+        for cluster, medoid in enumerate(medoids(found.distances, ours)):
+            members = np.flatnonzero(ours == cluster)
+            if len(members) < 3:
+                assert medoid == members[0]
+            else:
+                mean = (r[np.ix_(members, members)].sum(0) - 1) / (len(members) - 1)
+                assert mean[members == medoid][0] > mean.max() - 1e-5
+    np.fill_diagonal(r, -1)
+    expected = np.stack([r[:, layer_of == layer].max(axis=1) for layer in range(4)], axis=1)
+    np.testing.assert_allclose(found.nearest, expected, atol=5e-6)
+
+
+def test_bands_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = mixtures(np.random.default_rng(7), 200, 60)
+    layer_of = np.repeat([0, 1, 3], [25, 5, 30])  # layer 2 has no neuron
+    whole = correlate(unit_columns(x), layer_of, 4)
+    monkeypatch.setattr("neurosieve.redundancy.clusters.BAND", 7)
+    parts = correlate(unit_columns(x), layer_of, 4)
+    np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-6)
+    np.testing.assert_allclose(parts.nearest, whole.nearest, atol=1e-6)
+    assert np.isnan(whole.nearest[:, 2]).all() and not np.isnan(whole.nearest[:, [0, 1, 3]]).any()
+
+
+def test_planted_copies_are_found() -> None:
+    rng = np.random.default_rng(8)
+    groups = np.sort(rng.integers(0, 40, 300))
+    base = rng.standard_normal((800, 40))
+    x = (base[:, groups] * rng.choice([-3, 0.1, 2], 300) + rng.normal(0, 9, 300)).astype(np.float32)  # signs too
+    shuffled = rng.permutation(300)
+    clusters = cluster_neurons(sample_of([x[:, shuffled[:150]], x[:, shuffled[150:]]]), [0.01, 0.5])
+    for labels in clusters.labels:
+        assert adjusted_rand_score(groups[shuffled], labels) == 1
+    for found in clusters.medoids:  # exact copies are ties: the lowest neuron stands for its cluster
+        assert found.tolist() == [np.flatnonzero(clusters.labels[0] == c)[0] for c in range(40)]
+
+
+def test_medoid_by_hand() -> None:
+    #        |r|: 0-1 .9, 0-2 .8, 1-2 .95, 3-4 .9
+    r = np.eye(5)
+    for (i, j), value in {(0, 1): 0.9, (0, 2): 0.8, (1, 2): 0.95, (3, 4): 0.9}.items():
+        r[i, j] = r[j, i] = value
+    distances = squareform(1 - r, checks=False)
+    labels = np.array([0, 0, 0, 1, 1], np.int32)
+    assert medoids(distances, labels).tolist() == [1, 3]
+    assert medoids(distances, np.array([0, 1, 0, 2, 3], np.int32)).tolist() == [0, 1, 3, 4]
+
+
+def test_a_second_threshold_does_not_see_the_result_of_the_first() -> None:
+    x = mixtures(np.random.default_rng(9), 600, 120)
+    sample = sample_of([x[:, :60], x[:, 60:]])
+    both = cluster_neurons(sample, [0.3, 0.6])
+    alone = cluster_neurons(sample, [0.6])
+    assert np.array_equal(both.labels[1], alone.labels[0])
+    assert np.array_equal(both.medoids[1], alone.medoids[0])
+    _, reference = reference_clusters(x, [0.6])
+    assert adjusted_rand_score(reference[0], both.labels[1]) == 1
+    # the published way, a second run on what the first has left, would give other clusters here
+    reduced = cluster_neurons(sample, [0.6], both.medoids[0])
+    assert 1 < len(both.medoids[0]) < 120
+    assert adjusted_rand_score(both.labels[1][both.medoids[0]], reduced.labels[0][both.medoids[0]]) < 1
+
+
+def test_a_subset_of_neurons_is_clustered_as_if_alone() -> None:
+    x = mixtures(np.random.default_rng(10), 400, 90)
+    x[:, 31] = 4
+    sample = sample_of([x[:, :30], x[:, 30:60], x[:, 60:]])
+    neurons = np.r_[np.arange(5, 29), np.arange(30, 60)]  # none of layer 2, one constant
+    found = cluster_neurons(sample, [0.4, 0.7], neurons)
+    kept = np.setdiff1d(neurons, [31])
+    assert np.array_equal(found.neurons, kept)
+    assert (np.delete(found.labels, kept, axis=1) == -1).all()
+    _, reference = reference_clusters(x[:, kept], [0.4, 0.7])
+    for ours, theirs, stands in zip(found.labels[:, kept], reference, found.medoids, strict=True):
+        assert adjusted_rand_score(theirs, ours) == 1
+        assert np.isin(stands, kept).all()
+
+
+@pytest.mark.parametrize("varying", [0, 1])
+def test_hardly_any_neuron_varies(varying: int) -> None:
+    layers = [np.ones((10, 3), np.float32), np.ones((10, 3), np.float32)]
+    layers[1][:5, :varying] = 2
+    clusters = cluster_neurons(sample_of(layers), [0.5])
+    assert (clusters.labels >= 0).sum() == varying
+    assert clusters.medoids[0].tolist() == [3][:varying]
+    assert summarise(clusters.labels[0], clusters.medoids[0], 2)["clusters"] == varying
+    assert neighbours(clusters, 2) == {"nearest_by_layer": [[None, None]] * 2, "nearest_other_layer": [None] * 2}
+
+
+def test_summary_by_hand() -> None:
+    # width 2; clusters {0, 1}, {2, 6}, {3, 4, 7}, {5}; layers 0 0 | 1 1 | 2 2 | 3 3; none constant
+    labels = np.array([0, 0, 1, 2, 2, 3, 1, 2], np.int32)
+    assert summarise(labels, np.array([0, 2, 3, 5]), 4) == {
+        "clusters": 4,
+        "neurons_left": 4,
+        "share_left": 0.5,
+        "multiple": 3,
+        "of_two": 2,
+        "share_of_two": 2 / 3,
+        "largest": 3,
+        "spanning": 2,
+        "share_spanning": 2 / 3,
+        "mean_span": 4 / 3,
+        "max_span": 2,
+        "medoids_per_layer": [1, 2, 1, 0],
+    }
+
+
+# --- the phase
+
+
+def write_activations(paths: Paths, layers: list[np.ndarray]) -> None:
+    folder = paths.activations("tiny", "roles", "train")
+    with Writer(folder, "activations", {}) as out:
+        for number, layer in enumerate(layers):
+            out.npy(f"layer_{number:02d}.npy", layer)
+        out.facts = {"layers": len(layers), "width": layers[0].shape[1], "vectors": len(layers[0])}
+
+
+def settings(**changes: object) -> SimpleNamespace:
+    block = {"rows": 300, "thresholds": [0.2, 0.6], "cka_rows": 100, "cka_batches": 3} | changes
+    return SimpleNamespace(seed=7, redundancy=Redundancy.model_validate(block))
+
+
+def test_measure_redundancy(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    x = mixtures(rng, 500, 24, sources=5)
+    layers = [np.tile(x[0, :8], (500, 1)), x[:, 8:16].copy(), x[:, 16:].copy()]  # layer 0 constant
+    layers[1][:, 2] = -1.5
+    layers[2][:, 5] = -2 * layers[1][:, 0]  # a copy in another layer
+    paths = Paths("bench", tmp_path)
+    write_activations(paths, layers)
+    folder = paths.redundancy("tiny", "roles")
+
+    def run() -> dict[str, bytes]:
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+        return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+    first = run()
+    assert first == run()
+    check_files(folder)
+    report = read_json(folder / "redundancy.json")
+    assert report["constant"] == {"per_layer": [8, 1, 0], "per_layer_on_train": [8, 1, 0]}
+    assert (report["rows"], report["vectors"], report["kept"], report["neurons"]) == (300, 500, 15, 24)
+    assert list(report["cka"]["left_out"]) == ["0"]
+    assert report["cka"]["unbiased"][0] == [None] * 3
+    assert -1 <= report["cka"]["unbiased"][1][2] <= 1
+    assert report["neighbours"]["nearest_other_layer"][0] is None
+    assert report["neighbours"]["nearest_by_layer"][1][0] is None
+    labels = np.load(folder / "clusters.npy")
+    assert labels.dtype == np.int32 and labels.shape == (2, 24)
+    assert np.flatnonzero(labels[0] == -1).tolist() == [*range(8), 10]
+    assert labels[0][8] == labels[0][21] == 0
+    for row, summary in zip(labels, report["thresholds"], strict=True):
+        stands = np.load(folder / summary["medoids"])
+        assert stands.dtype == np.int32
+        assert row[stands].tolist() == list(range(summary["clusters"]))
+    assert report["thresholds"][0]["max_span"] == 1
+    assert read_manifest(folder)["facts"]["constant"] == 9
+    assert "inputs" in read_manifest(folder)
+
+    measure_redundancy(settings(rows=5000), paths, model="tiny", task="roles")
+    _, reference = reference_clusters(np.concatenate(layers, axis=1)[:, labels[0] >= 0], [0.2, 0.6])
+    whole = np.load(folder / "clusters.npy")[:, labels[0] >= 0]
+    assert [adjusted_rand_score(a, b) for a, b in zip(reference, whole, strict=True)] == [1, 1]
+
+
+def test_a_neuron_constant_in_the_sample_alone_is_counted_apart(tmp_path: Path) -> None:
+    x = mixtures(np.random.default_rng(12), 2000, 8)
+    x[:, 3] = 0
+    x[1234, 3] = 1
+    paths = Paths("bench", tmp_path)
+    write_activations(paths, [x])
+    measure_redundancy(settings(rows=20), paths, model="tiny", task="roles")
+    report = read_json(paths.redundancy("tiny", "roles") / "redundancy.json")
+    assert report["constant"] == {"per_layer": [1], "per_layer_on_train": [0]}
+
+
+def test_bad_activations_are_named(tmp_path: Path) -> None:
+    paths = Paths("bench", tmp_path)
+    with pytest.raises(ArtifactError, match="no manifest"):
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+    x = mixtures(np.random.default_rng(13), 50, 4)
+    x[9, 2] = np.nan
+    write_activations(paths, [x[:, ::-1], x])
+    with pytest.raises(ArtifactError, match=r"layer_00.npy: found values that are not finite in unit 1"):
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+    write_activations(paths, [x[:3]])
+    with pytest.raises(ArtifactError, match="found 3 train vectors, expected 4 or more"):
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+    write_activations(paths, [x[:8], x[:7]])
+    with pytest.raises(ArtifactError, match=r"layer_01.npy: found shape \(7, 4\), expected \(8, 4\)"):
+        measure_redundancy(settings(), paths, model="tiny", task="roles")

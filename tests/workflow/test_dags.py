@@ -1,0 +1,168 @@
+"""The two engines describe one flow: Snakemake's rules and DVC's stages are compared, without running either."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from neurosieve import artifacts, config
+
+STAGES = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+PARAMS = config.load_params("params.yaml")
+
+
+def plain(text: str) -> str:
+    return text.replace("${benchmark}", PARAMS.benchmark)
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, tuple[str, list[str]]]:
+    """output file -> (rule, input files) of every job of the default benchmark."""
+    done = subprocess.run([sys.executable, "tests/list_jobs.py", "params.yaml"], text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {path: (job["rule"], job["input"]) for job in json.loads(done.stdout) for path in job["output"]}
+
+
+def stage_rules(stage: str) -> list[str]:
+    return STAGES[stage]["cmd"].split("--allowed-rules ")[1].split()
+
+
+def inside(path: str, folders: list[str]) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in folders)
+
+
+def test_one_stage_per_phase_in_order():
+    assert tuple(STAGES) == config.PHASES
+    for phase in config.PHASES:
+        assert Path(f"workflow/rules/{phase}.smk").exists()
+        assert stage_rules(phase)[0] == phase  # the target
+
+
+def test_only_score_test_reads_test_activations(jobs):
+    tests = {path for path in jobs if "/activations/" in path and path.endswith("/test/manifest.json")}
+    assert len(tests) == len(PARAMS.run.models) * len(PARAMS.run.tasks)
+    readers = {rule for rule, inputs in jobs.values() if tests & set(inputs)}
+    assert readers == {"score_test"}
+
+
+def test_nothing_is_chosen_after_test_was_scored(jobs):
+    """What reads a test score is the leaderboard alone."""
+    scores = {path for path, (rule, _) in jobs.items() if rule == "score_test"}
+    assert {rule for rule, inputs in jobs.values() if scores & set(inputs)} == {"build_leaderboard"}
+
+
+def test_no_phase_reads_prepared_test_rows_but_the_dump_and_score_test(jobs):
+    tests = {path for path in jobs if "/prepare/tasks/" in path and path.endswith("/test/manifest.json")}
+    assert {rule for rule, inputs in jobs.values() if tests & set(inputs)} == {"dump_activations", "score_test"}
+
+
+def test_every_rule_has_one_stage_that_owns_its_outputs(jobs):
+    owner = {rule: stage for stage in STAGES for rule in stage_rules(stage)}
+    for path, (rule, _) in jobs.items():
+        outs = [plain(out) for out in STAGES[owner[rule]]["outs"] if isinstance(out, str)]
+        assert inside(path, outs), f"{path} of {rule} lies in no out of stage {owner[rule]}"
+    every = [plain(o if isinstance(o, str) else next(iter(o))) for s in STAGES.values() for o in s["outs"]]
+    assert len(every) == len(set(every))
+
+
+def test_what_a_stage_reads_from_outside_is_among_its_deps_and_every_dep_is_read(jobs):
+    owner = {rule: stage for stage in STAGES for rule in stage_rules(stage)}
+    outside = defaultdict(set)
+    for rule, inputs in jobs.values():
+        outs = [plain(out) for out in STAGES[owner[rule]]["outs"] if isinstance(out, str)]
+        outside[owner[rule]] |= {path for path in inputs if path and not inside(path, outs)}
+    for stage, paths in outside.items():
+        deps = [plain(dep) for dep in STAGES[stage]["deps"]]
+        missing = sorted(path for path in paths if not inside(path, deps))
+        assert not missing, f"stage {stage} does not name {missing} in deps"
+        workflow = {"workflow/Snakefile", "workflow/rules/common.smk", f"workflow/rules/{stage}.smk"}
+        assert workflow <= set(deps)
+        unread = [d for d in deps if d not in workflow and not any(inside(path, [d]) for path in paths)]
+        assert not unread, f"stage {stage} names {unread} in deps, which no rule reads"
+
+
+def test_the_params_of_a_stage_are_the_keys_of_its_phase():
+    for phase, keys in config.PHASE_KEYS.items():
+        assert STAGES[phase]["params"] == list(keys)
+
+
+def test_the_keys_of_a_phase_cover_the_settings_of_its_rules():
+    """A rule's settings, with every key outside its phase's keys removed from the file, must not change."""
+    names = {"model": PARAMS.run.models[0], "task": PARAMS.run.tasks[0]}
+    corpora = PARAMS.task_corpora(names["task"])
+    for phase, keys in config.PHASE_KEYS.items():
+        top = {key.split(".")[0] for key in keys} | {"benchmark", "version", "protocol"}
+        changed = PARAMS.model_copy(update={name: None for name in type(PARAMS).model_fields if name not in top})
+        for rule in stage_rules(phase)[1:]:
+            wildcards = {**names, "corpus": corpora[0]}
+            assert changed.settings(rule, **wildcards) == PARAMS.settings(rule, **wildcards)
+
+
+def test_no_stage_persists_and_only_results_lie_in_git():
+    for stage in STAGES.values():
+        for out in stage["outs"]:
+            if not isinstance(out, str):
+                ((path, options),) = out.items()
+                assert plain(path) == f"results/{PARAMS.benchmark}" and options == {"cache": False}
+
+
+def test_nothing_in_git_is_a_target(jobs):
+    tracked = subprocess.run(["git", "ls-files"], text=True, capture_output=True).stdout.splitlines()
+    if not tracked:
+        pytest.skip("no git repository here, as in a source archive")
+    assert not set(tracked) & set(jobs)
+    assert not [path for path in jobs if path.startswith(("models/", "results/"))]
+
+
+def test_the_code_of_a_phase_is_all_it_imports():
+    """Follows the imports of neurosieve modules from each phase: what it runs must be among its `code=` inputs."""
+
+    def imported(path: Path) -> set[Path]:
+        found: set[Path] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "neurosieve":
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names = [a.name for a in node.names if a.name.split(".")[0] == "neurosieve"]
+            for name in names:
+                base = artifacts.PACKAGE.joinpath(*name.split(".")[1:])
+                found |= {p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()}
+        return found - {artifacts.PACKAGE / "__init__.py"}
+
+    cli = artifacts.PACKAGE / "cli.py"  # imports every phase, one at a time
+    for phase in config.PHASES:
+        code = {path for path in artifacts.code_files(phase)}
+        reached = set(code)
+        todo = [p for p in code if p.suffix == ".py" and p != cli]
+        while todo:
+            for path in imported(todo.pop()) - reached:
+                reached.add(path)
+                todo.append(path)
+        extra = sorted(p.relative_to(artifacts.PACKAGE).as_posix() for p in reached - code)
+        assert not extra, f"phase {phase} imports {extra}; add them to artifacts.CODE and to the stage's deps"
+
+
+def test_deps_name_the_code_of_the_phase():
+    for phase, entries in artifacts.CODE.items():
+        deps = {dep.removeprefix("src/neurosieve/") for dep in STAGES[phase]["deps"] if dep.startswith("src/")}
+        assert deps == set(entries)
+
+
+def test_two_params_files_are_never_merged(tmp_path):
+    """With another file, a key of params.yaml that the other lacks must be missing, not filled in."""
+    text = Path("params.yaml").read_text().replace("seed: 7361\n", "")
+    other = tmp_path / "other.yaml"
+    other.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", str(other), "--dry-run", "--nolock"],
+        text=True,
+        capture_output=True,
+    )
+    assert done.returncode != 0
+    assert "seed: missing; add `seed:`" in done.stdout + done.stderr

@@ -1,0 +1,147 @@
+"""The real workflow on a tiny corpus and a random model, through both engines."""
+
+import csv
+import io
+import os
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def done(make_checkout):
+    """A checkout in which the tiny benchmark has run once through Snakemake."""
+    checkout = make_checkout()
+    checkout.run("git", "init", "--quiet")
+    checkout.commit("start")
+    checkout.first = checkout.snakemake()
+    return checkout
+
+
+def table(checkout) -> list[dict[str, str]]:
+    text = (checkout.root / "results" / "tiny" / "leaderboard.csv").read_text()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_there_is_a_row_per_model_and_task_and_a_page(done):
+    rows = table(done)
+    assert [(r["model"], r["task"]) for r in rows] == [
+        (m, t) for m in ("tiny", "tiny-untrained") for t in ("token-roles", "doc-match")
+    ]
+    assert all(r["benchmark"] == "tiny" and r["status"] for r in rows)
+    page = (done.root / "results" / "tiny" / "index.html").read_text()
+    assert "<table" in page and 'src="http' not in page
+    assert done.files("results/tiny") == done.files("build/tiny/leaderboard")
+
+
+def test_every_job_left_a_log_and_a_timing(done):
+    rules = {
+        p.relative_to(done.root / "logs/tiny").parts[0].removesuffix(".log")
+        for p in done.root.glob("logs/tiny/**/*.log")
+    }
+    timed = {
+        p.relative_to(done.root / "timings/tiny").parts[0].removesuffix(".tsv")
+        for p in done.root.glob("timings/tiny/**/*.tsv")
+    }
+    assert rules == timed
+    assert {"extract_corpus", "prepare_task", "dump_activations", "score_test", "build_leaderboard"} <= rules
+
+
+def test_no_certified_file_holds_a_path_of_this_machine(done):
+    for name, content in done.files("build/tiny").items():
+        assert str(done.root).encode() not in content, name
+
+
+def test_a_second_run_does_nothing(done):
+    again = done.snakemake()
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_after_results_are_removed_the_same_bytes_return(done):
+    before = done.files("results/tiny")
+    for path in (done.root / "results" / "tiny").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    done.run(
+        "make", "benchmark", "-o", ".venv/.installed", f"VENV={os.path.dirname(done.env['PATH'].split(os.pathsep)[0])}"
+    )
+    assert done.files("results/tiny") == before
+
+
+def test_a_source_archive_with_equal_times_computes_every_phase(done, make_checkout):
+    archive = make_checkout()
+    for name, content in done.files("results/tiny").items():
+        path = archive.root / "results" / "tiny" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    for path in archive.root.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    archive.snakemake()
+    assert archive.files("build/tiny") == done.files("build/tiny")
+    assert archive.files("results/tiny") == done.files("results/tiny")
+
+
+def test_another_seed_gives_other_figures(done, make_checkout):
+    other = make_checkout()
+    other.params("seed: 5", "seed: 6")
+    other.snakemake()
+    ignore = ("benchmark", "version", "protocol", "model", "task")
+    old, new = ([{k: v for k, v in r.items() if k not in ignore} for r in table(c)] for c in (done, other))
+    assert old != new
+
+
+def test_a_wrong_file_is_refused_before_anything_runs(make_checkout):
+    checkout = make_checkout()
+    checkout.params("numerics: portable", "numerics: exact")
+    failed = checkout.snakemake(check=False)
+    assert failed.returncode != 0
+    assert "numerics: found 'exact'" in failed.stdout + failed.stderr
+    assert not (checkout.root / "build").exists()
+
+
+def test_a_killed_job_leaves_nothing_that_the_next_run_takes_for_whole(make_checkout, done):
+    checkout = make_checkout()
+    checkout.snakemake("activations")
+    folder = checkout.root / "build/tiny/activations/tiny/doc-match/train"
+    (folder / "manifest.json").unlink()  # as after a kill between two files
+    (folder / "layer_00.npy").write_bytes(b"half")
+    checkout.snakemake()
+    assert checkout.files("build/tiny") == done.files("build/tiny")
+
+
+def test_dvc_reproduces_what_snakemake_made_and_a_clean_clone_agrees(done, tmp_path, make_checkout):
+    checkout = make_checkout()
+    checkout.run("git", "init", "--quiet")
+    checkout.commit("start")
+    checkout.run("dvc", "repro")
+    assert checkout.files("build/tiny") == done.files("build/tiny")
+    assert checkout.files("results/tiny") == done.files("results/tiny")
+    checkout.commit("results")
+    clone = checkout.clone(tmp_path / "clone")
+    clone.run("dvc", "repro")
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+    assert "up to date" in clone.run("dvc", "status").stdout
+    assert "oracle" in clone.run("dvc", "metrics", "show").stdout
+
+    # a model dropped from params: what lies on disk from before must leave no trace
+    clone.params("models: [tiny, tiny-untrained]", "models: [tiny]")
+    clone.run("dvc", "repro")
+    clone.commit("one model")
+    fresh = clone.clone(tmp_path / "fresh")
+    fresh.run("dvc", "repro")
+    assert fresh.run("git", "status", "--porcelain").stdout == ""
+    assert fresh.files("build/tiny") == clone.files("build/tiny")
+    assert len(table(fresh)) == 2
+
+
+def test_benchmarks_side_by_side_do_not_touch_each_other(done):
+    before = done.files("build/tiny")
+    text = (done.root / "params.yaml").read_text().replace("benchmark: tiny", "benchmark: other", 1)
+    (done.root / "other.yaml").write_text(text)
+    done.snakemake("--configfile", "other.yaml")
+    assert done.files("build/tiny") == before
+    other = done.files("build/other")
+    assert set(other) == set(before)
+    # only the name of the benchmark differs
+    assert all(other[n] == before[n] for n in before if n.endswith(".npy"))

@@ -1,0 +1,31 @@
+rule concepts:
+    input:
+        rows(PATHS.concepts),
+
+
+rule describe_neurons:
+    input:
+        code=code("concepts"),
+        judge=lambda w: task_splits(w.task, ["judge"]),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, ["train", "judge"]),
+        search=lambda w: made(PATHS.search(w.model, w.task)),
+    output:
+        concepts=made(PATHS.concepts("{model}", "{task}")),
+    log:
+        f"{LOGS}/describe_neurons/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/describe_neurons/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("describe_neurons"),
+    message:
+        "describing the chosen neurons of {wildcards.model}, {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli describe-neurons --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"

@@ -1,0 +1,34 @@
+rule leaderboard:
+    input:
+        made(PATHS.leaderboard()),
+
+
+rule build_leaderboard:
+    input:
+        code=code("leaderboard"),
+        cards=[made(PATHS.task(task) / "card") for task in P.run.tasks],
+        redundancy=rows(PATHS.redundancy),
+        baselines=[made(PATHS.baselines(task)) for task in P.run.tasks],
+        probes=rows(PATHS.probes),
+        status=made(PATHS.status()),
+        search=rows(PATHS.search),
+        scores=rows(PATHS.scores),
+        concepts=rows(PATHS.concepts),
+    output:
+        leaderboard=made(PATHS.leaderboard()),
+    log:
+        f"{LOGS}/build_leaderboard.log",
+    benchmark:
+        f"{TIMINGS}/build_leaderboard.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("build_leaderboard"),
+    message:
+        "building the leaderboard"
+    shell:
+        "python -m neurosieve.cli build-leaderboard --params {params.file} &> {log}"

@@ -1,0 +1,84 @@
+rule probes:
+    input:
+        [made(PATHS.baselines(task)) for task in P.run.tasks],
+        rows(PATHS.probes),
+        made(PATHS.status()),
+
+
+rule fit_baselines:
+    input:
+        code=code("probes"),
+        splits=lambda w: task_splits(w.task, DEV),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+    output:
+        baselines=made(PATHS.baselines("{task}")),
+    log:
+        f"{LOGS}/fit_baselines/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/fit_baselines/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("fit_baselines"),
+    message:
+        "fitting surface baselines of {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli fit-baselines --params {params.file} --task {wildcards.task} &> {log}"
+
+
+rule fit_probes:
+    input:
+        code=code("probes"),
+        splits=lambda w: task_splits(w.task, DEV),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, DEV),
+    output:
+        probes=made(PATHS.probes("{model}", "{task}")),
+    log:
+        f"{LOGS}/fit_probes/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/fit_probes/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("fit_probes"),
+    message:
+        "fitting probes on {wildcards.model}, {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli fit-probes --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+
+
+rule decide_status:
+    input:
+        code=code("probes"),
+        judge=[path for task in P.run.tasks for path in task_splits(task, ["judge"])],
+        cards=[made(PATHS.task(task) / "card") for task in P.run.tasks],
+        baselines=[made(PATHS.baselines(task)) for task in P.run.tasks],
+        probes=rows(PATHS.probes),
+    output:
+        status=made(PATHS.status()),
+    log:
+        f"{LOGS}/decide_status.log",
+    benchmark:
+        f"{TIMINGS}/decide_status.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("decide_status"),
+    message:
+        "deciding the status of every row on judge"
+    shell:
+        "python -m neurosieve.cli decide-status --params {params.file} &> {log}"

@@ -1,0 +1,74 @@
+rule subsets:
+    input:
+        rows(PATHS.search),
+        rows(PATHS.scores),
+
+
+rule search_subsets:
+    input:
+        code=code("subsets"),
+        splits=lambda w: task_splits(w.task, DEV),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, DEV),
+        baselines=lambda w: made(PATHS.baselines(w.task)),
+        probes=lambda w: [
+            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
+        ],
+    output:
+        search=made(PATHS.search("{model}", "{task}")),
+    log:
+        f"{LOGS}/search_subsets/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/search_subsets/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        file=PARAMS_FILE,
+        settings=lambda w: P.settings("search_subsets", task=w.task),
+    message:
+        "searching the smallest subset of {wildcards.model} for {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli search-subsets --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+
+
+rule score_test:
+    input:
+        code=code("subsets"),
+        test=lambda w: task_splits(w.task, ["test"]),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: [
+            path
+            for m in [w.model, *twin(w.model)]
+            for path in activation_splits(m, w.task, ["test"])
+        ],
+        baselines=lambda w: made(PATHS.baselines(w.task)),
+        probes=lambda w: [
+            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
+        ],
+        status=made(PATHS.status()),
+        search=lambda w: [
+            made(PATHS.search(m, w.task)) for m in [w.model, *twin(w.model)]
+        ],
+    output:
+        scores=made(PATHS.scores("{model}", "{task}")),
+    log:
+        f"{LOGS}/score_test/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/score_test/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        file=PARAMS_FILE,
+        settings=lambda w: P.settings("score_test", task=w.task),
+    message:
+        "scoring what was frozen of {wildcards.model}, {wildcards.task} on test"
+    shell:
+        "python -m neurosieve.cli score-test --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
