@@ -45,6 +45,8 @@ rule prepare_corpus:
         f"{BUILD}/logs/prepare_corpus.log",
     benchmark:
         f"{BUILD}/benchmarks/prepare_corpus.tsv"
+    conda:
+        "envs/neurosieve.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -54,7 +56,7 @@ rule prepare_corpus:
         corpus=config["corpus"],
         seed=config["seed"],
     message:
-        "Selecting the functions of {params.corpus[wheels][0][name]} and the other wheels"
+        "selecting the functions of the pinned wheels"
     shell:
         "python -m neurosieve.train prepare --params {input.params} --output {params.folder}"
         " --workers {threads} > {log} 2>&1"
@@ -74,6 +76,8 @@ rule learn_tokenizer:
         f"{BUILD}/logs/learn_tokenizer.log",
     benchmark:
         f"{BUILD}/benchmarks/learn_tokenizer.tsv"
+    conda:
+        "envs/neurosieve.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -83,7 +87,7 @@ rule learn_tokenizer:
         folder=subpath(output.tokens, parent=True),
         tokenizer=config["tokenizer"],
     message:
-        "Learning the tokenizer and encoding the corpus"
+        "learning the tokenizer and encoding the corpus"
     shell:
         "python -m neurosieve.train tokenizer --params {input.params} --corpus {params.corpus}"
         " --output {params.folder} > {log} 2>&1"
@@ -103,6 +107,8 @@ rule fit_model:
         f"{BUILD}/logs/fit_model/{{model}}.log",
     benchmark:
         f"{BUILD}/benchmarks/fit_model/{{model}}.tsv"
+    conda:
+        "envs/neurosieve.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -115,7 +121,7 @@ rule fit_model:
         # Large blocks of memory are kept and on huge pages: a third more tokens a second; the numbers are the same
         memory="MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 GLIBC_TUNABLES=glibc.malloc.hugetlb=1",
     message:
-        "Training {wildcards.model}: {params.model[steps]} steps; progress in {log}"
+        "training {wildcards.model}: {params.model[steps]} steps; progress in {log}"
     shell:
         "{params.memory} OMP_WAIT_POLICY=passive python -m neurosieve.train fit --params {input.params}"
         " --model {wildcards.model} --tokens {params.tokens} --output {params.folder}"
@@ -135,6 +141,8 @@ rule evaluate_model:
         f"{BUILD}/logs/evaluate_model/{{model}}.log",
     benchmark:
         f"{BUILD}/benchmarks/evaluate_model/{{model}}.tsv"
+    conda:
+        "envs/neurosieve.yaml"
     threads: 2
     resources:
         mem_mb=6000,
@@ -143,7 +151,7 @@ rule evaluate_model:
         tokens=subpath(input.tokens, parent=True),
         folder=subpath(output.evaluation, parent=True),
     message:
-        "Measuring the held-out loss of {wildcards.model}"
+        "measuring the held-out loss of {wildcards.model}"
     shell:
         "python -m neurosieve.train evaluate --params {input.params} --model {wildcards.model}"
         " --tokens {params.tokens} --output {params.folder} --threads {threads} > {log} 2>&1"

@@ -196,7 +196,7 @@ class Writer:
             parts = path.parts
             return "/".join(parts[1:]) if parts[:1] == ("build",) else path.as_posix()
         for parent in self.folder.absolute().parents:  # a build folder somewhere else: from the common root
-            if path.is_relative_to(parent):
+            if parent != Path(parent.anchor) and path.is_relative_to(parent):
                 return path.relative_to(parent).as_posix()
         return path.name
 

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Errors defined by this package (and ValueErrors raised in it on purpose) carry their own explanation."""
+    """Errors of this package carry their own explanation; others are bugs, or the machine, and show their traceback."""
     return type(error).__module__.startswith("neurosieve.")
 
 

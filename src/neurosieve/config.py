@@ -49,9 +49,13 @@ class Wheel(Block):
     """A pure-Python wheel, fetched from the package registry by name, version and hash, never installed."""
 
     name: Name
-    version: str
-    licence: str
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", description="exact version")
+    licence: str = Field(min_length=1, description="licence as the wheel states it")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the wheel file, lower-case hex")
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.name}=={self.version}"
 
 
 class Corpus(Block):

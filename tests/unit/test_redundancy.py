@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from scipy.spatial.distance import squareform
 from sklearn.metrics import adjusted_rand_score
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
-from neurosieve.config import Redundancy
+from neurosieve.config import Params, Redundancy
 from neurosieve.constant import column_moments, constant_columns, constant_neurons
 from neurosieve.redundancy import Sample, cluster_neurons, measure_redundancy, neighbours, summarise
 from neurosieve.redundancy.cka import batches, hsic, layer_cka
@@ -91,7 +90,7 @@ def test_cka_averages_hsic_before_it_divides() -> None:
     y = np.tanh(x @ rng.normal(size=(4, 6))) + rng.normal(size=(60, 6))
     found = layer_cka([x, y], 20, 3, np.random.default_rng(5))
     parts = [hsic([x[b], y[b]])[0] for b in batches(60, 20, 3, np.random.default_rng(5))]
-    total = sum(parts)
+    total = np.sum(parts, axis=0)
     assert found["unbiased"][0][1] == pytest.approx(total[0, 1] / np.sqrt(total[0, 0] * total[1, 1]), rel=1e-12)
     assert found["rows"] == 20
     assert found["batches"] == 3
@@ -292,9 +291,9 @@ def write_activations(paths: Paths, layers: list[np.ndarray]) -> None:
         out.facts = {"layers": len(layers), "width": layers[0].shape[1], "vectors": len(layers[0])}
 
 
-def settings(**changes: object) -> SimpleNamespace:
+def settings(**changes: object) -> Params:
     block = {"rows": 300, "thresholds": [0.2, 0.6], "cka_rows": 100, "cka_batches": 3} | changes
-    return SimpleNamespace(seed=7, redundancy=Redundancy.model_validate(block))
+    return Params.model_construct(seed=7, numerics="fast", redundancy=Redundancy.model_validate(block))
 
 
 def test_measure_redundancy(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What the chosen neurons encode: AUROC per class, and the token types they react to most.
 
-Reads: subsets/search/<model>/<task> (curves.json, frozen.json), activations/<model>/<task>/{train,judge},
-prepare/tasks/<task>/{train,judge} (inputs.jsonl, rows.jsonl), card.
+Reads: subsets/search/<model>/<task> (frozen.json), activations/<model>/<task>/{train,judge},
+prepare/tasks/<task>/judge (inputs.jsonl, rows.jsonl), card.
 Writes: concepts/<model>/<task>: concepts.json; contexts.jsonl with lines of source code, which stays in build/ and is
 never published.
 """
@@ -12,18 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_jsonl
+from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_jsonl, read_npy
 from neurosieve.concepts.auroc import auroc, best_class, top_types
 from neurosieve.config import Params
-from neurosieve.probes.features import Features, Standardizer, layout
+from neurosieve.constant import column_moments
+from neurosieve.probes.features import Features, layout
 
 
-def chosen_neurons(paths: Paths, model: str, task: str) -> tuple[str | None, np.ndarray]:
-    """Key in frozen.json of the headline ranking's minimal subset (or its estimate), and its neurons in rank order.
+def chosen_neurons(paths: Paths, model: str, task: str) -> tuple[str | None, bool | None, np.ndarray]:
+    """The headline ranking's subset: key in frozen.json, whether a minimum was claimed, its neurons in rank order.
 
-    The key is None, and there are no neurons, where the search names neither.
+    Where no minimum was claimed the subset has the size of the estimate. (None, None, no neurons) where there is none.
     """
-    raise NotImplementedError
+    frozen = read_json(paths.search(model, task) / "frozen.json")
+    key = f"subset-{frozen['headline']}"
+    if key not in frozen["sets"]:
+        return None, None, np.zeros(0, np.int64)
+    entry = frozen["sets"][key]
+    return key, entry["claimed"], np.array(entry["neurons"], np.int64)
 
 
 def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> None:
@@ -42,9 +48,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     settings = params.concepts
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
-    key, chosen = chosen_neurons(paths, model, task)
+    key, claimed, chosen = chosen_neurons(paths, model, task)
     neurons = chosen[: settings.neurons]
-    X = _values(features, "judge", neurons)
+    X = _values(features, neurons)
     labels, seen = features.labels("judge"), features.seen("judge")
     on_all = auroc(X, labels, len(features.classes))
     on_unseen = None if seen is None else auroc(X[~seen], labels[~seen], len(features.classes))
@@ -54,19 +60,22 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     if features.unit == "token":
         rows = read_jsonl(paths.task(task) / "judge" / "rows.jsonl")
         texts = [entry["text"] for entry in read_jsonl(paths.task(task) / "judge" / "inputs.jsonl")]
-        names, codes, counts = np.unique([row["type"] for row in rows], return_inverse=True, return_counts=True)
-        distinct, eligible = len(names), int((counts >= settings.min_count).sum())
+        names = sorted({row["type"] for row in rows})
+        code_of = {name: code for code, name in enumerate(names)}
+        codes = np.array([code_of[row["type"]] for row in rows])
+        distinct, eligible = len(names), int((np.bincount(codes) >= settings.min_count).sum())
         z = _z_scores(features, neurons, X)
         for i, neuron in enumerate(neurons):
-            for code in top_types(z[:, i], codes, names.tolist(), settings.top_types, settings.min_count):
+            for code in top_types(z[:, i], codes, names, settings.top_types, settings.min_count):
                 at = np.flatnonzero(codes == code)
                 mean, size = float(z[at, i].mean()), float(np.abs(z[at, i]).mean())
-                types[i].append({"type": str(names[code]), "count": len(at), "mean_z": mean, "mean_abs_z": size})
+                types[i].append({"type": names[code], "count": len(at), "mean_z": mean, "mean_abs_z": size})
                 example = at[np.argmax(np.abs(z[at, i]))]  # the first of the rows with the largest |z|
                 context = _context(rows[example], texts, settings.context)
                 contexts.append({"neuron": int(neuron), "row": int(example), "z": float(z[example, i])} | context)
     described = [
-        _describe(features, model, rank, int(neuron), on_all, on_unseen, card["scored_classes"]) | {"types": types[rank]}
+        _describe(features, model, rank, int(neuron), on_all, on_unseen, card["scored_classes"])
+        | {"types": types[rank]}
         for rank, neuron in enumerate(neurons)
     ]
     best = [entry["best_class"] for entry in described]
@@ -76,6 +85,7 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "unit": features.unit,
         "feature": features.pair_features[0] if features.unit == "pair" else None,
         "subset": key,
+        "claimed": claimed,
         "chosen": len(chosen),
         "described": len(neurons),
         "chosen_per_layer": np.bincount(chosen // features.width, minlength=features.layers).tolist(),
@@ -85,14 +95,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     folders = [
         paths.search(model, task),
         *(paths.activations(model, task, split) for split in ("train", "judge")),
-        *(paths.task(task) / part for part in ("train", "judge", "card")),
+        *(paths.task(task) / part for part in ("judge", "card")),
     ]
-    wanted = {
-        "model": model,
-        "task": task,
-        "concepts": settings.model_dump(mode="json"),
-        "pair_features": list(params.probes.pair_features),
-    }
+    wanted = {"model": model, "task": task, **params.settings("describe_neurons")}
     with Writer(paths.concepts(model, task), "concepts", wanted, folders) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
@@ -107,26 +112,31 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         }
 
 
-def _values(features: Features, split: str, neurons: np.ndarray) -> np.ndarray:
-    """Raw values float32 (rows, neurons); for pairs those of the first pair feature."""
-    X = features.load(split, neurons)[:, :: features.columns_per_neuron]
+def _values(features: Features, neurons: np.ndarray) -> np.ndarray:
+    """Raw judge values float32 (rows, neurons); for pairs those of the first pair feature."""
+    X = features.load("judge", neurons)[:, :: features.columns_per_neuron]
     if not np.isfinite(X).all():
         bad = int(neurons[np.argmin(np.isfinite(X).all(axis=0))])
-        folder = features.paths.activations(features.model, features.task, split)
+        folder = features.paths.activations(features.model, features.task, "judge")
         raise ArtifactError(f"{folder}: found values that are not finite in neuron {bad}; run `activations` again")
     return X
 
 
 def _z_scores(features: Features, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Judge values X (rows, neurons) in units of the standard deviation on train, float64."""
-    train = Standardizer.fit(_values(features, "train", neurons))
-    constant = neurons[np.isinf(train.std)]
-    if constant.size:
-        raise ArtifactError(
-            f"{features.paths.search(features.model, features.task)}: chose neuron {constant[0]}, which is constant on "
-            "train; run `search-subsets` again"
-        )
-    return (X - train.mean) / train.std
+    """Judge values X (rows, neurons) of a token task in units of the standard deviation on train, float64."""
+    folder = features.paths.activations(features.model, features.task, "train")
+    mean, std = np.empty((2, len(neurons)))
+    for layer in np.unique(neurons // features.width):
+        at = neurons // features.width == layer
+        vectors = read_npy(folder / f"layer_{layer:02d}.npy", mmap=True)  # one vector per row
+        mean[at], std[at], equal = column_moments(vectors[:, neurons[at] % features.width])
+        if equal.any():
+            search = features.paths.search(features.model, features.task)
+            raise ArtifactError(
+                f"{search}: chose neuron {neurons[at][equal][0]}, which is constant on train; "
+                "run the phases from `activations` on again"
+            )
+    return (X - mean) / std
 
 
 def _describe(

@@ -20,7 +20,9 @@ def auroc(X: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
     inside = member.sum(axis=1).astype(np.float64)
     pairs = inside * (len(labels) - inside)
     # sums of half-integers: exact in float64 whatever the order
-    rank_sums = (member.astype(np.float64) @ rankdata(X, axis=0)).T if len(labels) else np.zeros((X.shape[1], n_classes))
+    rank_sums = (
+        (member.astype(np.float64) @ rankdata(X, axis=0)).T if len(labels) else np.zeros((X.shape[1], n_classes))
+    )
     wins = rank_sums - inside * (inside + 1) / 2
     return np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0)
 
@@ -36,7 +38,7 @@ def best_class(values: np.ndarray, classes: list[int]) -> int | None:
 
 
 def top_types(z: np.ndarray, codes: np.ndarray, names: list[str], top: int, min_count: int) -> list[int]:
-    """Codes of the ``top`` types with the largest mean |z| among those with ``min_count`` rows; ties by the type's text.
+    """Codes of the ``top`` types with the largest mean |z|, of those with ``min_count`` rows; ties by the type's text.
 
     z : (rows,) of one neuron; codes : (rows,) type of each row as an index into ``names``.
     """

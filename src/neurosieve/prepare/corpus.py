@@ -20,7 +20,7 @@ from tqdm import tqdm
 from neurosieve.artifacts import Paths, Writer, iter_jsonl
 from neurosieve.config import Corpus, Params
 from neurosieve.prepare.python_source import exact_key, folded_key, functions
-from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, Wheel, fetch_wheels, source_files
+from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ class _Reader:
 
     def _wheel_files(self) -> Iterator[SourceFile]:
         """Files of the wheels, `package` being the wheel's name as params.yaml writes it."""
-        wheels = [Wheel(**wheel.model_dump()) for wheel in self.entry.wheels or ()]
+        wheels = list(self.entry.wheels or ())
         found = fetch_wheels(wheels, self.cache)
         for wheel in sorted(wheels, key=lambda w: w.name):
             read = ReadCounts()

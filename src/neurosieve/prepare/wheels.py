@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from neurosieve.config import Wheel
 
 DEFAULT_CACHE = Path(".cache/wheels")
 #: Wheels downloaded at a time, and requirements given to one pip call: pip itself downloads one by one.
@@ -28,21 +28,6 @@ PARALLEL = 4
 
 class WheelError(RuntimeError):
     """A wheel that cannot be had, or is not the one that was pinned."""
-
-
-class Wheel(BaseModel):
-    """One pinned pure-Python wheel."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name in the package registry")
-    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", description="exact version")
-    licence: str = Field(min_length=1, description="licence as the wheel states it")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the wheel file, lower-case hex")
-
-    @property
-    def requirement(self) -> str:
-        return f"{self.name}=={self.version}"
 
 
 @dataclass(frozen=True)

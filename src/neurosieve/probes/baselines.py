@@ -3,7 +3,8 @@
 Reads: prepare/tasks/<task>/{train,tune,judge,card}. Writes probes/baselines/<task>:
 
 baselines.json        {"task", "metric", "order": names, "surface": the best of the surface baselines on tune,
-                      "baselines": {name: {"tune": metrics, "judge": metrics (tokens: also "seen" and "unseen" types),
+                      "surface_unseen": the best on the tune tokens of unseen types (null but for tokens),
+                      "baselines": {name: {"tune", "judge": {metrics; tokens: also of "seen" and "unseen" types},
                       "penalty": chosen or null, "features": number or null}}}
 predictions_tune.npy  int16 (baselines, rows), rows of the table in the order of "order"; predictions_judge.npy alike
 models.json, models.safetensors   the fitted baselines, from which :func:`predict_baselines` predicts any split
@@ -15,7 +16,7 @@ models.json, models.safetensors   the fitted baselines, from which :func:`predic
 | pair | word-overlap, tfidf-cosine, left-only, right-only |
 
 left-only and right-only are character n-grams of one side: a pair that can be told from half of it is no pair task.
-Ties between classes go to the lower class, between baselines and between penalties to the one named first.
+Ties between classes go to the lower class, between penalties to the stronger, between baselines to the one named first.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tens
 from neurosieve.config import Params, Penalty
 from neurosieve.config import Probes as ProbeParams
 from neurosieve.probes.features import Rows, read_rows
+from neurosieve.probes.fit import strongest_first
 from neurosieve.probes.metrics import all_metrics, confusion_by_file, primary, scored_among
 
 CONTEXT = 12  # characters of text each side of a token that char-ngrams sees: the neighbouring word or operator
 VOCABULARY = 20_000  # n-grams kept, by the number of train texts they occur in
 MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be learnt by heart
-TOLERANCE = 1e-5  # of the largest gradient component; a tenth of it moved macro-F1 by less than 0.0005 in a trial
+# Of lbfgs: the largest component of the gradient; a tenth of it moved macro-F1 by less than 0.0005 in a trial. Of saga,
+# which solves l1 > 0: the largest change of a weight in a pass, relative to the largest weight; the objective was then
+# within 0.1 % of its minimum, and a tenth of it took minutes.
+TOLERANCE = {"lbfgs": 1e-5, "saga": 1e-4}
 MAX_ITERATIONS = 5_000
 MAJORITY = "majority"
 
@@ -311,9 +316,9 @@ class Softmax:
 
     @classmethod
     def tuned(cls, X: sparse.csr_array, Z: sparse.csr_array, given: Fitting) -> Self:
-        """Fit on X (train) with every candidate penalty; the best on Z (tune) is taken, the first named of equals."""
+        """Fit on X (train) with every candidate penalty; the best on Z (tune) is taken, the strongest of equals."""
         best: tuple[float, Self] | None = None
-        for penalty in given.params.baseline_penalties:
+        for penalty in strongest_first(given.params.baseline_penalties):
             model = cls(*_solve(X, given.train.rows.labels, given.n_classes, penalty), penalty)
             score = given.score(model.predict(Z))
             if best is None or score > best[0]:
@@ -337,19 +342,19 @@ def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty)
     present = np.unique(y)
     if present.size < 2:
         raise BaselineError(f"train has rows of one class only ({present.tolist()}); give the task more rows")
-    total = penalty.l1 + penalty.l2
-    solver = LogisticRegression(
+    total, solver = penalty.l1 + penalty.l2, "saga" if penalty.l1 else "lbfgs"
+    regression = LogisticRegression(
         C=1 / (X.shape[0] * total),
         l1_ratio=penalty.l1 / total,
-        solver="saga" if penalty.l1 else "lbfgs",
-        tol=TOLERANCE,
+        solver=solver,
+        tol=TOLERANCE[solver],
         max_iter=MAX_ITERATIONS,
         random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:
-            solver.fit(X, y)
+            regression.fit(X, y)
         except ConvergenceWarning:
             raise BaselineError(
                 f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
@@ -358,10 +363,10 @@ def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty)
     weights = np.zeros((X.shape[1], n_classes), np.float32)
     intercept = np.full(n_classes, -1e30, np.float32)  # a class that train lacks is never predicted
     if present.size == 2:  # scikit-learn then gives one vector, for the second class
-        weights[:, present[1]] = solver.coef_[0]
-        intercept[present] = 0, solver.intercept_[0]
+        weights[:, present[1]] = regression.coef_[0]
+        intercept[present] = 0, regression.intercept_[0]
     else:
-        weights[:, present], intercept[present] = solver.coef_.T, solver.intercept_
+        weights[:, present], intercept[present] = regression.coef_.T, regression.intercept_
     return weights, intercept
 
 
@@ -444,41 +449,35 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
     is written."""
     splits = [paths.task(task) / split for split in ("train", "tune", "judge", "card")]
     card = read_json(splits[-1] / "card.json")
-    n_classes, scored = len(card["classes"]), card["scored_classes"]
+    n_classes, primary_metric = len(card["classes"]), primary(card)
     examples = {split: read_examples(paths, task, split) for split in ("train", "tune", "judge")}
-    primary_metric = primary(card)
 
-    def table(split: str, predicted: np.ndarray) -> np.ndarray:
-        labels = examples[split].rows.labels
-        return confusion_by_file(labels, predicted, np.zeros_like(labels), n_classes)[0]
+    tune = examples["tune"].rows
 
-    given = Fitting(
-        examples["train"],
-        examples["tune"],
-        params.probes,
-        n_classes,
-        score=lambda predicted: float(primary_metric(table("tune", predicted))),
-    )
+    def score(predicted: np.ndarray) -> float:
+        return float(primary_metric(confusion_by_file(tune.labels, predicted, tune.files, n_classes).sum(0)))
+
+    given = Fitting(examples["train"], examples["tune"], params.probes, n_classes, score)
     models: dict[str, Baseline] = {}
     for name, (kind, how) in tqdm(_BASELINES[card["unit"]].items(), desc=f"baselines {task}", mininterval=5):
         models[name] = kind.fit(given, how)
 
     predictions = {s: np.stack([m.predict(examples[s]) for m in models.values()]) for s in ("tune", "judge")}
-    entries: dict[str, dict[str, Any]] = {}
-    for i, (name, model) in enumerate(models.items()):
-        entries[name] = {
-            **{s: all_metrics(table(s, predictions[s][i]), scored) for s in predictions},
+    entries: dict[str, dict[str, Any]] = {
+        name: {
+            **{s: _report(card, examples[s].rows, predictions[s][i]) for s in predictions},
             "penalty": model.penalty and model.penalty.model_dump(mode="json"),
             "features": model.features,
         }
-        judge = examples["judge"].rows
-        if judge.seen is not None:
-            for part, at in (("seen", judge.seen), ("unseen", ~judge.seen)):
-                classes = scored_among(judge.labels[at], judge.files[at], scored)
-                C = confusion_by_file(judge.labels[at], predictions["judge"][i][at], judge.files[at], n_classes)
-                report = {"rows": int(at.sum()), "scored_classes": classes, **all_metrics(C.sum(0), classes)}
-                entries[name]["judge"][part] = report
-    surface = max((n for n in models if n != MAJORITY), key=lambda n: entries[n]["tune"][card["metric"]])
+        for i, (name, model) in enumerate(models.items())
+    }
+    candidates = [name for name in models if name != MAJORITY]
+    surface = max(candidates, key=lambda n: entries[n]["tune"][card["metric"]])
+    unseen = entries[surface]["tune"].get("unseen")
+    if unseen is not None and unseen[card["metric"]] is not None:
+        unseen = max(candidates, key=lambda n: entries[n]["tune"]["unseen"][card["metric"]])
+    elif unseen is not None:
+        unseen = surface  # too few rows of unseen types in tune to choose by
 
     states = {name: model.state() for name, model in models.items()}
     used = params.probes.model_dump(mode="json", include={"baseline_ngrams", "baseline_penalties"})
@@ -494,6 +493,7 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
                 "metric": card["metric"],
                 "order": list(models),
                 "surface": surface,
+                "surface_unseen": unseen,
                 "baselines": entries,
             },
         )
@@ -503,6 +503,22 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
         out.tensors(
             "models.safetensors", {f"{n}.{k}": a for n, (_, arrays) in states.items() for k, a in arrays.items()}
         )
+
+
+def _report(card: Mapping[str, Any], rows: Rows, predicted: np.ndarray) -> dict[str, Any]:
+    """Metrics of one baseline on a split; for tokens also of seen and unseen types, macro-F1 over the classes that
+    have enough rows there."""
+
+    def part(at: np.ndarray, scored: list[int]) -> dict[str, Any]:
+        C = confusion_by_file(rows.labels[at], predicted[at], rows.files[at], len(card["classes"])).sum(0)
+        return {"rows": int(at.sum()), **all_metrics(C, scored)}
+
+    report = part(np.ones(len(rows.labels), bool), card["scored_classes"])
+    if rows.seen is not None:
+        for name, at in (("seen", rows.seen), ("unseen", ~rows.seen)):
+            scored = scored_among(rows.labels[at], rows.files[at], card["scored_classes"])
+            report[name] = {"scored_classes": scored, **part(at, scored)}
+    return report
 
 
 def predict_baselines(paths: Paths, task: str, split: str) -> tuple[list[str], np.ndarray]:

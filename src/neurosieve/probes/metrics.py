@@ -16,6 +16,10 @@ SCORED_ROWS, SCORED_FILES = 20, 5  # a class with fewer rows, or rows of fewer f
 Metric = Callable[[np.ndarray], np.ndarray]
 
 
+class MetricError(ValueError):
+    """A score that the task's rows do not allow."""
+
+
 def confusion_by_file(
     y: np.ndarray, predicted: np.ndarray, files: np.ndarray, n_classes: int, n_files: int | None = None
 ) -> np.ndarray:
@@ -77,7 +81,10 @@ def macro_f1(C: np.ndarray, scored: Sequence[int] | None = None) -> np.ndarray:
     C = np.asarray(C, np.float64)
     chosen = np.arange(C.shape[-1]) if scored is None else np.asarray(scored, np.int64)
     if not chosen.size:
-        raise ValueError("macro_f1: no class to score; give the task more rows, or use the metric accuracy")
+        raise MetricError(
+            f"macro_f1: no class has {SCORED_ROWS} rows in {SCORED_FILES} files; "
+            "give the task more judge and test rows, or write `metric: accuracy`"
+        )
     rows = C.sum(-1)[..., chosen] + C.sum(-2)[..., chosen]  # true + predicted rows of each class
     return _ratio(_ratio(2 * _diagonal(C)[..., chosen], rows).sum(-1), (rows > 0).sum(-1).astype(np.float64))
 
@@ -115,5 +122,6 @@ def scored_among(y: np.ndarray, files: np.ndarray, scored: Sequence[int]) -> lis
 
 
 def all_metrics(C: np.ndarray, scored: Sequence[int]) -> dict[str, float | None]:
-    """The three metrics of one table (K, K), for reports; macro_f1 is None where no class is scored."""
-    return {name: float(metric(name, C, scored)) if len(scored) or name != "macro_f1" else None for name in METRICS}
+    """The three metrics of one table (K, K), for reports; None without a row, macro_f1 also without a scored class."""
+    rows = np.asarray(C).sum() > 0
+    return {m: float(metric(m, C, scored)) if rows and (len(scored) or m != "macro_f1") else None for m in METRICS}

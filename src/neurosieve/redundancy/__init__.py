@@ -199,12 +199,7 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
             )
         ],
     }
-    wanted = {
-        "model": model,
-        "task": task,
-        "seed": params.seed,
-        "redundancy": settings.model_dump(mode="json"),
-    }
+    wanted = {"model": model, "task": task, **params.settings("measure_redundancy")}
     with Writer(paths.redundancy(model, task), "redundancy", wanted, [folder]) as out:
         out.json("redundancy.json", report)
         out.npy("clusters.npy", clusters.labels)

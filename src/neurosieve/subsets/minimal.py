@@ -121,7 +121,8 @@ def interval(
     run = _suffix(passes(replicates - half, baseline_replicates - baseline_half, margin))
     position = len(sizes) - run  # len(sizes) where none passes: larger than every size
     low, high = (
-        int(sizes[min(int(bound(position, confidence)), len(sizes) - 1)]) for bound in (intervals.lower, intervals.upper)
+        int(sizes[min(int(bound(position, confidence)), len(sizes) - 1)])
+        for bound in (intervals.lower, intervals.upper)
     )
     return low, high, int((run == 0).sum())
 

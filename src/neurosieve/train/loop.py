@@ -58,8 +58,7 @@ def build_model(params: ModelParams, vocabulary: int, max_length: int, seed: int
         max_position_embeddings=max_length,
         local_attention=params.local_attention,
         layer_types=[
-            "sliding_attention" if layer % params.global_every else "full_attention"
-            for layer in range(params.layers)
+            "sliding_attention" if layer % params.global_every else "full_attention" for layer in range(params.layers)
         ],
         pad_token_id=PAD_ID,
         cls_token_id=CLS_ID,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from neurosieve.prepare.wheels import Wheel
+from neurosieve.config import Wheel
 
 
 class TrainError(RuntimeError):

@@ -52,17 +52,16 @@ def why_not(record: Record, task: Task) -> str | None:
 
 
 def _distinct(members: list[Record], sample: Sample) -> list[tuple[Record, str, str]]:
-    """Functions of a file with the sides they give, no two with equal docstrings or equal code."""
+    """Functions of a file with the sides they give, no two with equal docstrings (masked or not) or equal code."""
     kept: list[tuple[Record, str, str]] = []
-    texts: set[str] = set()
-    codes: set[str] = set()
+    seen: set[str] = set()
     for record in members:
         text, code = _sides(record)
-        if text.lower() in texts or code in codes:
+        keys = {text.lower(), summary(record.docstring or "").lower(), code}
+        if keys & seen:
             sample.left_out["docstring or code equals another's in the file"] += 1
             continue
-        texts.add(text.lower())
-        codes.add(code)
+        seen |= keys
         kept.append((record, text, code))
     return kept
 

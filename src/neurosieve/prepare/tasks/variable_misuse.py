@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from neurosieve.config import Task
 from neurosieve.prepare.corpus import Record
-from neurosieve.prepare.printer import replaced
+from neurosieve.prepare.printer import replaced, without_docstring
 from neurosieve.prepare.python_tokens import variable_uses
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
 
@@ -21,8 +21,13 @@ DESCRIPTION = "Whether a variable in a Python function is the one that was writt
 PER_FILE = 1
 
 
+def _code(record: Record) -> str:
+    """The function without its docstring: a long one would fill the input with text that says nothing of the swap."""
+    return without_docstring(record.text, record.docstring_span) if record.docstring_span else record.text
+
+
 def why_not(record: Record, task: Task) -> str | None:
-    return too_long(record.text, task)
+    return too_long(_code(record), task)
 
 
 def build(records: list[Record], want: Want) -> Sample:
@@ -32,14 +37,15 @@ def build(records: list[Record], want: Want) -> Sample:
         if want.rows - len(sample.rows) < 2:
             sample.left_out["not needed"] += 1
             continue
-        uses = variable_uses(record.text)
+        code = _code(record)
+        uses = variable_uses(code)
         pairs = [(s, t) for i, s in enumerate(uses) for t in uses[i + 1 :] if t.name in s.others and s.name in t.others]
         if not pairs:
             sample.left_out["no two variables that could change places"] += 1
             continue
         pair = pairs[want.rng.integers(len(pairs))]
         swapped, original = pair if want.rng.random() < 0.5 else pair[::-1]
-        text = replaced(record.text, swapped.start, swapped.end, original.name)
+        text = replaced(code, swapped.start, swapped.end, original.name)
         grown = len(original.name) - len(swapped.name)
         number = sample.add_input(record, text)
         rows = []

@@ -1,0 +1,239 @@
+"""Scores of everything frozen, on test: the one place that reads test activations. Nothing is chosen here.
+
+Reads: prepare/tasks/<task>/{test,card}, subsets/search/<model>/<task> (frozen.json, frozen.safetensors, curves.json),
+activations/<model>/<task>/test, both of the untrained twin as well where the model has one, probes/baselines/<task>
+(fitted models, no scores) and probes/status. Writes subsets/scores/<model>/<task>:
+
+scores.json           see :func:`score_test`
+predictions_test.npy  int16 (predictors, rows), rows in the order of scores.json's "predictions"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tensors
+from neurosieve.config import Params
+from neurosieve.probes import intervals, metrics
+from neurosieve.probes.baselines import MAJORITY, predict_baselines
+from neurosieve.probes.features import Features, Rows, read_rows
+from neurosieve.probes.solver import Probe
+from neurosieve.probes.status import PARTS, SUPPORTED, compare, status_of
+from neurosieve.subsets import minimal
+
+SPLIT = "test"
+
+
+def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
+    """Test predictions int16 (rows,) of the frozen sets (all by default), from their weights alone.
+
+    Only the test activations of the neurons in the sets are read.
+    """
+    folder = paths.search(model, task)
+    frozen, tensors = read_json(folder / "frozen.json"), read_tensors(folder / "frozen.safetensors")
+    features = Features(
+        paths=paths,
+        model=model,
+        task=task,
+        unit=frozen["unit"],
+        classes=frozen["classes"],
+        pair_features=tuple(frozen["pair_features"]),
+        layers=frozen["layers"],
+        width=frozen["width"],
+    )
+    predicted = {}
+    for key in keys or list(frozen["sets"]):
+        entry = frozen["sets"][key]
+        X = features.load(SPLIT, np.array(entry["neurons"], np.int64))
+        X -= tensors[f"{key}.mean"]
+        X *= tensors[f"{key}.scale"]
+        weights, intercept = tensors[f"{key}.weights"], tensors[f"{key}.intercept"]
+        probe = Probe(weights, intercept, gap=0.0, iterations=0, objective=0.0, l1=entry["l1"], l2=entry["l2"])
+        predicted[key] = probe.predict(X).astype(np.int16)
+    return predicted
+
+
+class Scorer:
+    """Scores of predictions of test: in all, by seen and unseen types, by package, with the interval over files."""
+
+    def __init__(self, params: Params, paths: Paths, task: str) -> None:
+        self.card = read_json(paths.task(task) / "card" / "card.json")
+        self.rows: Rows = read_rows(paths, task, SPLIT)
+        self.confidence = params.probes.confidence
+        self.metric = metrics.primary(self.card)
+        self.bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, self.rows.files, params.probes.bootstrap)
+        packages = [entry["package"] for entry in iter_jsonl(paths.task(task) / SPLIT / "inputs.jsonl")]
+        self.packages = np.array([packages[i] for i in self.rows.inputs])
+
+    def counts(self, predicted: np.ndarray, at: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """(F, K, K) confusion counts by file of the rows ``at``."""
+        rows = self.rows
+        n_classes = len(self.card["classes"])
+        return metrics.confusion_by_file(
+            rows.labels[at], predicted[at], rows.files[at], n_classes, self.bootstrap.n_files
+        )
+
+    def replicates(self, predicted: np.ndarray) -> np.ndarray:
+        return self.bootstrap.replicates(self.counts(predicted), self.metric)
+
+    def value(self, predicted: np.ndarray) -> float:
+        return float(self.metric(self.counts(predicted).sum(0)))
+
+    def report(self, predicted: np.ndarray) -> dict[str, Any]:
+        """The three metrics; "low", "high" (two one-sided bounds of the primary one); "seen", "unseen" (null but for
+        tokens) and "packages", each with its rows and with macro-F1 over the classes it has enough rows of."""
+        replicates = self.replicates(predicted)
+        parts: dict[str, dict[str, Any] | None] = {"seen": None, "unseen": None}
+        if self.rows.seen is not None:
+            parts = {"seen": self._part(predicted, self.rows.seen), "unseen": self._part(predicted, ~self.rows.seen)}
+        return {
+            **metrics.all_metrics(self.counts(predicted).sum(0), self.card["scored_classes"]),
+            "low": float(intervals.lower(replicates, self.confidence)),
+            "high": float(intervals.upper(replicates, self.confidence)),
+            **parts,
+            "packages": {
+                name: self._part(predicted, self.packages == name) for name in sorted(set(self.packages.tolist()))
+            },
+        }
+
+    def _part(self, predicted: np.ndarray, at: np.ndarray) -> dict[str, Any]:
+        labels, files = self.rows.labels[at], self.rows.files[at]
+        scored = metrics.scored_among(labels, files, self.card["scored_classes"])
+        found = metrics.all_metrics(self.counts(predicted, at).sum(0), scored)
+        return {"rows": int(at.sum()), "files": int(np.unique(files).size), "scored_classes": scored, **found}
+
+
+def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
+    """Write subsets/scores/<model>/<task>. scores.json:
+
+    {"model", "task", "metric", "rows", "files", "packages": rows by package,
+     "sets": {key of frozen.json: {"kind", "ranking", "draw", "claimed", "neurons": number, metrics and parts as
+              :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
+     "random": {ranking: {"neurons", "draws", the three metrics: means over draws, "low", "high": range of the primary}},
+     "baselines": {name: report}, "surface": name, "untrained": report of the twin's reference or null,
+     "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
+     by raw p (Holm goes over rows, at the leaderboard), "comparisons", "comparisons_unseen", "sample",
+     "sample_unseen": as in status.json,
+     "share_kept": {ranking: share of (reference - best baseline) that the frozen subset keeps on test},
+     "confirmed_status": the three comparisons hold on test; "confirmed_subset": the lower bound of (headline subset -
+     reference) is above -margin, null where no minimum is claimed; "confirmed": both; each is null for a row whose
+     status is not `supported`, for such a row claims nothing; "predictions": names of the rows of predictions_test.npy}
+    """
+    twin = params.twin_of(model)
+    twin = None if twin == model else twin
+    scorer = Scorer(params, paths, task)
+    folder = paths.search(model, task)
+    frozen, curves = read_json(folder / "frozen.json"), read_json(folder / "curves.json")
+    entry = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
+    sets = predict_frozen(paths, model, task)
+    baselines = dict(zip(*predict_baselines(paths, task, SPLIT), strict=True))
+    untrained = None if twin is None else predict_frozen(paths, twin, task, ["reference"])["reference"]
+
+    reference = scorer.replicates(sets["reference"])
+    reported: dict[str, dict[str, Any]] = {}
+    for key, predicted in sets.items():
+        difference = scorer.replicates(predicted) - reference
+        reported[key] = {
+            **{name: frozen["sets"][key][name] for name in ("kind", "ranking", "draw", "claimed")},
+            "neurons": len(frozen["sets"][key]["neurons"]),
+            **scorer.report(predicted),
+            "difference": scorer.value(predicted) - scorer.value(sets["reference"]),
+            "lower": float(intervals.lower(difference, scorer.confidence)),
+        }
+
+    status: dict[str, Any] = {}
+    for part in PARTS:
+        found = None
+        if entry[f"comparisons{part}"] is not None:
+            opponents = {
+                "majority": baselines[MAJORITY],
+                "surface": baselines[entry[f"surface{part}"]],
+                "untrained": untrained,
+            }
+            found = compare(
+                scorer.card, scorer.rows, sets["reference"], opponents, scorer.bootstrap, scorer.confidence,
+                unseen=bool(part), scored=entry[f"scored_classes{part}"],
+            )  # fmt: skip
+        status[f"status{part}"] = entry[f"status{part}"]
+        status[f"test_status{part}"] = found and status_of(
+            found["comparisons"], scorer.confidence, control=entry["control"]
+        )
+        for name in ("comparisons", "sample"):
+            status[f"{name}{part}"] = found and found[name]
+
+    subset = reported.get(f"subset-{frozen['headline']}")
+    best = {"majority": baselines[MAJORITY], "surface": baselines[entry["surface"]], "untrained": untrained}
+    opponent = best[curves["baseline"]]
+    assert opponent is not None
+    share = {
+        report["ranking"]: minimal.share_kept(
+            scorer.value(sets[key]), scorer.value(sets["reference"]), scorer.value(opponent)
+        )
+        for key, report in reported.items()
+        if report["kind"] == "subset"
+    }
+    report = {
+        "model": model,
+        "task": task,
+        "metric": scorer.card["metric"],
+        "rows": len(scorer.rows.labels),
+        "files": scorer.bootstrap.n_files,
+        "packages": {name: int((scorer.packages == name).sum()) for name in sorted(set(scorer.packages.tolist()))},
+        "sets": reported,
+        "random": _random(reported, scorer.card["metric"]),
+        "baselines": {name: scorer.report(predicted) for name, predicted in baselines.items()},
+        "surface": entry["surface"],
+        "untrained": None if untrained is None else scorer.report(untrained),
+        **status,
+        "share_kept": share,
+        **_confirmed(status, subset, curves["margin"]["value"]),
+    }
+    predictions = {
+        **sets,
+        **{f"baseline-{name}": p for name, p in baselines.items()},
+        **({} if untrained is None else {"untrained": untrained}),
+    }
+    report["predictions"] = list(predictions)
+    inputs = [
+        *(paths.task(task) / part for part in (SPLIT, "card")),
+        *(paths.activations(m, task, SPLIT) for m in (model, twin) if m),
+        *(paths.search(m, task) for m in (model, twin) if m),
+        paths.baselines(task),
+        paths.status(),
+    ]
+    used = {"model": model, "task": task, "twin": twin, **params.settings("score_test", task=task)}
+    with Writer(paths.scores(model, task), "subsets", used, inputs) as out:
+        out.json("scores.json", report)
+        out.npy("predictions_test.npy", np.stack(list(predictions.values())).astype(np.int16))
+        out.facts = {"rows": report["rows"], "predictors": len(predictions)}
+
+
+def _confirmed(status: Mapping[str, Any], subset: Mapping[str, Any] | None, margin: float) -> dict[str, bool | None]:
+    """Whether test confirms what judge claimed; ``subset`` is the report of the headline's frozen subset."""
+    if status["status"] != SUPPORTED:
+        return {"confirmed": None, "confirmed_status": None, "confirmed_subset": None}
+    of_status = status["test_status"] == SUPPORTED
+    of_subset = bool(subset["lower"] > -margin) if subset and subset["claimed"] else None
+    return {
+        "confirmed": of_status and of_subset is not False,
+        "confirmed_status": of_status,
+        "confirmed_subset": of_subset,
+    }
+
+
+def _random(reported: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
+    """Means of the random draws, by the ranking whose size they have."""
+    found = {}
+    for ranking in dict.fromkeys(r["ranking"] for r in reported.values() if r["kind"] == "random"):
+        draws = [r for r in reported.values() if r["kind"] == "random" and r["ranking"] == ranking]
+        found[ranking] = {
+            "neurons": draws[0]["neurons"],
+            "draws": len(draws),
+            **{m: float(np.mean([d[m] for d in draws])) for m in metrics.METRICS if draws[0][m] is not None},
+            "low": min(d[metric] for d in draws),
+            "high": max(d[metric] for d in draws),
+        }
+    return found

@@ -1,0 +1,553 @@
+"""The search for the smallest subset of neurons, on train, tune and judge (METHOD 3.1); all that test scores is frozen.
+
+Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/{train,tune,judge},
+probes/baselines/<task>, probes/models/<model>/<task>, and that of the untrained twin where the model has one.
+Writes subsets/search/<model>/<task>:
+
+curves.json            see :func:`_report`: reference, best baseline, dev half-width, one curve per ranking and control
+predictions_judge.npy  int16 (probes, rows): judge predictions of every size of every curve, in the rows that the
+                       curve's "predictions" names
+frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
+                       {key: {"kind": oracle|reference|subset|random|bottom, "ranking": whose size it has, "draw",
+                       "claimed": the size is n_minimal (else it is an estimate), "neurons": global indices, best
+                       first, "l1", "l2", "judge": primary metric}}}. Keys: all, reference, subset-<ranking>,
+                       random-<draw>-<ranking>, bottom-<ranking>
+frozen.safetensors     <key>.weights (columns, K), <key>.intercept (K,), <key>.mean and <key>.scale (columns,), float32:
+                       scores = ((x - mean) * scale) @ weights + intercept
+
+Nothing here reads test. Of the penalties of ``probes.penalties`` (strongest first) only the reference's own and its
+two neighbours are tried at each size, and the best on tune is taken: the whole list at every size costs the search
+several times over, and along a ranking the best penalty moves slowly. Ties go to the stronger penalty.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from neurosieve.artifacts import Paths, Writer, read_json, read_npy, read_tensors
+from neurosieve.config import Params, Penalty
+from neurosieve.probes import intervals, metrics
+from neurosieve.probes.baselines import MAJORITY
+from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
+from neurosieve.probes.fit import strongest_first
+from neurosieve.probes.solver import GramCache, Probe, fit
+from neurosieve.subsets import minimal
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("train", "tune", "judge")
+RANDOM, BOTTOM = "random", "bottom"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Standardised features of the kept neurons, in the order of ``kept``, and how predictions are scored."""
+
+    features: Features
+    kept: np.ndarray
+    standardizer: Standardizer
+    X: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    gram: GramCache
+    score: metrics.Metric
+    bootstrap: intervals.FileBootstrap
+    penalties: list[Penalty]
+    params: Params
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.features.classes)
+
+    def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
+        """Confusion counts by file, (..., F, K, K)."""
+        return metrics.confusion_by_file(self.y[split], predicted, self.features.files(split), self.n_classes)
+
+    def value(self, split: str, predicted: np.ndarray) -> float:
+        return float(self.score(self.counts(split, predicted).sum(0)))
+
+    def judged(self, predicted: np.ndarray) -> Judged:
+        C = self.counts("judge", predicted)
+        return Judged(float(self.score(C.sum(0))), self.bootstrap.replicates(C, self.score))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Primary metric on judge, and in the (B,) bootstrap replicates."""
+
+    value: float
+    replicates: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What subsets are compared with: the reference and the best baseline."""
+
+    reference: Judged
+    baseline: Judged
+    margin: float
+    confidence: float
+
+    def lower(self, found: Judged, other: Judged) -> float:
+        return float(intervals.lower(found.replicates - other.replicates, self.confidence))
+
+
+@dataclass(frozen=True)
+class Point:
+    """The probe of one size with its best penalty, and the probe of every penalty tried, for warm starts."""
+
+    probe: Probe
+    tune: float
+    predicted: np.ndarray
+    judged: Judged
+    tried: list[Probe]
+
+
+@dataclass
+class Curve:
+    """Subsets along one order of the kept neurons.
+
+    ``order`` are positions in ``data.kept``; ``points`` begin with all neurons and grow by :meth:`test`.
+    """
+
+    data: Data
+    rival: Rival
+    order: np.ndarray
+    points: dict[int, Point]
+    _X: dict[str, np.ndarray] = field(default_factory=dict)
+    _gram: GramCache | None = None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.array(sorted(self.points))
+
+    def test(self, size: int) -> Point:
+        """Fit, tune and judge the first ``size`` neurons, each penalty from its weights at the next larger size."""
+        if size not in self.points:
+            larger = min(s for s in self.points if s > size)
+            self.points[size] = fit_point(self.data, *self._first(size), self.points[larger].tried)
+        return self.points[size]
+
+    def _first(self, size: int) -> tuple[dict[str, np.ndarray], GramCache]:
+        """Features of the first ``size`` neurons: one copy in this order for the largest size, slices of it after."""
+        columns = self.data.features.columns(self.order[:size])
+        if self._gram is None or self._X["train"].shape[1] < len(columns):
+            self._X = {split: np.take(X, columns, axis=1) for split, X in self.data.X.items()}
+            self._gram = self.data.gram.take(columns)
+        part = slice(0, len(columns))
+        return {split: X[:, part] for split, X in self._X.items()}, self._gram.take(part)
+
+    def lowers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower bounds of (subset - reference) and of (subset - best baseline), by size."""
+        found = [self.points[s].judged for s in self.sizes]
+        return (
+            np.array([self.rival.lower(j, self.rival.reference) for j in found]),
+            np.array([self.rival.lower(j, self.rival.baseline) for j in found]),
+        )
+
+    def differences(self) -> np.ndarray:
+        return np.array([self.points[s].judged.value for s in self.sizes]) - self.rival.reference.value
+
+    def passes(self) -> np.ndarray:
+        return minimal.passes(*self.lowers(), self.rival.margin)
+
+    def within(self) -> np.ndarray:
+        """Whether the estimate alone is within the margin, by size."""
+        return self.differences() > -self.rival.margin
+
+    def release(self) -> None:
+        """Free the copies of the features; the points stay."""
+        self._X, self._gram = {}, None
+
+
+def fit_point(data: Data, part: dict[str, np.ndarray], gram: GramCache, warm: list[Probe]) -> Point:
+    """Fit every candidate penalty, strongest first, each from ``warm``; the best on tune is judged."""
+    best: tuple[float, Probe] | None = None
+    tried: list[Probe] = []
+    for penalty, start in zip(data.penalties, warm, strict=True):
+        probe = fit(
+            part["train"], data.y["train"], data.n_classes, penalty.l1, penalty.l2,
+            gap=data.params.probes.gap, max_iterations=data.params.probes.max_iterations,
+            warm=replace(start, weights=start.weights[: part["train"].shape[1]]), cache=gram,
+        )  # fmt: skip
+        tried.append(probe)
+        value = data.value("tune", probe.predict(part["tune"]))
+        if best is None or value > best[0]:
+            best = value, probe
+    assert best is not None
+    predicted = best[1].predict(part["judge"]).astype(np.int16)
+    return Point(best[1], best[0], predicted, data.judged(predicted), tried)
+
+
+def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
+    """The penalty (l1, l2) and its neighbours in the order from strong to weak."""
+    ordered = strongest_first(penalties)
+    at = next(i for i, p in enumerate(ordered) if (p.l1, p.l2) == (l1, l2))
+    return ordered[max(0, at - 1) : at + 2]
+
+
+def load_data(params: Params, paths: Paths, model: str, task: str, reference: dict[str, Any]) -> Data:
+    """Features as the probes phase makes them: constant neurons dropped, standardised by train."""
+    features = layout(paths, params, model, task)
+    card = read_json(paths.task(task) / "card" / "card.json")
+    everything = np.arange(features.n_neurons)
+    X = {split: features.load(split) for split in SPLITS}
+    alive, standardizer = standardize_train(X["train"], features, everything)
+    kept = everything[alive]
+    columns = features.columns(kept)
+    for split in SPLITS:
+        X[split] = standardizer.apply(X[split])
+        if len(kept) < len(everything):
+            X[split] = np.take(X[split], columns, axis=1)
+    n = params.probes.bootstrap
+    return Data(
+        features=features,
+        kept=kept,
+        standardizer=standardizer.take(columns),
+        X=X,
+        y={split: features.labels(split) for split in SPLITS},
+        gram=GramCache(X["train"]),
+        score=metrics.primary(card),
+        bootstrap=intervals.task_bootstrap(params.seed, task, "judge", features.files("judge"), n),
+        penalties=candidates(params.probes.penalties, reference["l1"], reference["l2"]),
+        params=params,
+    )
+
+
+def best_baseline(
+    data: Data, paths: Paths, task: str, twin: str | None
+) -> tuple[str, np.ndarray, dict[str, dict[str, float]]]:
+    """Name and judge predictions of the opponent that is best on tune, and the scores of all of them.
+
+    The opponents are the majority class, the best surface baseline and the reference of the untrained twin.
+    """
+    named = read_json(paths.baselines(task) / "baselines.json")
+    stored = {split: read_npy(paths.baselines(task) / f"predictions_{split}.npy") for split in ("tune", "judge")}
+    rows = {"majority": named["order"].index(MAJORITY), "surface": named["order"].index(named["surface"])}
+    predicted = {name: {split: table[row] for split, table in stored.items()} for name, row in rows.items()}
+    if twin is not None:
+        folder = paths.probes(twin, task)
+        probes = read_json(folder / "probes.json")
+        row = probes["order"].index(probes["reference"])
+        predicted["untrained"] = {split: read_npy(folder / f"predictions_{split}.npy")[row] for split in stored}
+    scores = {name: {split: data.value(split, p[split]) for split in stored} for name, p in predicted.items()}
+    best = max(scores, key=lambda name: scores[name]["tune"])
+    return best, predicted[best]["judge"], scores
+
+
+def random_orders(params: Params, model: str, task: str, n: int, draws: int) -> list[np.ndarray]:
+    """Permutations of ``n`` neurons, seeded by the benchmark, the row and the draw."""
+    names = [zlib.crc32(name.encode()) for name in (model, task, RANDOM)]
+    return [np.random.default_rng([params.seed, *names, draw]).permutation(n) for draw in range(draws)]
+
+
+def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
+    """Write subsets/search/<model>/<task>; the module's docstring says what."""
+    began = time.monotonic()
+    settings, margin, confidence = params.subsets, params.margin(task), params.probes.confidence
+    twin = params.twin_of(model)
+    twin = None if twin == model else twin
+    folder = paths.probes(model, task)
+    probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+    reference = probes["sets"][probes["reference"]]
+    data = load_data(params, paths, model, task, reference)
+    n = len(data.kept)
+    metric = read_json(paths.task(task) / "card" / "card.json")["metric"]
+    judge = read_npy(folder / "predictions_judge.npy")
+    baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
+    rival = Rival(
+        data.judged(judge[probes["order"].index(probes["reference"])]),
+        data.judged(baseline_judge),
+        margin.value,
+        confidence,
+    )
+    everyone = np.arange(n)
+    progress = tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5)
+    oracle = Probe(stored["weights"], stored["intercept"], 0.0, 0, 0.0, 0.0, 0.0)
+    # all neurons: the same features in every order, so fitted once; from the oracle's weights
+    full = fit_point(data, data.X, data.gram, [oracle] * len(data.penalties))
+
+    def start(order: np.ndarray) -> Curve:
+        columns = data.features.columns(order)
+        tried = [replace(probe, weights=probe.weights[columns]) for probe in full.tried]
+        own = replace(full, probe=tried[full.tried.index(full.probe)], tried=tried)
+        return Curve(data, rival, order, {n: own})
+
+    def run(curve: Curve, sizes: Iterable[int]) -> None:
+        for size in sorted(sizes, reverse=True):
+            curve.test(size)
+            progress.update()
+
+    # Random halves first: they say whether judge can resolve the margin at all.
+    half = -(-n // 2)
+    coarse = minimal.size_grid(n, settings.control_ratio)
+    controls: dict[str, Curve] = {}
+    half_widths: list[float] = []
+    for draw, order in enumerate(
+        random_orders(params, model, task, n, max(settings.random_draws, settings.half_draws))
+    ):
+        curve = start(order)
+        run(curve, [*coarse, half] if draw < settings.random_draws else [half])
+        if draw < settings.half_draws:
+            found = curve.points[half].judged
+            half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
+        if draw < settings.random_draws:
+            controls[f"{RANDOM}-{draw}"] = curve
+        curve.release()
+    half_width = float(np.median(half_widths))
+    too_small = half_width > margin.value / 2
+
+    curves: dict[str, Curve] = {}
+    position = np.full(data.features.n_neurons, -1)
+    position[data.kept] = everyone
+    for name in settings.rankings:
+        curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
+        run(curve, minimal.size_grid(n, settings.ratio))
+        _bisect(curve, too_small, progress.update)
+        curve.release()
+    controls[BOTTOM] = start(curves[settings.headline].order[::-1])
+    run(controls[BOTTOM], coarse)
+    controls[BOTTOM].release()
+
+    grid = minimal.size_grid(n, settings.ratio)
+    on_tune = {
+        name: minimal.mean_over_log_sizes(grid, [curve.points[s].tune for s in grid]) for name, curve in curves.items()
+    }
+    best_ranking = max(curves, key=lambda name: (on_tune[name], name == settings.headline))
+    results = {name: _result(curve, too_small, baseline) for name, curve in curves.items()}
+    for name in dict.fromkeys((settings.headline, best_ranking)):
+        if (size := results[name]["size"]) is not None:
+            for curve in controls.values():
+                run(curve, [size])
+                curve.release()
+    progress.close()
+
+    first, last = reference["layers"]
+    layer_of = data.kept // data.features.width
+    in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
+    frozen, tensors = {}, {}
+
+    def freeze(key: str, kind: str, at: np.ndarray, probe: Probe, score: float, **about: Any) -> None:
+        columns = data.features.columns(at)
+        frozen[key] = {
+            "kind": kind, "ranking": None, "draw": None, "claimed": None, "neurons": data.kept[at], "l1": probe.l1,
+            "l2": probe.l2, "judge": score, **about,
+        }  # fmt: skip
+        tensors[f"{key}.weights"], tensors[f"{key}.intercept"] = probe.weights, probe.intercept
+        tensors[f"{key}.mean"] = data.standardizer.mean[columns].astype(np.float32)
+        tensors[f"{key}.scale"] = (1.0 / data.standardizer.std[columns]).astype(np.float32)
+
+    for key, kind, name, at, prefix in (
+        ("all", "oracle", probes["oracle"], everyone, ""),
+        ("reference", "reference", probes["reference"], in_reference, "reference_"),
+    ):
+        entry = probes["sets"][name]
+        probe = replace(
+            oracle,
+            weights=stored[f"{prefix}weights"],
+            intercept=stored[f"{prefix}intercept"],
+            l1=entry["l1"],
+            l2=entry["l2"],
+        )
+        freeze(key, kind, at, probe, data.value("judge", judge[probes["order"].index(name)]))
+    for name, curve in curves.items():
+        if (size := results[name]["size"]) is None:
+            continue
+        about = {"ranking": name, "claimed": results[name]["n_minimal"] is not None}
+        point = curve.points[size]
+        freeze(f"subset-{name}", "subset", curve.order[:size], point.probe, point.judged.value, **about)
+        if name not in (settings.headline, best_ranking):
+            continue
+        for control, other in controls.items():
+            kind, _, draw = control.partition("-")
+            about |= {"draw": int(draw) if draw else None}
+            point = other.points[size]
+            freeze(f"{control}-{name}", kind, other.order[:size], point.probe, point.judged.value, **about)
+
+    predictions: list[np.ndarray] = []
+    reports = {}
+    for name, curve in {**curves, **controls}.items():
+        reports[name] = {**_report(curve, len(predictions)), **results.get(name, _coarse(curve))}
+        reports[name]["kind"] = "ranking" if name in curves else name.partition("-")[0]
+        predictions += [curve.points[s].predicted for s in curve.sizes]
+    draws = [reports[f"{RANDOM}-{i}"] for i in range(settings.random_draws)]
+    rows = len(data.y["judge"])
+    report = {
+        "model": model,
+        "task": task,
+        "metric": metric,
+        "n_neurons": data.features.n_neurons,
+        "n_kept": n,
+        "layers": data.features.layers,
+        "width": data.features.width,
+        "columns_per_neuron": data.features.columns_per_neuron,
+        "margin": margin.model_dump(mode="json"),
+        "confidence": confidence,
+        "penalties": [p.model_dump(mode="json") for p in data.penalties],
+        "reference": {
+            "set": probes["reference"],
+            "neurons": len(in_reference),
+            "tune": reference["tune"][metric],
+            "judge": rival.reference.value,
+        },
+        "oracle": {"judge": frozen["all"]["judge"]},
+        "baseline": baseline,
+        "baselines": baselines,
+        "dev": {
+            "too_small": too_small,
+            "half_width": half_width,
+            "half_widths": half_widths,
+            "half_size": half,
+            "rows": rows,
+            "files": data.bootstrap.n_files,
+            "rows_needed": minimal.rows_needed(rows, half_width, margin.value) if too_small else None,
+        },
+        "headline": settings.headline,
+        "best_ranking": best_ranking,
+        "mean_tune": on_tune,
+        "curves": reports,
+        "random": _mean(draws),
+    }
+    inputs = [
+        *(paths.task(task) / split for split in (*SPLITS, "card")),
+        *(paths.activations(model, task, split) for split in SPLITS),
+        paths.baselines(task),
+        folder,
+        *([paths.probes(twin, task)] if twin else []),
+    ]
+    used = {"model": model, "task": task, "twin": twin, **params.settings("search_subsets", task=task)}
+    with Writer(paths.search(model, task), "subsets", used, inputs) as out:
+        out.json("curves.json", report)
+        out.npy("predictions_judge.npy", np.stack(predictions))
+        out.json(
+            "frozen.json",
+            {
+                "unit": data.features.unit,
+                "classes": data.features.classes,
+                "pair_features": data.features.pair_features,
+                "layers": data.features.layers,
+                "width": data.features.width,
+                "headline": settings.headline,
+                "best_ranking": best_ranking,
+                "sets": frozen,
+            },
+        )
+        out.tensors("frozen.safetensors", tensors)
+        out.facts = {"probes": len(predictions), "kept": n, "sets": len(frozen), "dev_too_small": too_small}
+    log.info("%s, %s: %d sizes in %.1f s", model, task, len(predictions), time.monotonic() - began)
+
+
+def _bisect(curve: Curve, too_small: bool, tick: Callable[[], Any]) -> None:
+    """Bisect towards the minimum; where none can be claimed, towards the smallest size within the margin."""
+    claim = not too_small and bool(curve.passes()[-1])
+    while True:
+        size = (
+            minimal.next_size(curve.sizes, curve.passes())
+            if claim
+            else minimal.next_estimate(curve.sizes, curve.within())
+        )
+        if size is None:
+            return
+        curve.test(size)
+        tick()
+
+
+def _result(curve: Curve, too_small: bool, baseline: str) -> dict[str, Any]:
+    """What a ranking's curve comes to: the minimum with its interval, or the estimate and why there is no minimum."""
+    sizes, rival = curve.sizes, curve.rival
+    found = minimal.minimum(sizes, curve.passes())
+    lower, baseline_lower = curve.lowers()
+    judged = [curve.points[s].judged for s in sizes]
+    reason, low, high, without = None, None, None, None
+    if too_small:
+        reason = "dev too small"
+    elif found.n_minimal is None:
+        reason = (
+            "all neurons are not within the margin of the reference"
+            if lower[-1] <= -rival.margin
+            else f"all neurons are not above the best baseline ({baseline})"
+        )
+    else:
+        replicates = np.stack([j.replicates for j in judged])
+        low, high, without = minimal.interval(
+            sizes,
+            curve.differences(),
+            lower,
+            replicates - rival.reference.replicates,
+            curve.differences() + rival.reference.value - rival.baseline.value,
+            baseline_lower,
+            replicates - rival.baseline.replicates,
+            rival.margin,
+            rival.confidence,
+        )
+    n_minimal = None if reason else found.n_minimal
+    estimate = minimal.minimum(sizes, curve.within()).first_passing
+    size = n_minimal if n_minimal is not None else estimate
+    share = None
+    if size is not None:
+        share = minimal.share_kept(curve.points[size].judged.value, rival.reference.value, rival.baseline.value)
+    layers = None if size is None else np.unique(curve.data.kept[curve.order[:size]] // curve.data.features.width)
+    return {
+        "n_minimal": n_minimal,
+        "n_minimal_low": low,
+        "n_minimal_high": high,
+        "replicates_without": without,
+        "n_failing": found.n_failing,
+        "first_passing": found.first_passing,
+        "n_estimate": None if n_minimal is not None else estimate,
+        "size": size,
+        "reason": reason,
+        "share_kept": share,
+        "share_flag": None if share is None else share < minimal.SHARE_FLAG,
+        "layers_used": layers,
+    }
+
+
+def _coarse(curve: Curve) -> dict[str, Any]:
+    """The same keys for a control, whose coarse curve is not bisected: no minimum, only which sizes pass."""
+    found = minimal.minimum(curve.sizes, curve.passes())
+    empty = dict.fromkeys(
+        ("n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without", "n_estimate", "size", "share_kept",
+         "share_flag", "layers_used")
+    )  # fmt: skip
+    return {**empty, "n_failing": found.n_failing, "first_passing": found.first_passing, "reason": "control"}
+
+
+def _report(curve: Curve, first_row: int) -> dict[str, Any]:
+    """Lists by size, ascending: "difference" and "lower" are of (subset - reference), "baseline_lower" of (subset -
+    best baseline), "predictions" rows of predictions_judge.npy."""
+    points = [curve.points[s] for s in curve.sizes]
+    lower, baseline_lower = curve.lowers()
+    return {
+        "sizes": curve.sizes,
+        "l1": [p.probe.l1 for p in points],
+        "l2": [p.probe.l2 for p in points],
+        "tune": [p.tune for p in points],
+        "judge": [p.judged.value for p in points],
+        "difference": curve.differences(),
+        "lower": lower,
+        "baseline_lower": baseline_lower,
+        "passes": curve.passes(),
+        "gap": [p.probe.gap for p in points],
+        "iterations": [p.probe.iterations for p in points],
+        "predictions": list(range(first_row, first_row + len(points))),
+    }
+
+
+def _mean(draws: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and range over the random draws, which all have the same sizes."""
+    judge = np.array([draw["judge"] for draw in draws])
+    return {
+        "sizes": draws[0]["sizes"],
+        "tune": np.mean([draw["tune"] for draw in draws], axis=0),
+        "judge": judge.mean(0),
+        "judge_low": judge.min(0),
+        "judge_high": judge.max(0),
+    }
