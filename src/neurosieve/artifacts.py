@@ -33,7 +33,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "subsets"),
     "concepts": (*COMMON, "constant.py", "probes", "concepts"),
-    "leaderboard": (*COMMON, "leaderboard"),
+    "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 
 

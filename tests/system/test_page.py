@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from leaderboard_rows import make_all
+from leaderboard_build import make_params, write_build
 from PIL import Image
 
-from neurosieve.leaderboard import page
+from neurosieve.artifacts import Paths
+from neurosieve.leaderboard import build_leaderboard
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -49,8 +50,11 @@ def answer(tmp_path: Path, html: str, script: str, **size: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def html() -> str:
-    return page.render(*make_all())
+def html(tmp_path_factory) -> str:
+    params, paths = make_params(), Paths("default", tmp_path_factory.mktemp("build"))
+    write_build(params, paths)
+    build_leaderboard(params, paths)
+    return (paths.leaderboard() / "index.html").read_text(encoding="utf-8")
 
 
 def test_our_style_and_script_pass_the_policy(tmp_path, html):
@@ -108,16 +112,18 @@ def test_sorting_and_filtering(tmp_path, html):
         " const head = document.querySelector('th[data-key=untrained]'), button = head.querySelector('button');"
         " button.click(); const up = order() + ' ' + head.getAttribute('aria-sort'); button.click();"
         " const down = order() + ' ' + head.getAttribute('aria-sort');"
+        " const notes = [...document.querySelectorAll('.board .note')]"
+        ".every((n) => n.previousElementSibling.dataset.task);"
         " const task = document.querySelector('.tools select[name=task]'); task.value = 'doc-match';"
         " task.dispatchEvent(new Event('change'));"
         " return [up, down, document.querySelector('output').textContent,"
-        " [...document.querySelectorAll('.board tbody')].filter((b) => b.getBoundingClientRect().height).length]"
+        " [...document.querySelectorAll('.board tbody')].filter((b) => b.getBoundingClientRect().height).length, notes]"
         ".join('|'); })()"
     )
-    up, down, count, groups = answer(tmp_path, html, code).split("|")
-    assert up == "0.573 0.583   ascending"  # missing ones last, either way
-    assert down == "0.583 0.573   descending"
-    assert count == "4 of 16 rows" and groups == "1"
+    up, down, count, groups, notes = answer(tmp_path, html, code).split("|")
+    assert up == "0.543 0.583   ascending"  # missing ones last, either way
+    assert down == "0.583 0.543   descending"
+    assert count == "4 of 16 rows" and groups == "1" and notes == "true"
 
 
 @pytest.mark.parametrize(("scheme", "flag"), [("light", 1), ("dark", 0)])

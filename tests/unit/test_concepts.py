@@ -111,7 +111,7 @@ def token_task(paths: Paths) -> tuple[dict[str, list[np.ndarray]], list[dict[str
         "train": [rng.normal(2, 3, (50, WIDTH)) for _ in range(2)],
         "judge": [rng.normal(0, 1, (7, WIDTH)) for _ in range(2)],
     }
-    vectors["judge"][1][:, 2] = [0, 4, 4, -1, 99, 0, 5]  # neuron 5: LOAD above STORE
+    vectors["judge"][1][:, 2] = [0, 4, 4, -1, 99, -30, 5]  # neuron 5: LOAD above STORE
     for split, layers in vectors.items():
         write_activations(paths, split, layers)
     return vectors, judge
@@ -141,17 +141,18 @@ def test_tokens(tmp_path: Path) -> None:
     assert (first["best_class"], first["best_auroc"], first["direction"]) == ("STORE", 0.0, -1)
     assert sum(report["best_class_counts"].values()) == 3
     train = vectors["train"][1][:, 2].astype(np.float32).astype(np.float64)
-    z = (np.array([0, 4, 4, -1, 99, 0, 5]) - train.mean()) / train.std()
+    z = (np.array([0, 4, 4, -1, 99, -30, 5]) - train.mean()) / train.std()
     of = {"total": z[[0, 1, 5]], "x1": z[[2, 3]], "y": z[[4, 6]]}
     ranked = sorted(of, key=lambda t: -np.abs(of[t]).mean())[:2]
     assert [t["type"] for t in first["types"]] == ranked
-    assert ranked[0] == "y"
+    assert ranked == ["y", "total"]
     for entry in first["types"]:
         assert entry["count"] == len(of[entry["type"]])
         assert entry["mean_z"] == pytest.approx(of[entry["type"]].mean(), rel=1e-5)
         assert entry["mean_abs_z"] == pytest.approx(np.abs(of[entry["type"]]).mean(), rel=1e-5)
     contexts = read_jsonl(folder / "contexts.jsonl")
     assert len(contexts) == 6
+    assert contexts[1]["row"] == 5  # of total, the row with the largest |z|
     assert contexts[0] == {
         "neuron": 5,
         "row": 4,
@@ -162,10 +163,13 @@ def test_tokens(tmp_path: Path) -> None:
         "token": "y",
         "after": "",
     }
+    texts = ["total = total + x1", "x1 = y"]
     for context in contexts:
-        assert context["before"] + context["token"] + context["after"] in ("total = total + x1", "x1 = y") or (
-            len(context["before"]) == 4 or len(context["after"]) == 4
-        )
+        row = judge[context["row"]]
+        text = texts[row["input"]]
+        assert context["token"] == row["type"] == context["type"]
+        assert context["before"] == text[max(row["start"] - 4, 0) : row["start"]]
+        assert context["after"] == text[row["end"] : row["end"] + 4]
     facts = read_manifest(folder)["facts"]
     assert (facts["types"], facts["types_with_min_count"], facts["rows_of_unseen_types"]) == (3, 3, 4)
 

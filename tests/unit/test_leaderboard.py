@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import html.parser
 import itertools
 import math
 import re
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
+import leaderboard_build as made
 import pytest
-from leaderboard_rows import make_all, make_card, make_row
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer
-from neurosieve.leaderboard import charts, page, publish, table
+from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
+from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,status,metric,n_neurons,oracle,oracle_low,oracle_high,reference,majority,"
     "surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,n_failing,share,layers_used,"
     "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,note"
 )
+
+
+@functools.cache
+def collected() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        params, paths = made.make_params(), Paths("default", folder)
+        made.write_build(params, paths)
+        return collect.collect_rows(params, paths), collect.collect_cards(params, paths)
+
+
+def make_all() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """Rows, cards and facts of the made-up benchmark, for the test alone."""
+    return *copy.deepcopy(collected()), page_facts(made.make_params())
+
+
+def make_row(model: str, task: str, **changed: Any) -> dict[str, Any]:
+    row = next(r for r in collected()[0] if (r["model"], r["task"]) == (model, task))
+    return copy.deepcopy(row) | changed
 
 
 # table
@@ -33,7 +55,7 @@ def test_csv_has_the_agreed_columns_and_cells():
     assert lines[-1] == "" and "\r" not in text
     first, second = table.read_csv(text)
     assert first["share"] == "0.0035" and first["oracle"] == "0.8410" and first["confirmed"] == "true"
-    assert first["n_minimal"] == "12" and first["note"] == 'says "a, b"' and first["layers_used"] == "0,2-6"
+    assert first["n_minimal"] == "12" and first["note"] == 'says "a, b"' and first["layers_used"] == "0,2-4"
     assert second["n_minimal"] == second["untrained"] == second["confirmed"] == ""
 
 
@@ -47,6 +69,13 @@ def test_cells(value, text):
 def test_a_cell_that_is_no_number_is_refused():
     with pytest.raises(table.TableError, match="write None"):
         table.cell(math.nan)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@name"])
+def test_text_that_a_spreadsheet_would_run_is_refused(text):
+    with pytest.raises(table.TableError, match="formula"):
+        table.cell(text)
+    assert table.cell(-1) == "-1" and table.cell(-0.5) == "-0.5000"
 
 
 def test_rows_that_make_no_table_are_refused():
@@ -86,17 +115,177 @@ def test_terminal_table_fits_and_shows_the_figures():
         "0.702 surface",
         f"{row['n_minimal']} [{row['n_minimal_low']}-",
         "3456",
-        "0.831",
+        "0.833",
         "0.721",
     ):
         assert part in line
-    assert "3000 [2100-3456]" in text
+    assert "3000 [2100-3456]" in text and text.count(" ~120 ") == 4
 
 
 def test_best_baseline_skips_what_is_missing():
     row = {"majority": 0.1, "surface": None, "untrained": 0.3}
     assert table.best_baseline(row) == ("untrained", 0.3)
     assert table.best_baseline(dict.fromkeys(row)) is None
+
+
+# the rows, from the artifacts of the earlier phases
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Paths:
+    params, paths = made.make_params(), Paths("default", tmp_path_factory.mktemp("build"))
+    made.write_build(params, paths)
+    build_leaderboard(params, paths)
+    return paths
+
+
+def test_figures_of_a_row_are_those_of_the_files(built):
+    row = make_row("neurosieve-base", "token-roles")
+    search = read_json(built.search("neurosieve-base", "token-roles") / "curves.json")
+    scores = read_json(built.scores("neurosieve-base", "token-roles") / "scores.json")
+    lca = search["curves"]["lca"]
+    assert (row["n_minimal"], row["n_minimal_low"], row["n_minimal_high"]) == (448, 313, 851) == (
+        lca["n_minimal"], lca["n_minimal_low"], lca["n_minimal_high"],
+    )  # fmt: skip
+    assert row["share"] == 448 / 3456 and row["n_neurons"] == 9 * 384 and row["constant_neurons"] == 2
+    for column, key in (
+        ("oracle", "all"),
+        ("reference", "reference"),
+        ("subset_test", "subset-lca"),
+        ("bottom_test", "bottom-lca"),
+    ):
+        assert row[column] == scores["sets"][key]["macro_f1"], column
+    assert row["random_test"] == scores["random"]["lca"]["macro_f1"]
+    assert row["oracle_low"] == scores["sets"]["all"]["low"] < row["oracle"] < row["oracle_high"]
+    assert row["surface"] == scores["baselines"]["char-ngrams"]["macro_f1"] and row["surface_name"] == "char-ngrams"
+    assert row["majority"] == scores["baselines"]["majority"]["macro_f1"]
+    assert row["untrained"] == scores["untrained"]["macro_f1"]
+    assert row["judge"]["surface"] == search["baselines"]["surface"]["judge"]
+    assert row["reference_name"] == "layers 0-4" and row["layers_used"] == "0,2-4"
+    assert row["chosen_layers"] == made.np.bincount([n // 384 for n in row["neurons"]["lca"]], minlength=9).tolist()
+    assert row["certified"]["highest_layer"] == max(row["neurons"]["lca"]) // 384
+    assert row["layer_scores"]["prefix"][0] == row["layer_scores"]["single"][0]
+    assert (
+        row["layer_scores"]["prefix"][8]
+        == read_json(built.probes("neurosieve-base", "token-roles") / "probes.json")["sets"]["all"]["judge"]["macro_f1"]
+    )
+
+
+def test_order_of_rows_and_files_of_the_artifact(built):
+    check_files(built.leaderboard())
+    lines = table.read_csv((built.leaderboard() / "leaderboard.csv").read_text())
+    names = [(r["model"], r["task"]) for r in lines]
+    assert names == [(m, t) for m in made.MODELS for t in made.LEVELS]
+    files = set(read_manifest(built.leaderboard())["files"])
+    assert files == {"leaderboard.csv", "metrics.json", "index.html", *(f"rows/{m}__{t}.json" for m, t in names)}
+    for line in lines:
+        row = read_json(built.leaderboard() / "rows" / f"{line['model']}__{line['task']}.json")
+        assert {c: table.cell(row[c]) for c in table.COLUMNS} == line
+
+
+def test_manifest_names_every_folder_that_was_read(built):
+    found = {p.parent.relative_to(built.root).as_posix() for p in built.root.rglob("manifest.json")} - {"leaderboard"}
+    assert set(read_manifest(built.leaderboard())["inputs"]) == found
+
+
+def test_the_same_build_has_the_same_bytes(built, tmp_path):
+    params, paths = made.make_params(), Paths("default", tmp_path)
+    made.write_build(params, paths)
+    build_leaderboard(params, paths)
+    for path in sorted(built.leaderboard().rglob("*.*")):
+        assert path.read_bytes() == (paths.leaderboard() / path.relative_to(built.leaderboard())).read_bytes(), (
+            path.name
+        )
+
+
+def test_metrics_are_numbers_and_nothing_else(built):
+    metrics = read_json(built.leaderboard() / "metrics.json")
+    assert list(metrics) == sorted(made.MODELS) and set(metrics["minilm"]) == set(made.LEVELS)
+    assert all(isinstance(v, int | float) for tasks in metrics.values() for m in tasks.values() for v in m.values())
+    assert "n_minimal" not in metrics["minilm"]["doc-match"] and metrics["minilm"]["token-roles"]["n_minimal"] == 448
+
+
+def test_no_long_token_type_is_published(built):
+    for path in built.leaderboard().rglob("*.*"):
+        assert "two long lines" not in path.read_text(), path.name
+    types = {t["type"] for r in collected()[0] for n in r["concepts"]["neurons"] for t in n["types"]}
+    assert '"""A text\\nof two long …' in types and max(map(len, types)) == 24 and "<b>" in types
+
+
+def test_holm_goes_over_the_rows_on_test():
+    rows = make_all()[0]
+    alone = [r for r in rows if r["model"] in ("minilm", "minilm-untrained") and r["task"] == "token-roles"]
+    collect.confirm(alone, 0.95, 1000)
+    first = alone[0]["comparisons"]["test"]["majority"]
+    assert first["p"] == first["p_holm"] == 0.001  # one row in the family: nothing to adjust
+    assert alone[1]["comparisons"]["test"]["majority"]["p_holm"] is None
+    eight = next(r for r in rows if r["model"] == "neurosieve-base" and r["task"] == "token-roles")
+    assert eight["comparisons"]["test"]["majority"]["p_holm"] == pytest.approx(0.008)  # of eight rows, all at p = 0.001
+
+
+@pytest.mark.parametrize(
+    ("p", "subset", "confirmed", "says"),
+    [
+        (0.01, True, True, None),
+        (0.01, None, True, None),
+        (0.01, False, False, "minimal subset not confirmed on test"),
+        (0.03, True, False, "status not confirmed on test"),  # 2 rows: 0.06 after Holm, though 0.03 alone
+    ],
+)
+def test_confirmation_uses_the_adjusted_p_and_the_subset(p, subset, confirmed, says):
+    rows = [make_row(m, "token-roles") for m in ("neurosieve-base", "minilm")]
+    for row in rows:
+        row["confirmed_subset"] = subset
+        row["comparisons"]["test"]["surface"]["p"] = p
+    collect.confirm(rows, 0.95, 1000)
+    assert [row["confirmed"] for row in rows] == [confirmed, confirmed]
+    assert rows[0]["note"] is None and collect.notes(rows[0]) == ([says] if says else [])
+
+
+def test_rows_that_claim_nothing_are_not_confirmed():
+    for row in collected()[0]:
+        assert (row["confirmed"] is None) == (row["status"] != "supported")
+
+
+def test_notes_in_plain_words():
+    notes = {(r["model"], r["task"]): r["note"] for r in collected()[0]}
+    assert notes["neurosieve-base", "token-roles"] is None
+    assert notes["neurosieve-base", "doc-match"] == (
+        "dev too small: h = 0.0131 > margin/2 = 0.005; about 14,000 judge rows needed; estimate 120 neurons"
+    )
+    assert notes["minilm", "variable-misuse"] == (
+        "not above the majority class on judge: difference +0.0080, lower bound -0.0040; "
+        "no minimum: not above the best baseline (surface); no estimate"
+    )
+    assert notes["minilm", "token-classes"] == (
+        "status on types unseen in train: surface; keeps only 85 % of what the reference has above surface on judge"
+    )
+    assert "in 12 bootstrap replicates no size passes" in notes["minilm", "token-roles"]
+    assert notes["minilm-untrained", "token-roles"].startswith("control row; not above char-ngrams on judge")
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [([0, 2, 3, 4], "0,2-4"), ([5], "5"), ([3, 1, 2], "1-3"), ([0, 1, 3, 5, 6], "0-1,3,5-6"), ([], "")],
+)
+def test_ranges_of_layers(layers, text):
+    assert collect.ranges(layers) == text
+
+
+@pytest.mark.parametrize(
+    ("span", "name"), [([0, 8], "all layers"), ([3, 3], "layer 3"), ([0, 4], "layers 0-4"), ([0, 0], "layer 0")]
+)
+def test_names_of_feature_sets(span, name):
+    assert collect.set_name(span, 9) == name
+
+
+def test_missing_phase_is_named(tmp_path):
+    params, paths = made.make_params(["minilm"], ["doc-match"]), Paths("default", tmp_path)
+    made.write_build(params, paths)
+    (paths.scores("minilm", "doc-match") / "scores.json").unlink()
+    with pytest.raises(ArtifactError, match=r"scores\.json: no such file; run the phase"):
+        build_leaderboard(params, paths)
+    assert not paths.leaderboard().exists()
 
 
 # charts
@@ -224,7 +413,7 @@ def test_every_link_and_label_has_its_target_once(rendered):
 def test_text_is_escaped():
     rows, cards, meta = make_all()
     evil = "<script>alert(1)</script>\"'&"
-    rows[0] |= {"note": evil, "reason": evil}
+    rows[0] |= {"notes": [evil]}
     rows[0]["concepts"]["neurons"][0]["types"][0]["type"] = evil
     cards["token-roles"]["description"] = evil
     text = page.render(rows, cards, meta | {"title": evil})
@@ -239,7 +428,12 @@ def test_rows_that_may_not_speak_are_greyed_with_their_note(rendered):
     for css, _, _, status in marked:
         assert (" off" in css) == (status != "supported")
     assert rendered.count('<span class="tag">control row</span>') == 8
-    assert rendered.count("dev too small: h = 0.013 &gt; margin/2 = 0.010; about 9,000 judge rows needed") == 4
+    assert (
+        rendered.count(
+            "dev too small: h = 0.0131 &gt; margin/2 = 0.005; about 14,000 judge rows needed; estimate 120 neurons"
+        )
+        == 4
+    )
 
 
 def test_twins_share_the_colour_of_their_model():
@@ -254,22 +448,11 @@ def test_twins_share_the_colour_of_their_model():
     assert page.styles(alone) == {"minilm-untrained": "m0"}
 
 
-def test_page_of_one_row_without_any_claim():
-    empty = {
-        "n_minimal": None,
-        "estimate": None,
-        "curves": {},
-        "chosen_layers": None,
-        "concepts": None,
-        "cka": None,
-        "clusters": [],
-        "layer_scores": None,
-        "test": {},
-        "facts": {},
-        "status": "at chance",
-    }
-    meta = make_all()[2] | {"models": ["minilm"], "tasks": ["doc-match"]}
-    text = page.render([make_row("minilm", "doc-match", **empty)], {"doc-match": make_card("doc-match")}, meta)
+def test_page_of_one_row_without_any_claim(tmp_path):
+    params, paths = made.make_params(["minilm-untrained"], ["variable-misuse"]), Paths("default", tmp_path)
+    made.write_build(params, paths)
+    build_leaderboard(params, paths)
+    text = (paths.leaderboard() / "index.html").read_text()
     parse(text)
     assert "0 of 1 rows are supported." in text and "no minimum claimed" in text and "nan" not in text.lower().split()
 

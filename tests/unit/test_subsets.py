@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from neurosieve.subsets import minimal
-
+from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
+from neurosieve.config import Params, Penalty
+from neurosieve.probes import decide_status, features, fit_baselines, fit_probes
+from neurosieve.subsets import minimal, score_test, search_subsets
+from neurosieve.subsets.score import predict_frozen
+from neurosieve.subsets.search import candidates
 
 # --- sizes
 
@@ -17,7 +25,7 @@ from neurosieve.subsets import minimal
 def test_grid_starts_at_one_ends_at_n_and_keeps_the_ratio(n, ratio):
     sizes = minimal.size_grid(n, ratio)
     assert sizes[0] == 1 and sizes[-1] == n and sizes == sorted(set(sizes))
-    assert all(b == a + 1 or b / a <= ratio + 1e-12 for a, b in zip(sizes, sizes[1:], strict=False))
+    assert all(b == a + 1 or b / a <= ratio + 1e-12 for a, b in itertools.pairwise(sizes))
 
 
 def test_grid_by_hand():
@@ -162,3 +170,258 @@ def test_mean_over_log_sizes():
     assert minimal.mean_over_log_sizes([1, 10, 100], [0.0, 1.0, 0.0]) == pytest.approx(0.5)
     assert minimal.mean_over_log_sizes([1, 2, 4, 8], [0.0, 1.0, 2.0, 3.0]) == pytest.approx(1.5)
     assert minimal.mean_over_log_sizes([1], [0.7]) == 0.7
+
+
+# --- end to end: planted carriers among noise
+
+CARRIERS = [3, 9, 18, 23, 34, 45]  # global indices; 3 layers of 16 units
+LAYERS, WIDTH = 3, 16
+CLASSES = ["a", "b", "c"]
+ROWS = {"train": 1500, "tune": 800, "judge": 4000, "test": 3000}
+FILES = {"train": 20, "tune": 20, "judge": 80, "test": 60}
+TASKS = ("planted", "permuted")
+
+
+def tiny_params(**subsets) -> Params:
+    raw = yaml.safe_load(Path("params.yaml").read_text())
+    task = {"kind": "token-roles", "corpus": "wheels", "metric": "accuracy", "rows": ROWS}
+    raw["run"] = {"models": ["tiny", "tiny-untrained"], "tasks": list(TASKS)}
+    raw["models"] = {"tiny": {"path": "."}, "tiny-untrained": {"untrained": "tiny"}}
+    raw["prepare"]["tasks"] = dict.fromkeys(TASKS, task)
+    raw["probes"] |= {"bootstrap": 199, "gap": 1e-4, "penalties": [{"l1": 0.0, "l2": 0.1}, {"l1": 0.002, "l2": 0.002}]}
+    raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 1.0}], "baseline_ngrams": [1, 2]}
+    raw["subsets"] |= {"margins": {"default": {"value": 0.06, "reason": "what 4000 rows can resolve"}}, **subsets}
+    return Params.model_validate(raw)
+
+
+def write_task(paths: Paths, task: str, labels: dict[str, np.ndarray]) -> None:
+    """One token per input; its type says nothing about the class."""
+    rng = np.random.default_rng(1)
+    for split, y in labels.items():
+        types = rng.integers(0, 30 if split == "train" else 40, len(y))
+        texts = [f"x = t{t}" for t in types]
+        with Writer(paths.task(task) / split, "prepare", {}) as out:
+            out.jsonl(
+                "inputs.jsonl",
+                [
+                    {"id": i, "text": text, "file": f"{split}{i % FILES[split]:02d}.py", "package": f"p{i % 2}"}
+                    for i, text in enumerate(texts)
+                ],
+            )
+            out.jsonl(
+                "rows.jsonl",
+                [
+                    {"input": i, "start": 4, "end": len(text), "label": label, "type": text[4:], "seen": t < 30}
+                    for i, (text, label, t) in enumerate(zip(texts, y.tolist(), types.tolist(), strict=True))
+                ],
+            )
+    card = {"task": task, "unit": "token", "classes": CLASSES, "metric": "accuracy", "scored_classes": [0, 1, 2]}
+    with Writer(paths.task(task) / "card", "prepare", {}) as out:
+        out.json("card.json", card)
+
+
+def write_vectors(paths: Paths, model: str, task: str, split: str, X: np.ndarray) -> None:
+    with Writer(paths.activations(model, task, split), "activations", {}) as out:
+        for layer in range(LAYERS):
+            out.npy(f"layer_{layer:02d}.npy", X[:, layer * WIDTH : (layer + 1) * WIDTH])
+        out.facts = {"layers": LAYERS, "width": WIDTH, "vectors": len(X)}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    """Both tasks through probes, status, subsets: ``planted`` has six carriers, ``permuted`` its labels shuffled."""
+    paths, params = Paths("tiny", tmp_path_factory.mktemp("build")), tiny_params()
+    rng = np.random.default_rng(0)
+    labels: dict[str, dict[str, np.ndarray]] = {task: {} for task in TASKS}
+    vectors = {}
+    for split, n in ROWS.items():
+        X = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
+        X[:, 5] = 1.5  # a constant neuron
+        X[:, 20] = 0.3 * X[:, 3] + X[:, 20]  # and one that knows a little
+        scores = X[:, CARRIERS[:3]] + X[:, CARRIERS[3:]]
+        labels["planted"][split] = scores.argmax(axis=1)
+        labels["permuted"][split] = rng.permutation(labels["planted"][split])
+        vectors[split] = 4 * X + 10
+    for task in TASKS:
+        write_task(paths, task, labels[task])
+        for split, n in ROWS.items():
+            write_vectors(paths, "tiny", task, split, vectors[split])
+            noise = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
+            write_vectors(paths, "tiny-untrained", task, split, noise)
+        fit_baselines(params, paths, task=task)
+        for model in params.run.models:
+            fit_probes(params, paths, model=model, task=task)
+        for model in params.run.models:
+            search_subsets(params, paths, model=model, task=task)
+    decide_status(params, paths)
+    for task in TASKS:
+        for model in params.run.models:
+            score_test(params, paths, model=model, task=task)
+    return params, paths
+
+
+def curves_of(bench, task, model="tiny"):
+    return read_json(bench[1].search(model, task) / "curves.json")
+
+
+def scores_of(bench, task, model="tiny"):
+    return read_json(bench[1].scores(model, task) / "scores.json")
+
+
+@pytest.mark.parametrize("ranking", ["lca", "probeless"])
+def test_planted_carriers_are_found(bench, ranking):
+    found = curves_of(bench, "planted")
+    curve = found["curves"][ranking]
+    assert found["n_neurons"] == 48 and found["n_kept"] == 47 and not found["dev"]["too_small"]
+    assert curve["n_minimal"] in (6, 7) and curve["n_failing"] == curve["n_minimal"] - 1
+    assert curve["n_minimal_low"] <= curve["n_minimal"] <= curve["n_minimal_high"] and curve["replicates_without"] == 0
+    frozen = read_json(bench[1].search("tiny", "planted") / "frozen.json")["sets"][f"subset-{ranking}"]
+    assert set(CARRIERS) <= set(frozen["neurons"]) and frozen["claimed"] and len(frozen["neurons"]) == curve["size"]
+    assert curve["layers_used"] == [0, 1, 2]
+    assert curve["share_kept"] > 0.85
+
+
+def test_controls_of_the_same_size_score_far_lower(bench):
+    found, scores = curves_of(bench, "planted"), scores_of(bench, "planted")
+    size = found["curves"]["lca"]["size"]
+    best = found["curves"]["lca"]["judge"][found["curves"]["lca"]["sizes"].index(size)]
+    for name in ("random-0", "random-1", "random-2", "bottom"):
+        curve = found["curves"][name]
+        assert curve["judge"][curve["sizes"].index(size)] < best - 0.2
+        assert curve["n_minimal"] is None and curve["reason"] == "control"
+    mean = found["random"]
+    each = [found["curves"][f"random-{i}"]["judge"] for i in range(3)]
+    assert mean["judge"] == pytest.approx(np.mean(each, axis=0).tolist())
+    assert scores["random"]["lca"]["accuracy"] < scores["sets"]["subset-lca"]["accuracy"] - 0.2
+    assert scores["sets"]["bottom-lca"]["accuracy"] < scores["sets"]["subset-lca"]["accuracy"] - 0.2
+
+
+def test_permuted_labels_pass_no_size(bench):
+    found, scores = curves_of(bench, "permuted"), scores_of(bench, "permuted")
+    for ranking in ("lca", "probeless"):
+        curve = found["curves"][ranking]
+        assert curve["n_minimal"] is None and not any(curve["passes"])
+        assert "best baseline" in curve["reason"] or curve["reason"] == "dev too small"
+    assert scores["status"] == "at chance"
+    assert scores["confirmed"] is None and scores["confirmed_subset"] is None
+
+
+def test_judge_predictions_are_those_of_the_curves(bench):
+    params, paths = bench
+    found = curves_of(bench, "planted")
+    predicted = read_npy(paths.search("tiny", "planted") / "predictions_judge.npy")
+    rows = read_jsonl(paths.task("planted") / "judge" / "rows.jsonl")
+    y = np.array([row["label"] for row in rows])
+    seen = []
+    for curve in found["curves"].values():
+        assert curve["sizes"] == sorted(set(curve["sizes"]))
+        assert [float((predicted[i] == y).mean()) for i in curve["predictions"]] == pytest.approx(curve["judge"])
+        assert max(curve["gap"]) <= params.probes.gap
+        seen += curve["predictions"]
+    assert sorted(seen) == list(range(len(predicted))) and predicted.dtype == np.int16
+
+
+def test_frozen_weights_alone_give_the_predictions(bench):
+    """Frozen weights on raw judge features by plain arithmetic: the predictions that the search kept."""
+    paths = bench[1]
+    folder = paths.search("tiny", "planted")
+    frozen, tensors = read_json(folder / "frozen.json"), read_tensors(folder / "frozen.safetensors")
+    X = np.hstack(
+        [read_npy(paths.activations("tiny", "planted", "judge") / f"layer_{i:02d}.npy") for i in range(LAYERS)]
+    )
+    found = curves_of(bench, "planted")
+    stored = read_npy(folder / "predictions_judge.npy")
+    for key in ("subset-lca", "random-1-lca", "bottom-lca"):
+        entry, curve = frozen["sets"][key], found["curves"][key.removeprefix("subset-").removesuffix("-lca")]
+        Z = (X[:, entry["neurons"]].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
+        predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
+        row = curve["predictions"][curve["sizes"].index(len(entry["neurons"]))]
+        assert (predicted == stored[row]).mean() > 0.999
+    probes = read_json(paths.probes("tiny", "planted") / "probes.json")
+    judged = read_npy(paths.probes("tiny", "planted") / "predictions_judge.npy")
+    for key, name in (("all", "all"), ("reference", probes["reference"])):
+        neurons = frozen["sets"][key]["neurons"]
+        assert len(neurons) == probes["sets"][name]["neurons"]
+        Z = (X[:, neurons].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
+        predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
+        assert (predicted == judged[probes["order"].index(name)]).mean() > 0.999
+
+
+def test_scores_on_test(bench):
+    paths = bench[1]
+    scores = scores_of(bench, "planted")
+    assert scores["status"] == scores["test_status"] == "supported"
+    assert scores["confirmed"] is True and scores["confirmed_status"] is True and scores["confirmed_subset"] is True
+    rows = read_jsonl(paths.task("planted") / "test" / "rows.jsonl")
+    y, seen = np.array([r["label"] for r in rows]), np.array([r["seen"] for r in rows])
+    predicted = read_npy(paths.scores("tiny", "planted") / "predictions_test.npy")
+    assert len(scores["predictions"]) == len(predicted)
+    report = scores["sets"]["subset-lca"]
+    right = predicted[scores["predictions"].index("subset-lca")] == y
+    assert report["accuracy"] == pytest.approx(right.mean())
+    assert report["unseen"]["rows"] == (~seen).sum() > 100
+    assert report["unseen"]["accuracy"] == pytest.approx(right[~seen].mean())
+    assert report["packages"]["p1"]["accuracy"] == pytest.approx(right[1::2].mean())
+    assert report["low"] < report["accuracy"] < report["high"]
+    reference = scores["sets"]["reference"]
+    assert reference["difference"] == 0 and reference["lower"] == 0
+    assert report["difference"] == pytest.approx(report["accuracy"] - reference["accuracy"])
+    assert scores["baselines"]["majority"]["accuracy"] == pytest.approx(np.bincount(y).max() / len(y), abs=0.05)
+    twin = scores_of(bench, "planted", "tiny-untrained")
+    assert twin["untrained"] is None and twin["confirmed"] is None
+    assert scores["untrained"]["accuracy"] == twin["sets"]["reference"]["accuracy"]
+
+
+def test_only_the_needed_layers_of_test_are_read(bench, monkeypatch):
+    paths = bench[1]
+    frozen = read_json(paths.search("tiny", "planted") / "frozen.json")["sets"]
+    read = []
+    original = features.read_npy
+    monkeypatch.setattr(features, "read_npy", lambda path, mmap=False: read.append(path.name) or original(path, mmap))
+    predict_frozen(paths, "tiny", "planted", ["bottom-lca"])
+    layers = sorted({n // WIDTH for n in frozen["bottom-lca"]["neurons"]})
+    assert read == [f"layer_{layer:02d}.npy" for layer in layers]
+
+
+def test_search_is_deterministic_and_reads_no_test(bench, tmp_path):
+    """With test away the search writes the same bytes, and names no test folder among its inputs."""
+    params, paths = bench
+    folder = paths.search("tiny", "planted")
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert not [name for name in read_manifest(folder)["inputs"] if name.endswith("/test")]
+    away = [paths.task("planted") / "test", paths.activations("tiny", "planted", "test")]
+    for i, path in enumerate(away):
+        path.rename(tmp_path / str(i))
+    try:
+        search_subsets(params, paths, model="tiny", task="planted")
+    finally:
+        for i, path in enumerate(away):
+            (tmp_path / str(i)).rename(path)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_dev_too_small_claims_no_minimum(bench, tmp_path):
+    """A margin that judge cannot resolve: an estimate, frozen as such, and the rows that would be needed."""
+    _, paths = bench
+    params = tiny_params(margins={"default": {"value": 0.02, "reason": "too small for these rows"}})
+    shutil.copytree(paths.root, tmp_path / "tiny")
+    paths = Paths("tiny", tmp_path)
+    search_subsets(params, paths, model="tiny", task="planted")
+    found = read_json(paths.search("tiny", "planted") / "curves.json")
+    dev, curve = found["dev"], found["curves"]["lca"]
+    assert dev["too_small"] and dev["half_width"] == np.median(dev["half_widths"]) > 0.01
+    assert dev["rows_needed"] == math.ceil(4000 * (dev["half_width"] / 0.01) ** 2)
+    assert curve["n_minimal"] is None and curve["n_minimal_low"] is None and curve["reason"] == "dev too small"
+    within = [s for s, d in zip(curve["sizes"], curve["difference"], strict=True) if d > -0.02]
+    assert curve["n_estimate"] == curve["size"] == within[0] and curve["size"] - 1 in curve["sizes"]
+    assert read_json(paths.search("tiny", "planted") / "frozen.json")["sets"]["subset-lca"]["claimed"] is False
+    score_test(params, paths, model="tiny", task="planted")
+    scores = read_json(paths.scores("tiny", "planted") / "scores.json")
+    assert scores["confirmed_subset"] is None and scores["confirmed"] is True
+
+
+def test_candidates_are_the_reference_penalty_and_its_neighbours():
+    grid = [Penalty(l1=0.0, l2=v) for v in (0.01, 1.0, 0.1, 0.001)]
+    assert [p.l2 for p in candidates(grid, 0.0, 0.1)] == [1.0, 0.1, 0.01]
+    assert [p.l2 for p in candidates(grid, 0.0, 0.001)] == [0.01, 0.001]
+    assert [p.l2 for p in candidates(grid[:1], 0.0, 0.01)] == [0.01]

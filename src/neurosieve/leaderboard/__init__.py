@@ -1,0 +1,65 @@
+"""The leaderboard: table, a json per row, one page; publishing; the terminal's table.
+
+Reads the artifacts that collect.py names. Writes leaderboard: leaderboard.csv, rows/<model>__<task>.json, metrics.json,
+index.html.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from neurosieve.artifacts import Paths, Writer, dump_json
+from neurosieve.config import Params
+
+# Of a row, what `dvc metrics show` prints.
+METRICS = ("oracle", "reference", "n_minimal", "share", "subset_test", "random_test")
+
+
+def build_leaderboard(params: Params, paths: Paths) -> None:
+    """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
+    from neurosieve.leaderboard import collect, page, table
+
+    rows = collect.collect_rows(params, paths)
+    inputs = collect.input_folders(params, paths)
+    with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
+        out.text("leaderboard.csv", table.to_csv(table.build_table(rows)))
+        for row in rows:
+            out.text(f"rows/{row['model']}__{row['task']}.json", dump_row(row))
+        out.json("metrics.json", flat_metrics(rows))
+        out.text("index.html", page.render(rows, collect.collect_cards(params, paths), page_facts(params)))
+        out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
+
+
+def page_facts(params: Params) -> dict[str, Any]:
+    """What the page says of the benchmark as a whole."""
+    return {
+        "title": params.leaderboard.title,
+        "benchmark": params.benchmark,
+        "version": params.version,
+        "protocol": params.protocol,
+        "numerics": params.numerics,
+        "seed": params.seed,
+        "random_draws": params.subsets.random_draws,
+        "models": params.run.models,
+        "tasks": params.run.tasks,
+        "curves": params.leaderboard.curve_rankings,
+    }
+
+
+def dump_row(row: Mapping[str, Any]) -> str:
+    """Deterministic json with a line per key of the row: short enough for git, and a diff names what changed."""
+    plain = json.loads(dump_json(row))  # refuses NaN, turns arrays into lists
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, ensure_ascii=False)}" for key, value in plain.items()
+    ]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def flat_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
+    """{model: {task: {metric: number}}}; a missing figure has no key."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        found.setdefault(row["model"], {})[row["task"]] = {k: row[k] for k in METRICS if row[k] is not None}
+    return found

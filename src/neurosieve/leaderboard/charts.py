@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-LETTER = 6.0  # mean width of a letter of the labels; only label placing depends on it
+LETTER = 6.9  # mean width of a letter of the labels; only label placing depends on it
 LINE = 13.0  # height of a line of labels
 
 Point = tuple[float, float]

@@ -4,11 +4,16 @@
   document.documentElement.classList.add("js");
   const board = document.querySelector(".board");
   const groups = [...board.tBodies].map((body) => ({ body, rows: [...body.querySelectorAll("tr[data-task]")] }));
+  // A row and the line with its note stay together.
+  const whole = (row) => (row.nextElementSibling?.matches(".note") ? [row, row.nextElementSibling] : [row]);
   const all = groups.flatMap((group) => group.rows);
   const pick = [...document.querySelectorAll(".tools select")];
   const count = document.querySelector(".tools output");
   const filter = () => {
-    all.forEach((row) => (row.hidden = pick.some((s) => s.value && row.dataset[s.name] !== s.value)));
+    for (const row of all) {
+      const out = pick.some((s) => s.value && row.dataset[s.name] !== s.value);
+      whole(row).forEach((line) => (line.hidden = out));
+    }
     groups.forEach((group) => (group.body.hidden = group.rows.every((row) => row.hidden)));
     count.textContent = `${all.filter((row) => !row.hidden).length} of ${all.length} rows`;
   };
@@ -34,7 +39,7 @@
           const order = number ? x - y : x.localeCompare(y, "en");
           return up ? order : -order;
         });
-        body.append(...rows);
+        body.append(...rows.map(whole).flat());
       }
     });
   });

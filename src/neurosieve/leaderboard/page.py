@@ -83,16 +83,17 @@ def _y_ticks(values: Sequence[float | None]) -> list[float]:
     return nice_ticks(min(known), max(known)) if known else [0.0, 0.5, 1.0]
 
 
-def _curve_values(rows: Sequence[Row]) -> list[float | None]:
+def _curve_values(rows: Sequence[Row], names: Sequence[str]) -> list[float | None]:
     values: list[float | None] = []
     for row in rows:
-        for curve in row["curves"].values():
-            values += [*curve["scores"], *curve.get("low", []), *curve.get("high", [])]
+        for name, curve in row["curves"].items():
+            if name in names:
+                values += [*curve["judge"], *curve.get("judge_low", []), *curve.get("judge_high", [])]
         values += row["judge"].values()
     return values
 
 
-def _pairs(curve: Mapping[str, Any], key: str = "scores") -> list[tuple[float, float]]:
+def _pairs(curve: Mapping[str, Any], key: str = "judge") -> list[tuple[float, float]]:
     return list(zip(curve["sizes"], curve[key], strict=True))
 
 
@@ -117,7 +118,7 @@ def _overview(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
         described,
         x=(1, max((row["n_neurons"] for row in rows), default=10)),
         y=_y_ticks(
-            [v for row in drawn for v in row["curves"][row["ranking"]]["scores"]]
+            [v for row in drawn for v in row["curves"][row["ranking"]]["judge"]]
             + [rows[0]["judge"].get(k) for k in ("majority", "surface")]
         ),
         log_x=True,
@@ -141,7 +142,7 @@ def _overview(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
     return plot.svg()
 
 
-def _panel(task: str, row: Row, css: str, ticks: list[float]) -> Markup:
+def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[str]) -> Markup:
     metric = METRIC_NAMES[row["metric"]]
     colour = css.split()[0]
     plot = Plot(
@@ -169,9 +170,12 @@ def _panel(task: str, row: Row, css: str, ticks: list[float]) -> Markup:
         text = f"{integer(size)} neurons" if row["n_minimal"] else f"about {integer(size)}"
         kind = "" if row["n_minimal"] else " estimate"
         plot.mark(size, row["n_minimal_low"], row["n_minimal_high"], text, colour + kind, _minimal_text(row))
-    for name, curve in row["curves"].items():
-        if name == "random" and "low" in curve:
-            plot.band(_pairs(curve, "low"), _pairs(curve, "high"), "random")
+    for name in names:
+        curve = row["curves"].get(name)
+        if curve is None:
+            continue
+        if "judge_low" in curve:
+            plot.band(_pairs(curve, "judge_low"), _pairs(curve, "judge_high"), "random")
         headline = name == row["ranking"]
         kind = name if name in ("random", "bottom") else colour if headline else f"{colour} other"
         dots: Callable[[float, float], str] | None = None
@@ -206,13 +210,9 @@ def _layer_charts(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> lis
         )
         for row in drawn:
             points = [(float(i), v) for i, v in enumerate(row["layer_scores"][kind]) if v is not None]
-            plot.line(
-                points,
-                css[row["model"]],
-                end=_short(row),
-                full=row["model"],
-                dots=lambda i, v: f"layer {i:.0f}: {v:.3f}",
-            )
+            if points:
+                style, name = css[row["model"]], row["model"]
+                plot.line(points, style, end=_short(row), full=name, dots=lambda i, v: f"layer {i:.0f}: {v:.3f}")
         out.append(
             {"title": title, "text": f"{text} {split.capitalize()} split; untrained twins dashed.", "svg": plot.svg()}
         )
@@ -224,7 +224,7 @@ def _clusters(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
     plot = Plot(
         slug("clusters", task),
         f"{task}: clusters of correlated neurons",
-        "; ".join(f"{row['model']}: " + " ".join(percent(c["share"]) for c in row["clusters"]) for row in drawn),
+        "; ".join(f"{row['model']}: " + " ".join(percent(c["share_left"]) for c in row["clusters"]) for row in drawn),
         x=(0, 1),
         x_ticks=[round(0.2 * i, 1) for i in range(6)],
         y=[0, 20, 40, 60, 80, 100],
@@ -233,7 +233,7 @@ def _clusters(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
         x_name="distance 1 − |r| at which the tree is cut",
     )
     for row in drawn:
-        points = [(c["threshold"], 100 * c["share"]) for c in row["clusters"] if c["share"] is not None]
+        points = [(c["threshold"], 100 * c["share_left"]) for c in row["clusters"] if c["share_left"] is not None]
         if points:
             plot.line(
                 points, css[row["model"]], end=_short(row), full=row["model"], dots=lambda t, v: f"{t:g}: {v:.1f} %"
@@ -282,11 +282,40 @@ def _metric_table(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]
     return [heads[i][0] for i in keep], groups
 
 
-def _fact_table(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Further figures per model, named by the rows themselves (row["facts"]: name -> text)."""
-    heads = list(dict.fromkeys(name for row in rows for name in row["facts"]))
-    lines = [{"model": row["model"], "values": [row["facts"].get(name, "–") for name in heads]} for row in rows]
-    return heads, lines if heads else []
+def _facts(row: Row) -> dict[str, str]:
+    """Further figures of a row, by the head of their column."""
+    main, held = row["minima"][row["ranking"]], row["certified"]
+
+    def size(value: int | None) -> str:
+        return "–" if value is None else integer(value)
+
+    return {
+        "status, unseen types": row["status_unseen"] or "–",
+        "h (half-width)": score(row["dev_half_width"]),
+        "largest failing": size(main["n_failing"]),
+        "first passing": size(main["first_passing"]),
+        "kept of the gain, judge": percent(main["share_kept"]),
+        "kept of the gain, test": percent(row["share_kept_test"]),
+        "blocks needed": f"{held['blocks_needed']} of {held['blocks']}" if held else "–",
+        "constant neurons": integer(row["constant_neurons"]),
+        "judge rows, effective": size(row["sample"]["effective_rows"]),
+    }
+
+
+def _comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Reference against each opponent, a line each: (difference, lower bound, p) on judge and on test."""
+    groups = []
+    for row in rows:
+        judge, test = row["comparisons"]["judge"] or {}, row["comparisons"]["test"] or {}
+        lines = []
+        for name in judge:
+            values: list[float | None] = []
+            for entry in (judge[name], test.get(name, {})):
+                p = entry.get("p") if entry.get("p_holm") is None else entry["p_holm"]
+                values += [entry.get("difference"), entry.get("lower"), p]
+            lines.append((name, values))
+        groups.append({"model": row["model"], "lines": lines})
+    return groups
 
 
 def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -302,10 +331,11 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
     return out
 
 
-def _task(task: str, rows: Sequence[Row], card: Mapping[str, Any], css: Mapping[str, str]) -> dict[str, Any]:
-    ticks = _y_ticks(_curve_values(rows))
+def _task(
+    task: str, rows: Sequence[Row], card: Mapping[str, Any], css: Mapping[str, str], names: Sequence[str]
+) -> dict[str, Any]:
+    ticks = _y_ticks(_curve_values(rows, names))
     heads, lines = _metric_table(rows)
-    fact_heads, fact_lines = _fact_table(rows)
     return {
         "name": task,
         "slug": slug("task", task),
@@ -320,7 +350,7 @@ def _task(task: str, rows: Sequence[Row], card: Mapping[str, Any], css: Mapping[
         "panels": [
             {
                 "model": row["model"],
-                "svg": _panel(task, row, css[row["model"]], ticks),
+                "svg": _panel(task, row, css[row["model"]], ticks, names),
                 "text": f"{row['status']}; {_minimal_text(row)}.",
             }
             for row in rows
@@ -339,8 +369,10 @@ def _task(task: str, rows: Sequence[Row], card: Mapping[str, Any], css: Mapping[
         "tokens": card["unit"] == "token",
         "metric_heads": heads,
         "metric_rows": lines,
-        "fact_heads": fact_heads,
-        "fact_rows": fact_lines,
+        "fact_heads": list(_facts(rows[0])),
+        "fact_rows": [{"model": row["model"], "values": list(_facts(row).values())} for row in rows],
+        "comparisons": _comparisons(rows),
+        "confidence": percent(rows[0]["confidence"]),
     }
 
 
@@ -362,7 +394,7 @@ def _board(rows: Sequence[Row], css: Mapping[str, str], most: int) -> list[dict[
                 **row,
                 "css": css[row["model"]],
                 "supported": row["status"] == "supported",
-                "shown_note": row["note"] if row["note"] != CONTROL_NOTE else "",
+                "shown_note": "; ".join(text for text in row["notes"] if text != CONTROL_NOTE),
                 "shown_n": n,
                 "strip": charts.strip(
                     n,
@@ -386,12 +418,18 @@ def _card(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
         ("Kind", f"{card['kind']}; one row is one {card['unit']}"),
         ("Primary metric", METRIC_NAMES[card["metric"]]),
     ]
-    facts += [(k, v) for k, v in card["baselines"]]
-    facts.append(
-        ("Licences", "; ".join(f"{p} {licence}" for p, licence in sorted(card["licences"].items())) or "none stated")
+    majority, baselines = card["majority"], card["baselines"]
+    facts.append(("Majority class", f"{majority['class']}, {percent(majority['share']['test'])} of the test rows"))
+    text = ", ".join(
+        f"{name} {score(baselines['baselines'][name]['tune'][card['metric']])}" for name in baselines["order"]
     )
+    facts.append(("Surface baselines", f"on tune: {text}; used: {baselines['surface']}"))
+    licences = [f"{package} {licence or 'not stated'}" for package, licence in sorted(card["licences"].items())]
+    facts.append(("Licences", "; ".join(licences)))
     if card["left_out"]:
         facts.append(("Left out", "; ".join(f"{k} {integer(v)}" for k, v in sorted(card["left_out"].items()))))
+    if card["short"]:
+        facts.append(("Fewer rows than asked for", "; ".join(f"{k} {integer(v)}" for k, v in card["short"].items())))
     return {
         "name": name,
         "description": card["description"],
@@ -441,8 +479,9 @@ def render(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]], meta: Ma
     Parameters
     ----------
     rows : as collect_row makes them, any order; shown task by task, models in the order given.
-    cards : by task, card.json with ``baselines``, a list of (name, text), added.
-    meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks.
+    cards : as collect_cards makes them, by task.
+    meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of rankings
+        and controls that are drawn).
     """
     rows = sorted(rows, key=lambda r: (meta["tasks"].index(r["task"]), meta["models"].index(r["model"])))
     css = styles(rows)
@@ -474,7 +513,7 @@ def render(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]], meta: Ma
         statuses=list(dict.fromkeys(row["status"] for row in rows)),
         most=integer(most),
         models=[{"name": m, "css": css[m], "note": notes[m]} for m in meta["models"] if m in css],
-        tasks=[_task(t, [r for r in rows if r["task"] == t], cards[t], css) for t in meta["tasks"]],
+        tasks=[_task(t, [r for r in rows if r["task"] == t], cards[t], css, meta["curves"]) for t in meta["tasks"]],
         cards=[_card(t, cards[t]) for t in meta["tasks"]],
         concept_rows=CONCEPT_ROWS,
         numerics=numerics + f" Seed {meta['seed']}.",

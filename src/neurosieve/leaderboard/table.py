@@ -19,13 +19,13 @@ COLUMNS: dict[str, str] = {
     "protocol": "rules of the measurement",
     "model": "the model whose neurons are counted",
     "task": "the task",
-    "status": "whether the row may speak of redundancy: supported, untrained, surface or at chance, decided on judge",
+    "status": "whether the row may speak of redundancy, decided on judge: supported, else what it is not above",
     "metric": "primary metric of the task, in which every score here is given",
     "n_neurons": "neurons of the model: layers, embedding layer included, times width",
     "oracle": "test score of the probe on all neurons",
     "oracle_low": "lower end of its 5-95 % interval, bootstrap over files",
     "oracle_high": "upper end of its 5-95 % interval",
-    "reference": "test score of the best feature set on tune: all neurons, a single layer or the first layers",
+    "reference": "test score of the feature set that is best on tune: all neurons, a single layer or the first layers",
     "majority": "test score of always answering with the most frequent class",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
@@ -36,14 +36,14 @@ COLUMNS: dict[str, str] = {
     "n_minimal_high": "upper end of its 5-95 % interval",
     "n_failing": "largest tested size that fails",
     "share": "n_minimal / n_neurons",
-    "layers_used": "layers in which the minimal subset lies; 0 is the embedding layer",
-    "subset_test": "test score of the minimal subset",
+    "layers_used": "layers in which the subset lies; 0 is the embedding layer",
+    "subset_test": "test score of the minimal subset, or of its estimate where no minimum is claimed",
     "random_test": "test score of as many neurons drawn at random, mean over draws",
     "bottom_test": "test score of as many neurons from the bottom of the ranking",
-    "confirmed": "whether the status holds on test as well",
+    "confirmed": "whether test confirms a supported row: status after Holm, and the subset within the margin",
     "dev_half_width": "h: half-width of the interval of a random half of the neurons; above margin/2 no claim",
-    "best_ranking": "ranking with the smallest minimal subset",
-    "best_n_minimal": "its size",
+    "best_ranking": "ranking that is best on tune, mean over log sizes",
+    "best_n_minimal": "the minimal subset along it",
     "note": "what else must be known to read the row",
 }
 TERMINAL_WIDTH = 120
@@ -89,7 +89,10 @@ def cell(value: Any) -> str:
         if not math.isfinite(value):
             raise TableError(f"found {value}; write None where a figure is missing")
         return f"{value:.4f}"
-    return str(value)
+    text = str(value)
+    if text.startswith(("=", "+", "-", "@")) and not isinstance(value, int):
+        raise TableError(f"found {text[:40]!r}, which a spreadsheet would run as a formula; begin with a word")
+    return text
 
 
 def to_csv(table: Sequence[Mapping[str, Any]]) -> str:
@@ -138,7 +141,10 @@ def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
 
 
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The leaderboard for a terminal of 120 columns, with a line that says what the columns are."""
+    """The leaderboard for a terminal of 120 columns, with a line that says what the columns are.
+
+    Rows have the columns of the table and ``estimate``, the size shown where no minimum is claimed.
+    """
 
     def score(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
@@ -152,6 +158,8 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
             minimal = str(row["n_minimal"])
             if row["n_minimal_low"] is not None:
                 minimal += f" [{row['n_minimal_low']}-{row['n_minimal_high']}]"
+        elif row["estimate"] is not None:
+            minimal = f"~{row['estimate']}"
         lines.append(
             (
                 row["model"],
@@ -178,7 +186,7 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     body = [text(line).rstrip() for line in lines]
     rule = " ".join("-" * w for w in widths)
     legend = (
-        "score: test score of all neurons; neurons: minimal subset [5-95 % interval] of all; "
-        "subset, random: test, same size."
+        "score: all neurons, test; neurons: minimal subset [5-95 % interval], ~ estimate without claim; "
+        "subset, random: test."
     )
     return "\n".join([body[0], rule, *body[1:], legend]) + "\n"

@@ -30,8 +30,7 @@ def hsic(layers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     centred = []
     for layer in layers:
         x = layer.astype(np.float64)
-        x -= x[0]  # a column that is constant in the batch becomes exactly zero, not rounding
-        x -= x.mean(axis=0)
+        x -= x.mean(axis=0)  # of equal float32 values it is exact: a column constant in the batch becomes zero
         centred.append(x)
     norms = np.stack([np.einsum("ij,ij->i", x, x) for x in centred])
     unbiased, biased = np.zeros((2, len(layers), len(layers)))

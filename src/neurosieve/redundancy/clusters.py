@@ -25,7 +25,6 @@ def unit_columns(layer: np.ndarray) -> np.ndarray:
     Computed in float64 and rounded once. The product of two of them is their Pearson correlation.
     """
     z = layer.T.astype(np.float64)
-    z -= z[:, :1]
     z -= z.mean(axis=1, keepdims=True)
     z /= np.sqrt(np.einsum("ij,ij->i", z, z))[:, None]
     return z.astype(np.float32)

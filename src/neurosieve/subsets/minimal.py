@@ -69,7 +69,7 @@ def minimum(sizes: np.ndarray, ok: np.ndarray) -> Minimum:
 
 
 def next_size(sizes: np.ndarray, ok: np.ndarray) -> int | None:
-    """Where bisection goes on: midway between the largest failing size and the next; None when there is nothing between.
+    """Where bisection goes on: midway between the largest failing size and the next; None when none lies between.
 
     With every size passing, or with the largest one failing, there is no bracket. When it ends, n_failing + 1 =
     n_minimal.
@@ -133,7 +133,7 @@ def rows_needed(rows: int, half_width: float, margin: float) -> int:
 
 
 def share_kept(subset: float, reference: float, baseline: float) -> float | None:
-    """Share of (reference - best baseline) that the subset keeps; None where the reference is not above the baseline."""
+    """Share of (reference - best baseline) that the subset keeps; None where that is not above 0."""
     return (subset - baseline) / (reference - baseline) if reference > baseline else None
 
 

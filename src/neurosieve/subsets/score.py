@@ -112,7 +112,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     {"model", "task", "metric", "rows", "files", "packages": rows by package,
      "sets": {key of frozen.json: {"kind", "ranking", "draw", "claimed", "neurons": number, metrics and parts as
               :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
-     "random": {ranking: {"neurons", "draws", the three metrics: means over draws, "low", "high": range of the primary}},
+     "random": {ranking: {"neurons", "draws", the three metrics: means over draws, "low", "high": range of the primary
+              one}},
      "baselines": {name: report}, "surface": name, "untrained": report of the twin's reference or null,
      "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
      by raw p (Holm goes over rows, at the leaderboard), "comparisons", "comparisons_unseen", "sample",

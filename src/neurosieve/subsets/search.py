@@ -25,7 +25,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,6 +57,7 @@ class Data:
     X: dict[str, np.ndarray]
     y: dict[str, np.ndarray]
     gram: GramCache
+    metric: str
     score: metrics.Metric
     bootstrap: intervals.FileBootstrap
     penalties: list[Penalty]
@@ -101,13 +102,17 @@ class Rival:
 
 @dataclass(frozen=True)
 class Point:
-    """The probe of one size with its best penalty, and the probe of every penalty tried, for warm starts."""
+    """One size: the probes of the candidate penalties (for warm starts) and which of them is best on tune."""
 
-    probe: Probe
+    tried: list[Probe]
+    chosen: int
     tune: float
     predicted: np.ndarray
     judged: Judged
-    tried: list[Probe]
+
+    @property
+    def probe(self) -> Probe:
+        return self.tried[self.chosen]
 
 
 @dataclass
@@ -168,22 +173,19 @@ class Curve:
 
 
 def fit_point(data: Data, part: dict[str, np.ndarray], gram: GramCache, warm: list[Probe]) -> Point:
-    """Fit every candidate penalty, strongest first, each from ``warm``; the best on tune is judged."""
-    best: tuple[float, Probe] | None = None
-    tried: list[Probe] = []
-    for penalty, start in zip(data.penalties, warm, strict=True):
-        probe = fit(
+    """Fit each candidate penalty from its probe in ``warm``, of these columns and more; judge the best on tune."""
+    tried = [
+        fit(
             part["train"], data.y["train"], data.n_classes, penalty.l1, penalty.l2,
             gap=data.params.probes.gap, max_iterations=data.params.probes.max_iterations,
             warm=replace(start, weights=start.weights[: part["train"].shape[1]]), cache=gram,
-        )  # fmt: skip
-        tried.append(probe)
-        value = data.value("tune", probe.predict(part["tune"]))
-        if best is None or value > best[0]:
-            best = value, probe
-    assert best is not None
-    predicted = best[1].predict(part["judge"]).astype(np.int16)
-    return Point(best[1], best[0], predicted, data.judged(predicted), tried)
+        )
+        for penalty, start in zip(data.penalties, warm, strict=True)
+    ]  # fmt: skip
+    tune = [data.value("tune", probe.predict(part["tune"])) for probe in tried]
+    chosen = tune.index(max(tune))
+    predicted = tried[chosen].predict(part["judge"]).astype(np.int16)
+    return Point(tried, chosen, tune[chosen], predicted, data.judged(predicted))
 
 
 def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
@@ -214,6 +216,7 @@ def load_data(params: Params, paths: Paths, model: str, task: str, reference: di
         X=X,
         y={split: features.labels(split) for split in SPLITS},
         gram=GramCache(X["train"]),
+        metric=card["metric"],
         score=metrics.primary(card),
         bootstrap=intervals.task_bootstrap(params.seed, task, "judge", features.files("judge"), n),
         penalties=candidates(params.probes.penalties, reference["l1"], reference["l2"]),
@@ -248,156 +251,159 @@ def random_orders(params: Params, model: str, task: str, n: int, draws: int) -> 
     return [np.random.default_rng([params.seed, *names, draw]).permutation(n) for draw in range(draws)]
 
 
+@dataclass
+class Frozen:
+    """What test will score: entries of frozen.json and their arrays."""
+
+    data: Data
+    sets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(
+        self, key: str, kind: str, at: np.ndarray, probe: Probe, judge: float, *,
+        ranking: str | None = None, draw: int | None = None, claimed: bool | None = None,
+    ) -> None:  # fmt: skip
+        """``at`` are positions among the kept neurons, in the order of the probe's columns."""
+        self.sets[key] = {
+            "kind": kind, "ranking": ranking, "draw": draw, "claimed": claimed, "neurons": self.data.kept[at],
+            "l1": probe.l1, "l2": probe.l2, "judge": judge,
+        }  # fmt: skip
+        standardizer = self.data.standardizer.take(self.data.features.columns(at))
+        for name, array in (
+            ("weights", probe.weights),
+            ("intercept", probe.intercept),
+            ("mean", standardizer.mean),
+            ("scale", 1.0 / standardizer.std),
+        ):
+            self.tensors[f"{key}.{name}"] = array.astype(np.float32)
+
+
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Write subsets/search/<model>/<task>; the module's docstring says what."""
     began = time.monotonic()
-    settings, margin, confidence = params.subsets, params.margin(task), params.probes.confidence
+    settings, margin = params.subsets, params.margin(task)
     twin = params.twin_of(model)
     twin = None if twin == model else twin
     folder = paths.probes(model, task)
     probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
     reference = probes["sets"][probes["reference"]]
     data = load_data(params, paths, model, task, reference)
-    n = len(data.kept)
-    metric = read_json(paths.task(task) / "card" / "card.json")["metric"]
-    judge = read_npy(folder / "predictions_judge.npy")
+    n, everyone = len(data.kept), np.arange(len(data.kept))
+    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
     baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
     rival = Rival(
-        data.judged(judge[probes["order"].index(probes["reference"])]),
-        data.judged(baseline_judge),
-        margin.value,
-        confidence,
+        data.judged(judge[probes["reference"]]), data.judged(baseline_judge), margin.value, params.probes.confidence
     )
-    everyone = np.arange(n)
-    progress = tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5)
-    oracle = Probe(stored["weights"], stored["intercept"], 0.0, 0, 0.0, 0.0, 0.0)
-    # all neurons: the same features in every order, so fitted once; from the oracle's weights
+    oracle, chosen = (
+        Probe(
+            stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
+            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"],
+        )
+        for prefix, entry in (("", probes["sets"][probes["oracle"]]), ("reference_", reference))
+    )  # fmt: skip
+    # All neurons are the same features in every order: fitted once, from the oracle's weights.
     full = fit_point(data, data.X, data.gram, [oracle] * len(data.penalties))
 
     def start(order: np.ndarray) -> Curve:
         columns = data.features.columns(order)
         tried = [replace(probe, weights=probe.weights[columns]) for probe in full.tried]
-        own = replace(full, probe=tried[full.tried.index(full.probe)], tried=tried)
-        return Curve(data, rival, order, {n: own})
+        return Curve(data, rival, order, {n: replace(full, tried=tried)})
 
-    def run(curve: Curve, sizes: Iterable[int]) -> None:
-        for size in sorted(sizes, reverse=True):
-            curve.test(size)
-            progress.update()
+    with tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5) as progress:
 
-    # Random halves first: they say whether judge can resolve the margin at all.
-    half = -(-n // 2)
-    coarse = minimal.size_grid(n, settings.control_ratio)
-    controls: dict[str, Curve] = {}
-    half_widths: list[float] = []
-    for draw, order in enumerate(
-        random_orders(params, model, task, n, max(settings.random_draws, settings.half_draws))
-    ):
-        curve = start(order)
-        run(curve, [*coarse, half] if draw < settings.random_draws else [half])
-        if draw < settings.half_draws:
-            found = curve.points[half].judged
-            half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
-        if draw < settings.random_draws:
-            controls[f"{RANDOM}-{draw}"] = curve
-        curve.release()
-    half_width = float(np.median(half_widths))
-    too_small = half_width > margin.value / 2
+        def run(curve: Curve, sizes: Iterable[int]) -> None:
+            for size in sorted(sizes, reverse=True):
+                curve.test(size)
+                progress.update()
+            curve.release()
 
-    curves: dict[str, Curve] = {}
-    position = np.full(data.features.n_neurons, -1)
-    position[data.kept] = everyone
-    for name in settings.rankings:
-        curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
-        run(curve, minimal.size_grid(n, settings.ratio))
-        _bisect(curve, too_small, progress.update)
-        curve.release()
-    controls[BOTTOM] = start(curves[settings.headline].order[::-1])
-    run(controls[BOTTOM], coarse)
-    controls[BOTTOM].release()
+        # Random halves first: they say whether judge can resolve the margin at all.
+        grid, coarse = (minimal.size_grid(n, ratio) for ratio in (settings.ratio, settings.control_ratio))
+        half = -(-n // 2)
+        controls: dict[str, Curve] = {}
+        half_widths: list[float] = []
+        draws = max(settings.random_draws, settings.half_draws)
+        for draw, order in enumerate(random_orders(params, model, task, n, draws)):
+            curve = start(order)
+            run(curve, {*coarse, half} if draw < settings.random_draws else {half})
+            if draw < settings.half_draws:
+                found = curve.points[half].judged
+                half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
+            if draw < settings.random_draws:
+                controls[f"{RANDOM}-{draw}"] = curve
+        half_width = float(np.median(half_widths))
+        too_small = half_width > margin.value / 2
 
-    grid = minimal.size_grid(n, settings.ratio)
-    on_tune = {
-        name: minimal.mean_over_log_sizes(grid, [curve.points[s].tune for s in grid]) for name, curve in curves.items()
-    }
-    best_ranking = max(curves, key=lambda name: (on_tune[name], name == settings.headline))
-    results = {name: _result(curve, too_small, baseline) for name, curve in curves.items()}
-    for name in dict.fromkeys((settings.headline, best_ranking)):
-        if (size := results[name]["size"]) is not None:
-            for curve in controls.values():
+        curves: dict[str, Curve] = {}
+        position = np.full(data.features.n_neurons, -1)
+        position[data.kept] = everyone
+        names: list[str] = list(settings.rankings)
+        for name in names:
+            curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
+            run(curve, grid)
+            while (size := _next(curve, too_small)) is not None:
                 run(curve, [size])
-                curve.release()
-    progress.close()
+        on_tune = {
+            name: minimal.mean_over_log_sizes(np.array(grid), np.array([curve.points[s].tune for s in grid]))
+            for name, curve in curves.items()
+        }
+        best_ranking = max(curves, key=lambda name: (on_tune[name], name == settings.headline))
+        results = {name: _result(curve, too_small, baseline) for name, curve in curves.items()}
 
+        controls[BOTTOM] = start(curves[settings.headline].order[::-1])
+        run(controls[BOTTOM], coarse)
+        controlled = [name for name in names if name in (settings.headline, best_ranking) and results[name]["size"]]
+        for curve in controls.values():
+            run(curve, {results[name]["size"] for name in controlled})
+
+    frozen = Frozen(data)
     first, last = reference["layers"]
     layer_of = data.kept // data.features.width
     in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
-    frozen, tensors = {}, {}
-
-    def freeze(key: str, kind: str, at: np.ndarray, probe: Probe, score: float, **about: Any) -> None:
-        columns = data.features.columns(at)
-        frozen[key] = {
-            "kind": kind, "ranking": None, "draw": None, "claimed": None, "neurons": data.kept[at], "l1": probe.l1,
-            "l2": probe.l2, "judge": score, **about,
-        }  # fmt: skip
-        tensors[f"{key}.weights"], tensors[f"{key}.intercept"] = probe.weights, probe.intercept
-        tensors[f"{key}.mean"] = data.standardizer.mean[columns].astype(np.float32)
-        tensors[f"{key}.scale"] = (1.0 / data.standardizer.std[columns]).astype(np.float32)
-
-    for key, kind, name, at, prefix in (
-        ("all", "oracle", probes["oracle"], everyone, ""),
-        ("reference", "reference", probes["reference"], in_reference, "reference_"),
-    ):
-        entry = probes["sets"][name]
-        probe = replace(
-            oracle,
-            weights=stored[f"{prefix}weights"],
-            intercept=stored[f"{prefix}intercept"],
-            l1=entry["l1"],
-            l2=entry["l2"],
-        )
-        freeze(key, kind, at, probe, data.value("judge", judge[probes["order"].index(name)]))
+    frozen.add("all", "oracle", everyone, oracle, data.value("judge", judge[probes["oracle"]]))
+    frozen.add("reference", "reference", in_reference, chosen, rival.reference.value)
     for name, curve in curves.items():
         if (size := results[name]["size"]) is None:
             continue
-        about = {"ranking": name, "claimed": results[name]["n_minimal"] is not None}
+        claimed = results[name]["n_minimal"] is not None
         point = curve.points[size]
-        freeze(f"subset-{name}", "subset", curve.order[:size], point.probe, point.judged.value, **about)
-        if name not in (settings.headline, best_ranking):
-            continue
-        for control, other in controls.items():
-            kind, _, draw = control.partition("-")
-            about |= {"draw": int(draw) if draw else None}
+        frozen.add(
+            f"subset-{name}", "subset", curve.order[:size], point.probe, point.judged.value,
+            ranking=name, claimed=claimed,
+        )  # fmt: skip
+        for control, other in controls.items() if name in controlled else ():
+            kind, _, number = control.partition("-")
             point = other.points[size]
-            freeze(f"{control}-{name}", kind, other.order[:size], point.probe, point.judged.value, **about)
+            frozen.add(
+                f"{control}-{name}", kind, other.order[:size], point.probe, point.judged.value,
+                ranking=name, draw=int(number) if number else None, claimed=claimed,
+            )  # fmt: skip
 
     predictions: list[np.ndarray] = []
-    reports = {}
+    reports: dict[str, dict[str, Any]] = {}
     for name, curve in {**curves, **controls}.items():
-        reports[name] = {**_report(curve, len(predictions)), **results.get(name, _coarse(curve))}
-        reports[name]["kind"] = "ranking" if name in curves else name.partition("-")[0]
+        kind = "ranking" if name in curves else name.partition("-")[0]
+        reports[name] = {"kind": kind, **_report(curve, len(predictions)), **results.get(name, _coarse(curve))}
         predictions += [curve.points[s].predicted for s in curve.sizes]
-    draws = [reports[f"{RANDOM}-{i}"] for i in range(settings.random_draws)]
     rows = len(data.y["judge"])
     report = {
         "model": model,
         "task": task,
-        "metric": metric,
+        "metric": data.metric,
         "n_neurons": data.features.n_neurons,
         "n_kept": n,
         "layers": data.features.layers,
         "width": data.features.width,
         "columns_per_neuron": data.features.columns_per_neuron,
         "margin": margin.model_dump(mode="json"),
-        "confidence": confidence,
+        "confidence": rival.confidence,
         "penalties": [p.model_dump(mode="json") for p in data.penalties],
         "reference": {
             "set": probes["reference"],
             "neurons": len(in_reference),
-            "tune": reference["tune"][metric],
+            "tune": reference["tune"][data.metric],
             "judge": rival.reference.value,
         },
-        "oracle": {"judge": frozen["all"]["judge"]},
         "baseline": baseline,
         "baselines": baselines,
         "dev": {
@@ -413,14 +419,13 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         "best_ranking": best_ranking,
         "mean_tune": on_tune,
         "curves": reports,
-        "random": _mean(draws),
+        "random": _mean([reports[f"{RANDOM}-{draw}"] for draw in range(settings.random_draws)]),
     }
     inputs = [
         *(paths.task(task) / split for split in (*SPLITS, "card")),
         *(paths.activations(model, task, split) for split in SPLITS),
         paths.baselines(task),
-        folder,
-        *([paths.probes(twin, task)] if twin else []),
+        *(paths.probes(name, task) for name in (model, twin) if name),
     ]
     used = {"model": model, "task": task, "twin": twin, **params.settings("search_subsets", task=task)}
     with Writer(paths.search(model, task), "subsets", used, inputs) as out:
@@ -436,27 +441,20 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
                 "width": data.features.width,
                 "headline": settings.headline,
                 "best_ranking": best_ranking,
-                "sets": frozen,
+                "sets": frozen.sets,
             },
         )
-        out.tensors("frozen.safetensors", tensors)
-        out.facts = {"probes": len(predictions), "kept": n, "sets": len(frozen), "dev_too_small": too_small}
+        out.tensors("frozen.safetensors", frozen.tensors)
+        out.facts = {"probes": len(predictions), "kept": n, "sets": len(frozen.sets), "dev_too_small": too_small}
     log.info("%s, %s: %d sizes in %.1f s", model, task, len(predictions), time.monotonic() - began)
 
 
-def _bisect(curve: Curve, too_small: bool, tick: Callable[[], Any]) -> None:
-    """Bisect towards the minimum; where none can be claimed, towards the smallest size within the margin."""
-    claim = not too_small and bool(curve.passes()[-1])
-    while True:
-        size = (
-            minimal.next_size(curve.sizes, curve.passes())
-            if claim
-            else minimal.next_estimate(curve.sizes, curve.within())
-        )
-        if size is None:
-            return
-        curve.test(size)
-        tick()
+def _next(curve: Curve, too_small: bool) -> int | None:
+    """Size to test next, towards the minimum; where none can be claimed, towards the smallest size within margin."""
+    passes = curve.passes()
+    if too_small or not passes[-1]:
+        return minimal.next_estimate(curve.sizes, curve.within())
+    return minimal.next_size(curve.sizes, passes)
 
 
 def _result(curve: Curve, too_small: bool, baseline: str) -> dict[str, Any]:

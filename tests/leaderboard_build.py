@@ -1,0 +1,515 @@
+"""A made-up build for the tests of the leaderboard: four models on four tasks, with plausible figures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosieve.artifacts import Paths, Writer
+from neurosieve.config import Params
+
+MODELS = {
+    "neurosieve-base": (9, 384),
+    "neurosieve-base-untrained": (9, 384),
+    "minilm": (7, 384),
+    "minilm-untrained": (7, 384),
+}
+# majority, surface, best score, untrained score, neurons at which the curve bends
+LEVELS = {
+    "token-roles": (0.071, 0.702, 0.861, 0.583, 60),
+    "token-classes": (0.113, 0.874, 0.958, 0.801, 25),
+    "doc-match": (0.5, 0.643, 0.741, 0.601, 130),
+    "variable-misuse": (0.5, 0.521, 0.548, 0.512, 200),
+}
+CLASSES = {
+    "token-roles": [
+        "VAR_LOAD",
+        "ATTR",
+        "VAR_STORE",
+        "METHOD_CALL",
+        "PARAM",
+        "CALL",
+        "FUNCDEF",
+        "IMPORT",
+        "KWARG",
+        "CLASSDEF",
+        "VAR_DEL",
+        "OTHER",
+    ],
+    "token-classes": ["KEYWORD", "NAME", "NUMBER", "STRING", "OP"],
+    "doc-match": ["no match", "match"],
+    "variable-misuse": ["right", "swapped"],
+}
+TYPES = [
+    "self",
+    "return",
+    "x",
+    "None",
+    "<b>",
+    "&amp;",
+    "=",
+    "'utf-8'",
+    "0",
+    "+=",
+    '"""A text\nof two long lines that nobody may see."""',
+]
+FOLDERS = ("card", "baselines", "status", "redundancy", "probes", "search", "scores", "concepts")
+
+
+def make_params(models: list[str] | None = None, tasks: list[str] | None = None) -> Params:
+    """Params of a benchmark of these models and tasks (all by default)."""
+    wheel = {"name": "minilm", "version": "1", "licence": "Apache-2.0", "sha256": "0" * 64}
+    packages = {"train": ["sympy"], "dev": ["rich"], "test": ["nltk", "werkzeug", "mpmath"]}
+    task = {"corpus": "wheels", "packages": packages, "rows": {"train": 1, "tune": 1, "judge": 1, "test": 1}}
+    metric = {name: "accuracy" if levels[0] == 0.5 else "macro_f1" for name, levels in LEVELS.items()}
+    return Params.model_validate(
+        {
+            "benchmark": "default",
+            "version": 1,
+            "protocol": "strict",
+            "seed": 7361,
+            "numerics": "portable",
+            "run": {"models": models or list(MODELS), "tasks": tasks or list(LEVELS)},
+            "models": {
+                "neurosieve-base": {"path": "models/neurosieve-base", "note": "masked language model of Python"},
+                "neurosieve-base-untrained": {"untrained": "neurosieve-base", "note": "freshly initialised"},
+                "minilm": {"wheel": wheel, "wheel_path": "minilm", "note": "an English sentence encoder"},
+                "minilm-untrained": {"untrained": "minilm"},
+            },
+            "prepare": {
+                "corpora": {"wheels": {"folder": "corpus"}},
+                "tasks": {name: {**task, "kind": name, "metric": metric[name]} for name in LEVELS},
+            },
+            "activations": {"subword": "last", "pooling": "mean", "window": 512, "batch_tokens": 4096},
+            "redundancy": {"rows": 4000, "thresholds": [0.1], "cka_rows": 1000, "cka_batches": 4},
+            "probes": {
+                "penalties": [{"l1": 0.0, "l2": 0.1}],
+                "gap": 1e-4,
+                "max_iterations": 2000,
+                "pair_features": ["absdiff", "product"],
+                "bootstrap": 1000,
+                "baseline_penalties": [{"l1": 0.0, "l2": 0.1}],
+            },
+            "subsets": {
+                "rankings": ["lca", "probeless"],
+                "headline": "lca",
+                "ratio": 1.2,
+                "control_ratio": 2.0,
+                "random_draws": 3,
+                "half_draws": 3,
+                "margins": {"default": {"value": 0.01, "reason": "the smallest loss that users would notice"}},
+            },
+            "concepts": {"neurons": 50, "top_types": 8, "min_count": 5, "context": 30},
+            "leaderboard": {"title": "NeuroSieve: how many neurons does a task need?"},
+        }
+    )
+
+
+def write_build(params: Params, paths: Paths) -> None:
+    """Write every artifact that the leaderboard reads, with the keys of the phases that write them."""
+    for task in params.run.tasks:
+        _write(paths.task(task) / "card", "prepare", "card.json", make_card(task))
+        _write(paths.baselines(task), "probes", "baselines.json", make_baselines(task))
+    status = {f"{m}/{t}": make_status(m, t) for m in params.run.models for t in params.run.tasks}
+    _write(paths.status(), "probes", "status.json", {"confidence": 0.95, "family": [], "rows": status})
+    for model in params.run.models:
+        for task in params.run.tasks:
+            search = make_search(model, task)
+            _write(paths.redundancy(model, task), "redundancy", "redundancy.json", make_redundancy(model))
+            _write(paths.probes(model, task), "probes", "probes.json", make_probes(model, task))
+            with Writer(paths.search(model, task), "subsets", {}) as out:
+                out.json("curves.json", search["curves"])
+                out.json("frozen.json", search["frozen"])
+            _write(paths.scores(model, task), "subsets", "scores.json", make_scores(model, task, search["frozen"]))
+            _write(
+                paths.concepts(model, task), "concepts", "concepts.json", make_concepts(model, task, search["frozen"])
+            )
+
+
+def _write(folder: Path, phase: str, name: str, value: Any) -> None:
+    with Writer(folder, phase, {}) as out:
+        out.json(name, value)
+
+
+def is_twin(model: str) -> bool:
+    return model.endswith("-untrained")
+
+
+def top_score(model: str, task: str) -> float:
+    _, _, best, bare, _ = LEVELS[task]
+    english = 0.04 if model.startswith("minilm") else 0.0
+    return (bare if is_twin(model) else best) - english
+
+
+def metric_of(task: str) -> str:
+    return "accuracy" if LEVELS[task][0] == 0.5 else "macro_f1"
+
+
+def make_card(task: str) -> dict[str, Any]:
+    labels = {c: 800 - 40 * i for i, c in enumerate(CLASSES[task])}
+    split = {
+        "rows": sum(labels.values()),
+        "inputs": 1400,
+        "files": 212,
+        "characters": 70_000,
+        "packages": {"nltk": 3000, "werkzeug": 2400, "mpmath": 2600},
+        "labels": labels,
+        "seen_rows": 4000,
+    }
+    return {
+        "task": task,
+        "kind": task,
+        "unit": "pair" if task == "doc-match" else "token",
+        "description": "The role of a name in a Python function: is it read, stored, called, a parameter, and so on.",
+        "classes": CLASSES[task],
+        "metric": metric_of(task),
+        "scored_classes": list(range(len(labels)))[:10],
+        "splits": dict.fromkeys(("train", "tune", "judge", "test"), split),
+        "types": dict.fromkeys(("train", "tune", "judge", "test"), 900),
+        "majority": {"class": CLASSES[task][0], "share": dict.fromkeys(("train", "tune", "judge", "test"), 0.31)},
+        "licences": {"nltk": "Apache-2.0", "werkzeug": "BSD-3-Clause", "mpmath": None},
+        "left_out": {"longer than 2000 characters": 1234, "does not parse": 3},
+        "short": {"test": 40},
+    }
+
+
+def surface_of(task: str) -> str:
+    return "tfidf-cosine" if task == "doc-match" else "char-ngrams"
+
+
+def make_baselines(task: str) -> dict[str, Any]:
+    low, surface, *_ = LEVELS[task]
+    levels = {"majority": low, "lookup": (low + surface) / 2, surface_of(task): surface}
+    entries = {
+        n: {"tune": metrics(v), "judge": metrics(v), "penalty": None, "features": None} for n, v in levels.items()
+    }
+    return {
+        "task": task,
+        "metric": metric_of(task),
+        "order": list(levels),
+        "surface": surface_of(task),
+        "surface_unseen": None,
+        "baselines": entries,
+    }
+
+
+def metrics(value: float) -> dict[str, float]:
+    return {"accuracy": value, "macro_f1": value, "matthews": value - 0.1}
+
+
+def comparisons(model: str, task: str, shift: float = 0.0) -> dict[str, Any]:
+    low, surface, _, _, _ = LEVELS[task]
+    opponents = {"majority": low, "surface": surface}
+    if not is_twin(model):
+        opponents["untrained"] = top_score(f"{model}-untrained", task)
+    found = {}
+    for name, value in opponents.items():
+        difference = top_score(model, task) + shift - value
+        p = 0.001 if difference > 0.015 else 0.4
+        found[name] = {"score": value, "difference": difference, "lower": difference - 0.012, "p": p, "p_holm": None}
+    return found
+
+
+def make_status(model: str, task: str) -> dict[str, Any]:
+    found = comparisons(model, task)
+    fails = {"majority": "at chance", "surface": "surface", "untrained": "untrained"}
+    status = next((fails[n] for n, e in found.items() if e["p"] > 0.05), "untrained" if is_twin(model) else "supported")
+    if not is_twin(model):
+        for entry in found.values():
+            entry["p_holm"] = min(8 * entry["p"], 1.0)
+    token = task != "doc-match"
+    sample = {
+        "score": top_score(model, task),
+        "rows": 10_000,
+        "files": 300,
+        "design_effect": 2.5,
+        "effective_rows": 4000.0,
+    }
+    return {
+        "status": status,
+        "status_unseen": ("surface" if task == "token-classes" else status) if token else None,
+        "control": is_twin(model),
+        "reference": "prefix-04",
+        "surface": surface_of(task),
+        "surface_unseen": None,
+        "twin": None if is_twin(model) else f"{model}-untrained",
+        "comparisons": found,
+        "comparisons_unseen": None,
+        "sample": sample,
+        "sample_unseen": None,
+        "scored_classes": [0],
+        "scored_classes_unseen": None,
+        "notes": ["control row: an untrained model, never supported"] if is_twin(model) else [],
+    }
+
+
+def make_redundancy(model: str) -> dict[str, Any]:
+    layers, width = MODELS[model]
+    cka = [[round(math.exp(-abs(i - j) / 4) - 0.02 * (i != j), 4) for j in range(layers)] for i in range(layers)]
+    cut = 0.9 if is_twin(model) else 0.6
+    return {
+        "rows": 4000,
+        "kept": layers * width - 2,
+        "constant": {"per_layer": [2] + [0] * (layers - 1)},
+        "neighbours": {"nearest_other_layer": [0.4] * layers},
+        "cka": {"unbiased": cka, "biased": cka, "left_out": {}},
+        "thresholds": [
+            {"threshold": t / 10, "clusters": 10, "share_left": round(1 - (t / 10) ** 1.5 * cut, 4)}
+            for t in range(1, 10)
+        ],
+    }
+
+
+def rise(sizes: list[int], low: float, high: float, bend: float, rng: np.random.Generator) -> list[float]:
+    s = np.array(sizes, float)
+    values = low + (high - low) * (1 - np.exp(-((s / bend) ** 0.8)) + rng.normal(0, 0.004, len(s)))
+    return [round(float(v), 6) for v in values]
+
+
+def make_probes(model: str, task: str) -> dict[str, Any]:
+    layers, width = MODELS[model]
+    top, low = top_score(model, task), LEVELS[task][0]
+    rng = np.random.default_rng(layers)
+    single = rise([i + 1 for i in range(layers)], (low + top) / 2, top - 0.02, 3, rng)
+    prefix = rise([i + 1 for i in range(layers)], (low + top) / 2, top + 0.004, 2, rng)
+    spans = {f"layer-{i:02d}": ([i, i], single[i]) for i in range(layers)}
+    spans |= {f"prefix-{i:02d}": ([0, i], prefix[i]) for i in range(1, layers - 1)}
+    spans = {"all": ([0, layers - 1], top), **spans}
+    sets = {
+        name: {
+            "layers": span,
+            "neurons": width,
+            "l1": 0.0,
+            "l2": 0.1,
+            "gap": 1e-5,
+            "tune": metrics(v),
+            "judge": metrics(v),
+            "tried": [],
+        }
+        for name, (span, v) in spans.items()
+    }
+    return {
+        "order": list(sets),
+        "sets": sets,
+        "oracle": "all",
+        "reference": "prefix-04",
+        "layers": layers,
+        "width": width,
+        "kept": layers * width - 2,
+        "constant_neurons": [2] + [0] * (layers - 1),
+        "rankings": ["lca", "probeless"],
+    }
+
+
+def grid(n: int, ratio: float) -> list[int]:
+    sizes = [1]
+    while sizes[-1] < n:
+        sizes.append(min(n, max(sizes[-1] + 1, math.floor(sizes[-1] * ratio))))
+    return sizes
+
+
+def make_search(model: str, task: str) -> dict[str, Any]:
+    layers, width = MODELS[model]
+    low, surface, _, _, bend = LEVELS[task]
+    top = top_score(model, task)
+    n = layers * width - 2
+    rng = np.random.default_rng([len(model), sum(map(ord, task + model))])
+    small = task == "doc-match"
+    status = make_status(model, task)["status"]
+    curves: dict[str, Any] = {}
+    shapes = {
+        "lca": (1, 1.2),
+        "probeless": (2.2, 1.2),
+        "random-0": (6, 2),
+        "random-1": (6.5, 2),
+        "random-2": (7, 2),
+        "bottom": (14, 2),
+    }
+    for name, (slower, ratio) in shapes.items():
+        sizes = grid(n, ratio)
+        judge = rise(sizes, low, top, bend * slower, rng)
+        size = next((s for s, v in zip(sizes, judge, strict=True) if v > top - 0.008), n)
+        ranking, claimed = name in ("lca", "probeless"), not small and status != "at chance"
+        share = 0.85 if task == "token-classes" and model == "minilm" else 0.97
+        curves[name] = {
+            "kind": "ranking" if ranking else name.partition("-")[0],
+            "sizes": sizes,
+            "judge": judge,
+            "tune": judge,
+            "difference": [v - top for v in judge],
+            "lower": [v - top - 0.004 for v in judge],
+            "baseline_lower": [v - surface for v in judge],
+            "passes": [s >= size for s in sizes],
+            "predictions": sizes,
+            "n_minimal": size if ranking and claimed else None,
+            "n_minimal_low": int(size * 0.7) if ranking and claimed else None,
+            "n_minimal_high": min(n, int(size * 1.9)) if ranking and claimed else None,
+            "replicates_without": 12 if task == "token-roles" and model == "minilm" else 0,
+            "n_failing": size - 1,
+            "first_passing": size,
+            "n_estimate": 120 if ranking and small else None,
+            "size": (size if claimed else 120 if small else None) if ranking else None,
+            "reason": None if claimed else "dev too small" if small else "not above the best baseline (surface)",
+            "share_kept": share if claimed or small else None,
+            "share_flag": share < 0.9 if claimed or small else None,
+            "layers_used": [0, 2, 3, 4] if claimed or small else None,
+        }
+    draws = [curves[f"random-{i}"]["judge"] for i in range(3)]
+    report = {
+        "metric": metric_of(task),
+        "n_neurons": layers * width,
+        "n_kept": n,
+        "layers": layers,
+        "width": width,
+        "margin": {"value": 0.01, "reason": "the smallest loss that users would notice"},
+        "confidence": 0.95,
+        "reference": {"set": "prefix-04", "judge": top + 0.004},
+        "oracle": {"judge": top},
+        "baseline": "surface",
+        "baselines": {k: {"tune": v["score"], "judge": v["score"]} for k, v in comparisons(model, task).items()},
+        "dev": {
+            "too_small": small,
+            "half_width": 0.0131 if small else 0.0034,
+            "rows": 2000,
+            "rows_needed": 13_728 if small else None,
+        },
+        "headline": "lca",
+        "best_ranking": "lca",
+        "curves": curves,
+        "random": {
+            "sizes": curves["random-0"]["sizes"],
+            "tune": np.mean(draws, 0),
+            "judge": np.mean(draws, 0),
+            "judge_low": np.min(draws, 0),
+            "judge_high": np.max(draws, 0),
+        },
+    }
+    place = np.exp(-(((np.arange(layers) - layers * 0.45) / 2.0) ** 2))
+    weight = np.repeat(place / place.sum() / width, width)
+    order = rng.choice(layers * width, size=n, replace=False, p=weight)
+    sets: dict[str, Any] = {
+        "all": _frozen("oracle", None, None, range(n)),
+        "reference": _frozen("reference", None, None, range(n // 2)),
+    }
+    for name in ("lca", "probeless"):
+        size = curves[name]["size"]
+        if size is not None:
+            claimed = curves[name]["n_minimal"] is not None
+            sets[f"subset-{name}"] = _frozen("subset", name, claimed, order[:size])
+            sets |= {
+                f"random-{i}-{name}": _frozen("random", name, claimed, range(size)) | {"draw": i} for i in range(3)
+            }
+            sets[f"bottom-{name}"] = _frozen("bottom", name, claimed, order[-size:])
+    return {
+        "curves": report,
+        "frozen": {"layers": layers, "width": width, "headline": "lca", "best_ranking": "lca", "sets": sets},
+    }
+
+
+def _frozen(kind: str, ranking: str | None, claimed: bool | None, neurons: Any) -> dict[str, Any]:
+    return {"kind": kind, "ranking": ranking, "draw": None, "claimed": claimed, "neurons": [int(v) for v in neurons]}
+
+
+LOSS = {"oracle": 0.0, "reference": -0.003, "subset": 0.008, "random": 0.12, "bottom": 0.25}
+
+
+def make_report(value: float, tokens: bool) -> dict[str, Any]:
+    part = {"rows": 2000, "files": 90, "scored_classes": [0, 1], **metrics(value - 0.03)}
+    return {
+        **metrics(value),
+        "low": value - 0.009,
+        "high": value + 0.008,
+        "seen": {**part, **metrics(value + 0.01)} if tokens else None,
+        "unseen": part if tokens else None,
+        "packages": {"nltk": part, "werkzeug": part, "mpmath": {**part, "macro_f1": None}},
+    }
+
+
+def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]:
+    top, tokens, baselines = top_score(model, task) - 0.02, task != "doc-match", make_baselines(task)["baselines"]
+    metric, status = metric_of(task), make_status(model, task)["status"]
+    sets = {}
+    for key, entry in frozen["sets"].items():
+        loss = LOSS[entry["kind"]]
+        sets[key] = {
+            **{k: entry[k] for k in ("kind", "ranking", "draw", "claimed")},
+            "neurons": len(entry["neurons"]),
+            **make_report(top - loss, tokens),
+            "difference": -loss,
+            "lower": -loss - 0.004,
+        }
+    random = {}
+    for ranking in ("lca", "probeless"):
+        draws = [e for e in sets.values() if e["kind"] == "random" and e["ranking"] == ranking]
+        if draws:
+            values = metrics(draws[0][metric])
+            random[ranking] = {"neurons": 1, "draws": 3, **values, "low": draws[0][metric], "high": draws[0][metric]}
+    own = {
+        "test_status": status,
+        "test_status_unseen": None,
+        "comparisons_unseen": None,
+        "sample": None,
+        "sample_unseen": None,
+    }
+    return {
+        "model": model,
+        "task": task,
+        "metric": metric,
+        "rows": 8000,
+        "files": 210,
+        "packages": {"nltk": 8000},
+        "sets": sets,
+        "random": random,
+        "baselines": {n: make_report(e["tune"][metric], tokens) for n, e in baselines.items()},
+        "surface": surface_of(task),
+        "status": status,
+        "status_unseen": None,
+        **own,
+        "untrained": None if is_twin(model) else make_report(top_score(f"{model}-untrained", task), tokens),
+        "comparisons": comparisons(model, task, -0.002),
+        "share_kept": {"lca": 0.95} if "subset-lca" in sets else {},
+        "confirmed": True if status == "supported" else None,
+        "confirmed_status": True if status == "supported" else None,
+        "confirmed_subset": True if status == "supported" and task != "doc-match" else None,
+        "predictions": list(sets),
+    }
+
+
+def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]:
+    chosen = frozen["sets"].get("subset-lca", {"neurons": []})["neurons"]
+    width = frozen["width"]
+    neurons = []
+    for rank, neuron in enumerate(chosen[:50]):
+        best = CLASSES[task][rank % len(CLASSES[task])]
+        types = [TYPES[(rank + i) % len(TYPES)] for i in range(7)] if task != "doc-match" else []
+        value = 0.93 - 0.006 * rank
+        neurons.append(
+            {
+                "name": f"{model}/{neuron // width}/{neuron % width}",
+                "neuron": neuron,
+                "layer": neuron // width,
+                "unit": neuron % width,
+                "rank": rank + 1,
+                "auroc": dict.fromkeys(CLASSES[task], 0.5) | {best: value},
+                "auroc_unseen": {best: value - 0.05} if types else None,
+                "best_class": best,
+                "best_auroc": value,
+                "direction": 1,
+                "types": [{"type": t, "count": 9, "mean_z": 2.0, "mean_abs_z": 2.0} for t in types],
+            }
+        )
+    return {
+        "model": model,
+        "task": task,
+        "unit": "token",
+        "feature": None,
+        "subset": "subset-lca" if chosen else None,
+        "chosen": len(chosen),
+        "described": len(neurons),
+        "chosen_per_layer": [],
+        "best_class_counts": {},
+        "neurons": neurons,
+    }
