@@ -11,17 +11,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurosieve.artifacts import Paths, Writer, dump_json
-from neurosieve.config import Params
+from neurosieve.config import ConfigError, Params
 
 # Of a row, what `dvc metrics show` prints.
 METRICS = ("oracle", "reference", "n_minimal", "share", "subset_test", "random_test")
 
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
-    """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
+    """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model.
+
+    Raises
+    ------
+    ConfigError
+        for a name among leaderboard.curve_rankings that has no curve.
+    """
     from neurosieve.leaderboard import collect, page, table
 
     rows = collect.collect_rows(params, paths)
+    unknown = [name for name in params.leaderboard.curve_rankings if name not in rows[0]["curves"]]
+    if unknown:
+        raise ConfigError(
+            f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; "
+            f"write some of: {', '.join(rows[0]['curves'])}"
+        )
     inputs = collect.input_folders(params, paths)
     with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table(rows)))

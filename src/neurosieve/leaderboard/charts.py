@@ -92,12 +92,12 @@ class Plot:
         x_name: str = "",
         y_format: str = ".2f",
         width: float = 440,
-        height: float = 270,
+        height: float = 280,
         right: float = 124,
     ) -> None:
         self.slug, self.title, self.describe = slug, title, describe
         self.width, self.height = width, height
-        self.left, self.right, self.top, self.bottom = 36.0, width - right, 26.0, height - 34
+        self.left, self.right, self.top, self.bottom = 36.0, width - right, 36.0, height - 34
         self.y_ticks, self.y_format = list(y), y_format
         self.x_range, self.log_x, self.x_name, self.y_name = x, log_x, x_name, y_name
         self.x_ticks = x_ticks

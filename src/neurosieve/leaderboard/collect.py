@@ -145,7 +145,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
             for part in PARTS
         },
         "judge": {
-            "oracle": curves["oracle"]["judge"],
+            "oracle": probes["sets"][probes["oracle"]]["judge"][metric],
             "reference": curves["reference"]["judge"],
             **{name: entry["judge"] for name, entry in curves["baselines"].items()},
         },
@@ -296,7 +296,9 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         )
     if row["status_unseen"] is not None and row["status_unseen"] != row["status"]:
         parts.append(f"status on types unseen in train: {row['status_unseen']}")
-    estimate = f"estimate {row['estimate']:,} neurons" if row["estimate"] is not None else "no estimate"
+    estimate = "no estimate"
+    if row["estimate"] is not None:
+        estimate = f"estimate {row['estimate']:,} neuron{'' if row['estimate'] == 1 else 's'}"
     dev = row["dev"]
     if dev["too_small"]:
         scale = 10 ** max(len(str(dev["rows_needed"])) - 2, 0)  # two digits: it is a rule of thumb

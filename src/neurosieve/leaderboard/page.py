@@ -171,9 +171,7 @@ def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[st
         kind = "" if row["n_minimal"] else " estimate"
         plot.mark(size, row["n_minimal_low"], row["n_minimal_high"], text, colour + kind, _minimal_text(row))
     for name in names:
-        curve = row["curves"].get(name)
-        if curve is None:
-            continue
+        curve = row["curves"][name]
         if "judge_low" in curve:
             plot.band(_pairs(curve, "judge_low"), _pairs(curve, "judge_high"), "random")
         headline = name == row["ranking"]
@@ -247,7 +245,8 @@ def _bars(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
     for row in rows:
         counts = row["chosen_layers"] or [0] * row["layers"]
         empty = "" if any(counts) else "no minimum claimed"
-        name = row["model"] if empty else f"{row['model']} ({integer(sum(counts))})"
+        about = "" if row["n_minimal"] else "estimate "
+        name = row["model"] if empty else f"{row['model']} ({about}{integer(sum(counts))})"
         strips.append((name, css[row["model"]], counts, empty))
         described.append(f"{row['model']}: {empty or ' '.join(map(str, counts))}")
     return charts.layer_bars(slug("bars", task), f"{task}: chosen neurons per layer", "; ".join(described), strips)
@@ -372,7 +371,7 @@ def _task(
         "fact_heads": list(_facts(rows[0])),
         "fact_rows": [{"model": row["model"], "values": list(_facts(row).values())} for row in rows],
         "comparisons": _comparisons(rows),
-        "confidence": percent(rows[0]["confidence"]),
+        "confidence": f"{100 * rows[0]['confidence']:g} %",
     }
 
 

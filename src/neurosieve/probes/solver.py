@@ -27,17 +27,23 @@ Products are float32, objective and gap float64. Reads and writes no files; the 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import blas, lapack
 
 MEMORY = 20  # pairs that L-BFGS keeps
-METRIC_SCALE = 0.5  # of the mean curvature; 0.3 to 1 differ little, 0.5 needed the fewest iterations
+METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
 METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky factor
-METRIC_FACTORS = 3  # at most so many factors; more did not save iterations
+METRIC_FACTORS = 3  # at most so many factors: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
-STEP_GROWTH = 0.96  # FISTA tries a smaller curvature by this factor every iteration
+ROUNDING = 1e-7  # of the objective from float32 logits, relative
+REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
+CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
+
+Steps = Iterator[tuple[np.ndarray, np.ndarray, float, float]]
 
 
 class SolverError(RuntimeError):
@@ -138,24 +144,24 @@ def fit(
     previous, best = np.inf, np.inf
     iterations = 0
     for iterations, (W, b, value, absolute) in enumerate(steps, start=1):
+        if not np.isfinite(value + absolute):
+            raise ValueError("the objective is not finite: X holds NaN, infinity or values that overflow float32")
         # the best lower bound so far also bounds later points, and is the better one while the gap is not monotone
         best = min(absolute, best + value - previous if np.isfinite(best) else np.inf)
         previous = value
-        if not np.isfinite(value):
-            raise ValueError("the objective is not finite: X holds NaN, infinity or values that overflow float32")
         if best <= gap * value:
             b, objective, absolute = problem.measure(W, b)
-            best = min(best + objective - value, absolute)
+            best = min(best + objective - value + ROUNDING * objective, absolute)
             previous = objective
             if best <= gap * objective:
                 return Probe(
-                    np.ascontiguousarray(W.T), b.astype(np.float32), max(best, 0.0) / max(objective, 1e-300),
+                    np.ascontiguousarray(W.T), b.astype(np.float32), best / objective,
                     iterations, objective, l1, l2,
                 )  # fmt: skip
         if iterations >= max_iterations:
             break
     raise SolverError(
-        f"relative duality gap {best / max(previous, 1e-300):.1e} after {iterations} iterations, wanted {gap:.1e} "
+        f"relative duality gap {best / previous:.1e} after {iterations} iterations, wanted {gap:.1e} "
         f"({problem.n} rows, {problem.p} columns, {n_classes} classes, l1 {l1:g}, l2 {l2:g}): "
         "raise probes.max_iterations, or write a stronger penalty in probes.penalties"
     )
@@ -184,7 +190,9 @@ class _Problem:
         if X.ndim != 2 or X.dtype != np.float32 or y.shape != X.shape[:1] or not X.size:
             raise ValueError(f"X must be float32 (rows, columns) and y (rows,); found {X.dtype} {X.shape}, {y.shape}")
         if not (l2 > 0 and l1 >= 0):
-            raise ValueError(f"found l1 {l1:g}, l2 {l2:g}; write l1 >= 0 and l2 > 0: without l2 the minimum is not unique")
+            raise ValueError(
+                f"found l1 {l1:g}, l2 {l2:g}; write l1 >= 0 and l2 > 0: without l2 the minimum is not unique"
+            )
         if n_classes < 2 or y.min() < 0 or y.max() >= n_classes:
             raise ValueError(f"found classes {y.min()} .. {y.max()}, expected 0 .. {n_classes - 1} of 2 or more")
         counts = np.bincount(y, minlength=n_classes)
@@ -244,7 +252,7 @@ class _Problem:
         return np.diag(P.mean(axis=1, dtype=np.float64)) - (P @ P.T).astype(np.float64) / self.n
 
     def curvature(self, P: np.ndarray, D: np.ndarray) -> tuple[float, np.ndarray]:
-        """Second derivatives of the mean loss along a change D (K', n) of the logits: by (D, D), and by (D, intercept)."""
+        """Second derivatives of the mean loss along a change D (K', n) of the logits: by D twice, by D and b."""
         if self.k == 1:
             H = P * (1 - P) * D
             return float(np.vdot(H, D)) / self.n, H.mean(axis=1, dtype=np.float64)
@@ -253,9 +261,11 @@ class _Problem:
         return float(np.vdot(H, D)) / self.n, H.mean(axis=1, dtype=np.float64)
 
     def intercept_step(self, P: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Newton step of the intercept. Equal shifts of all classes change nothing: 1/K^2 fills that direction."""
-        H = self.class_curvature(P)
-        return np.linalg.solve(H + (1 / self.k**2 if self.k > 1 else 0.0), slope)
+        return np.linalg.solve(self.intercept_curvature(P), slope)
+
+    def intercept_curvature(self, P: np.ndarray) -> np.ndarray:
+        """Class curvature made regular: equal shifts of all classes have none, and saturated rows next to none."""
+        return self.class_curvature(P) + (1 / self.k**2 if self.k > 1 else 0.0) + 1e-10 * np.eye(self.k)
 
     def centre(self, Z: np.ndarray, b: np.ndarray, accuracy: float) -> tuple[np.ndarray, float, np.ndarray]:
         """Optimal intercept for logits Z without it: probabilities, mean loss, intercept."""
@@ -276,7 +286,9 @@ class _Problem:
         return P, new, b
 
     def penalty(self, W: np.ndarray) -> float:
-        return self.l1 * float(np.abs(W).sum(dtype=np.float64)) + self.l2 / 2 * float(np.square(W).sum(dtype=np.float64))
+        return self.l1 * float(np.abs(W).sum(dtype=np.float64)) + self.l2 / 2 * float(
+            np.square(W).sum(dtype=np.float64)
+        )
 
     def gap(self, W: np.ndarray, G: np.ndarray) -> float:
         """P - D at weights W with the gradient G of the loss there and the intercept at its optimum."""
@@ -284,7 +296,9 @@ class _Problem:
             return float(np.square(G + np.float32(self.l2) * W).sum(dtype=np.float64)) / (2 * self.l2)
         A = np.abs(W)
         over = np.maximum(np.abs(G) - np.float32(self.l1), 0)
-        terms = np.float32(self.l1) * A + W * (np.float32(self.l2 / 2) * W + G) + over * over * np.float32(0.5 / self.l2)
+        terms = (
+            np.float32(self.l1) * A + W * (np.float32(self.l2 / 2) * W + G) + over * over * np.float32(0.5 / self.l2)
+        )
         return float(terms.sum(dtype=np.float64))
 
     def measure(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -302,8 +316,9 @@ class _Metric:
 
     def __init__(self, gram: np.ndarray, C: np.ndarray, l2: float) -> None:
         values, vectors = np.linalg.eigh(C)
-        # equal shifts of all classes have no curvature: that eigenvalue is 0 but for rounding, and no gradient lies there
-        values, self.basis = np.maximum(values[::-1], 1e-3 * values[-1]), np.ascontiguousarray(vectors[:, ::-1]).astype(np.float32)
+        # equal shifts of all classes have no curvature: that eigenvalue is 0 but for rounding; no gradient lies there
+        values = np.maximum(values[::-1], 1e-3 * values[-1])
+        self.basis = np.ascontiguousarray(vectors[:, ::-1]).astype(np.float32)
         self.total = float(values.sum())
         self.blocks: list[tuple[slice, np.ndarray]] = []
         begin = 0
@@ -335,7 +350,7 @@ class _Metric:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _quasi_newton(problem, W, b, gram):  # type: ignore[no-untyped-def]
+def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndarray) -> Steps:
     """L-BFGS (Nocedal and Wright, algorithm 7.4) in the coordinates of the metric; yields after every gradient."""
     l2 = problem.l2
     Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
@@ -343,7 +358,7 @@ def _quasi_newton(problem, W, b, gram):  # type: ignore[no-untyped-def]
     metric: _Metric | None = None
     pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # (step, change of the gradient, their product)
     step = before = np.empty(0, np.float32)
-    while True:
+    for count in itertools.count(1):
         G = problem.gradient(P)
         yield W, b, loss + problem.penalty(W), problem.gap(W, G)
         C = problem.class_curvature(P)
@@ -369,12 +384,14 @@ def _quasi_newton(problem, W, b, gram):  # type: ignore[no-untyped-def]
             v, start, pairs = slope, -float(np.dot(slope, slope)), []
         D = np.ascontiguousarray(metric.direct(-v.reshape(problem.k, -1)))
         t, b, P, loss, dZ = _line_search(problem, W, Z, b, D, start)
-        Z += np.float32(t) * dZ
         W = W + np.float32(t) * D
+        Z = Z + np.float32(t) * dZ if count % REFRESH else problem.forward(W)
         step = np.float32(-t) * v
 
 
-def _line_search(problem, W, Z, b, D, slope):  # type: ignore[no-untyped-def]
+def _line_search(
+    problem: _Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float
+) -> tuple[float, np.ndarray, np.ndarray, float, np.ndarray]:
     """Step t along D, together with the intercept, by Newton's method in the K'+1 unknowns.
 
     Convex and smooth; the logits are Z + t dZ, so a trial costs no product with X. Stops where the derivative has
@@ -403,23 +420,22 @@ def _line_search(problem, W, Z, b, D, slope):  # type: ignore[no-untyped-def]
         tt, tb = problem.curvature(P, dZ)
         H = np.empty((problem.k + 1, problem.k + 1))
         H[0, 0], H[0, 1:], H[1:, 0] = tt + problem.l2 * dd, tb, tb
-        H[1:, 1:] = problem.class_curvature(P) + (1 / problem.k**2 if problem.k > 1 else 0.0)
+        H[1:, 1:] = problem.intercept_curvature(P)
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
         t, b = max(t - move[0], t / 10), b - move[1:]
     return t, b, P, loss, dZ
 
 
-def _fista(problem, W, b):  # type: ignore[no-untyped-def]
+def _fista(problem: _Problem, W: np.ndarray, b: np.ndarray) -> Steps:
     """Accelerated proximal gradient (Beck and Teboulle 2009) with adaptive restart (O'Donoghue and Candes 2015).
 
-    Class k moves by 1/(L s_k), with s_k the root of its mean curvature; L is the curvature met along the step, at both of its ends, and is
-    tried smaller every iteration. Yields after every gradient.
+    Class k moves by 1/(L s_k), with s_k the root of its mean curvature. L is the curvature met along the step, at both
+    of its ends, and is tried smaller every iteration. Yields after every gradient.
     """
     l1, l2 = np.float32(problem.l1), np.float32(problem.l2)
     Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     V, ZV, momentum, L, scale = W, Z, 1.0, 0.0, np.ones((problem.k, 1), np.float32)
-    count = 0
-    while True:
+    for count in itertools.count():
         P, loss, b = problem.centre(ZV, b, 1e-5)
         G = problem.gradient(P)
         yield V, b, loss + problem.penalty(V), problem.gap(V, G)
@@ -427,7 +443,7 @@ def _fista(problem, W, b):  # type: ignore[no-untyped-def]
             s = np.sqrt(np.diag(problem.class_curvature(P)))
             scale = (s / s.mean()).astype(np.float32)[:, None]
         while True:
-            size = np.float32(1 / L) / scale if L else np.float32(1e-3) / scale
+            size = np.float32(1 / L if L else 1e-3) / scale  # the first step is a short one, to meet the curvature
             U = V - size * G
             N = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + l2 * size)
             D = N - V
@@ -445,5 +461,4 @@ def _fista(problem, W, b):  # type: ignore[no-untyped-def]
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         push = np.float32((momentum - 1) / following)
         V, ZV = N + push * (N - W), ZN + push * (ZN - Z)
-        W, Z, momentum, L = N, ZN, following, L * STEP_GROWTH
-        count += 1
+        W, Z, momentum, L = N, ZN, following, L * CURVATURE_DECAY
