@@ -194,12 +194,6 @@ class Standardizer:
     mean: np.ndarray
     std: np.ndarray
 
-    @classmethod
-    def fit(cls, X: np.ndarray, constant: np.ndarray | None = None) -> Standardizer:
-        """From train features (rows, columns); ``constant`` marks columns to be put to zero (max == min by default)."""
-        mean, std, equal = column_moments(X)
-        return cls(mean, np.where(equal if constant is None else constant, np.inf, std))
-
     def apply(self, X: np.ndarray) -> np.ndarray:
         """Standardise a float32 array (rows, columns) in place; returns it."""
         X -= self.mean.astype(np.float32)

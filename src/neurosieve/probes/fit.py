@@ -28,7 +28,7 @@ from neurosieve.artifacts import Paths, Writer, read_json
 from neurosieve.config import Params, Penalty
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.features import Features, layout, standardize_train
-from neurosieve.probes.solver import GramCache, Probe, fit
+from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, i
     """Name -> first and last layer. A set without a kept neuron is left out; so is one equal to another."""
     last = features.layers - 1
     sets = {ORACLE: (0, last)}
-    sets |= {f"layer-{i:02d}": (i, i) for i in range(features.layers)}
+    sets |= {f"layer-{i:02d}": (i, i) for i in range(features.layers) if last}
     sets |= {f"prefix-{i:02d}": (0, i) for i in range(1, last)}
     layer_of = kept // features.width
     return {name: (a, b) for name, (a, b) in sets.items() if ((layer_of >= a) & (layer_of <= b)).any()}
@@ -100,23 +100,34 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
         data[split] = standardizer.apply(data[split])
         if len(kept) < len(everything):
             data[split] = np.ascontiguousarray(data[split][:, features.columns(kept)])
-    gram = GramCache(data["train"])
     sets = feature_sets(kept, features)
     results: dict[str, dict[str, Any]] = {}
-    predictions: dict[str, list[np.ndarray]] = {"tune": [], "judge": []}
+    predictions: dict[str, dict[str, np.ndarray]] = {"tune": {}, "judge": {}}
     fitted: dict[str, Probe] = {}
+    gram: GramCache | None = None
+    undecided: tuple[float, np.ndarray | None] = (-np.inf, None)  # tune score and row weights of the best single layer
     layer_of = kept // features.width
-    for name, (first, last) in tqdm(sets.items(), desc=f"probes {model} {task}", unit="set", mininterval=5):
+    # single layers first: they are cheap, and the best of them shapes the metric for the sets of many layers
+    order = sorted(sets, key=lambda name: sets[name][0] != sets[name][1])
+    for name in tqdm(order, desc=f"probes {model} {task}", unit="set", mininterval=5):
+        first, last = sets[name]
         at = np.flatnonzero((layer_of >= first) & (layer_of <= last))
         # kept is sorted by layer, so the columns of consecutive layers are a slice: no copy
         columns = slice(at[0] * features.columns_per_neuron, (at[-1] + 1) * features.columns_per_neuron)
         part = {split: data[split][:, columns] for split in splits}
-        probe, tried = tuned(part, labels, n_classes, params.probes.penalties, score, params, gram.take(columns))
+        if first == last:
+            cache = GramCache(part["train"])
+        else:
+            gram = GramCache(data["train"], undecided[1]) if gram is None else gram
+            cache = gram.take(columns)
+        probe, tried = tuned(part, labels, n_classes, params.probes.penalties, score, params, cache)
+        if first == last and (value := max(t["tune"] for t in tried)) > undecided[0]:
+            undecided = value, row_weights(probe, part["train"])
         fitted[name] = probe
         found: dict[str, Any] = {}
         for split in ("tune", "judge"):
             predicted = probe.predict(part[split])
-            predictions[split].append(predicted.astype(np.int16))
+            predictions[split][name] = predicted.astype(np.int16)
             found[split] = metrics.all_metrics(_confusion(labels[split], predicted, n_classes), scored)
         results[name] = {
             "layers": [first, last],
@@ -130,6 +141,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
             "tried": tried,
             **found,
         }
+    results = {name: results[name] for name in sets}
     reference = max(results, key=lambda name: (results[name]["tune"][card["metric"]], -results[name]["neurons"]))
     oracle, best = fitted[ORACLE], fitted[reference]
     data_for_ranking = rankings.RankingInput(
@@ -165,6 +177,6 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
              "reference_weights": best.weights, "reference_intercept": best.intercept},
         )  # fmt: skip
         for split, rows in predictions.items():
-            out.npy(f"predictions_{split}.npy", np.stack(rows))
+            out.npy(f"predictions_{split}.npy", np.stack([rows[name] for name in results]))
         out.facts = {"kept": len(kept), "constant": int(constant.sum()), "sets": len(results)}
     log.info("%s, %s: %d sets in %.1f s", model, task, len(results), time.monotonic() - began)

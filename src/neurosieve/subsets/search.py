@@ -38,7 +38,7 @@ from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import strongest_first
-from neurosieve.probes.solver import GramCache, Probe, fit
+from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 from neurosieve.subsets import minimal
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
     return ordered[max(0, at - 1) : at + 2]
 
 
-def load_data(params: Params, paths: Paths, model: str, task: str, reference: dict[str, Any]) -> Data:
+def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe, reference: Probe) -> Data:
     """Features as the probes phase makes them: constant neurons dropped, standardised by train."""
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
@@ -215,11 +215,11 @@ def load_data(params: Params, paths: Paths, model: str, task: str, reference: di
         standardizer=standardizer.take(columns),
         X=X,
         y={split: features.labels(split) for split in SPLITS},
-        gram=GramCache(X["train"]),
+        gram=GramCache(X["train"], row_weights(oracle, X["train"])),
         metric=card["metric"],
         score=metrics.primary(card),
         bootstrap=intervals.task_bootstrap(params.seed, task, "judge", features.files("judge"), n),
-        penalties=candidates(params.probes.penalties, reference["l1"], reference["l2"]),
+        penalties=candidates(params.probes.penalties, reference.l1, reference.l2),
         params=params,
     )
 
@@ -287,13 +287,6 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     folder = paths.probes(model, task)
     probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
     reference = probes["sets"][probes["reference"]]
-    data = load_data(params, paths, model, task, reference)
-    n, everyone = len(data.kept), np.arange(len(data.kept))
-    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
-    baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
-    rival = Rival(
-        data.judged(judge[probes["reference"]]), data.judged(baseline_judge), margin.value, params.probes.confidence
-    )
     oracle, chosen = (
         Probe(
             stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
@@ -301,6 +294,13 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         )
         for prefix, entry in (("", probes["sets"][probes["oracle"]]), ("reference_", reference))
     )  # fmt: skip
+    data = load_data(params, paths, model, task, oracle, chosen)
+    n, everyone = len(data.kept), np.arange(len(data.kept))
+    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
+    baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
+    rival = Rival(
+        data.judged(judge[probes["reference"]]), data.judged(baseline_judge), margin.value, params.probes.confidence
+    )
     # All neurons are the same features in every order: fitted once, from the oracle's weights.
     full = fit_point(data, data.X, data.gram, [oracle] * len(data.penalties))
 

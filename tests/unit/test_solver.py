@@ -1,0 +1,217 @@
+"""The solver against scikit-learn, against its own bounds in float64, and on inputs that are hard or wrong."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_weights
+
+
+def make(n: int, p: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated standardised features and classes that depend on them, with noise."""
+    rng = np.random.default_rng([seed, n, p, k])
+    X = rng.normal(size=(n, 8)) @ rng.normal(size=(8, p)) + 0.5 * rng.normal(size=(n, p))
+    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
+    y = (X @ rng.normal(size=(p, k)) / np.sqrt(p) + rng.gumbel(size=(n, k))).argmax(1)
+    y[:k] = np.arange(k)
+    return X, y
+
+
+def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, l1: float, l2: float) -> float:
+    """Mean loss and penalties in float64, written out; W (columns, 1) for two classes."""
+    Z = X.astype(np.float64) @ W.astype(np.float64) + b
+    if Z.shape[1] == 1:
+        loss = np.logaddexp(0, np.where(y == 1, -1, 1) * Z[:, 0])
+    else:
+        loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(y)), y]
+    return loss.mean() + l1 * np.abs(W).sum() + l2 / 2 * np.square(W, dtype=np.float64).sum()
+
+
+def of(X: np.ndarray, y: np.ndarray, probe: Probe) -> float:
+    return objective(X, y, probe.weights, probe.intercept.astype(np.float64), probe.l1, probe.l2)
+
+
+SHAPES = [(200, 30, 4), (60, 90, 3), (200, 20, 2), (50, 80, 2)]
+
+
+@pytest.mark.parametrize(("n", "p", "k"), SHAPES)
+@pytest.mark.parametrize(("l1", "l2"), [(0.0, 0.01), (0.0, 0.001), (0.01, 0.01), (0.005, 0.003)])
+def test_same_minimum_as_scikit_learn(n, p, k, l1, l2):
+    X, y = make(n, p, k)
+    probe = fit(X, y, k, l1, l2, gap=2e-7)
+    kind = {"solver": "saga", "l1_ratio": l1 / (l1 + l2), "max_iter": 20000} if l1 else {"max_iter": 5000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it must have converged
+        theirs = LogisticRegression(C=1 / (n * (l1 + l2)), tol=1e-7, **kind).fit(X.astype(np.float64), y)
+    found = objective(X, y, theirs.coef_.T, theirs.intercept_, l1, l2)
+    assert probe.objective == pytest.approx(found, rel=1e-6)
+    assert of(X, y, probe) == pytest.approx(probe.objective, rel=1e-7)
+    assert (probe.predict(X) == theirs.predict(X)).mean() >= 1 - 1 / n
+    np.testing.assert_allclose(probe.weights, theirs.coef_.T, atol=3e-3)
+
+
+@pytest.mark.parametrize(("n", "p", "k"), SHAPES)
+@pytest.mark.parametrize("l1", [0.0, 0.005])
+def test_reported_gap_bounds_the_distance_to_the_minimum(n, p, k, l1):
+    X, y = make(n, p, k, seed=1)
+    best = of(X, y, fit(X, y, k, l1, 0.01, gap=2e-7))
+    for gap in (1e-1, 1e-2, 1e-3, 1e-4):
+        probe = fit(X, y, k, l1, 0.01, gap=gap)
+        assert probe.gap <= gap
+        assert best <= of(X, y, probe) * (1 + 1e-7) and of(X, y, probe) - best <= (probe.gap + 1e-6) * best
+
+
+def test_dual_bound_by_hand_at_a_loose_gap():
+    """The gap again, from the dual objective: entropy of the probabilities minus the conjugate of the penalty."""
+    l1, l2, k = 0.01, 0.02, 3
+    X, y = make(100, 12, k)
+    probe = fit(X, y, k, l1, l2, gap=3e-2)
+    Z = X.astype(np.float64) @ probe.weights.astype(np.float64) + probe.intercept
+    P = np.exp(Z - np.logaddexp.reduce(Z, axis=1, keepdims=True))
+    R = P - np.eye(k)[y]
+    assert np.abs(R.mean(0)).max() < 1e-6  # feasible: the intercept is at its optimum
+    G = X.T @ R / len(X)
+    dual = -(P * np.log(P)).sum(1).mean() - np.square(np.maximum(np.abs(G) - l1, 0)).sum() / (2 * l2)
+    primal = of(X, y, probe)
+    assert probe.gap > 1e-3  # loose enough to tell it from rounding
+    assert probe.gap == pytest.approx((primal - dual) / primal, rel=1e-3)
+    assert dual <= of(X, y, fit(X, y, k, l1, l2, gap=1e-6))
+
+
+def test_no_weight_where_the_penalty_is_above_every_gradient():
+    X, y = make(150, 10, 3)
+    share = np.bincount(y) / len(y)
+    largest = np.abs(X.T @ (share - np.eye(3)[y]) / len(X)).max()
+    assert not fit(X, y, 3, 1.01 * largest, 0.01).weights.any()
+    below = fit(X, y, 3, 0.9 * largest, 0.01)
+    assert 0 < np.count_nonzero(below.weights) < below.weights.size
+    np.testing.assert_allclose(
+        below.scores(X).mean(0) - below.scores(X).mean(), np.log(share) - np.log(share).mean(), atol=0.1
+    )
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("l1", [0.0, 0.003])
+def test_start_and_metric_change_the_way_not_the_end(k, l1):
+    X, y = make(300, 40, k)
+    cold = fit(X, y, k, l1, 0.01, gap=1e-6)
+    near = fit(X, y, k, l1, 0.02, gap=1e-6)
+    weighted = GramCache(X, row_weights(near, X))
+    far = replace(near, weights=np.full_like(near.weights, 30.0), intercept=np.full_like(near.intercept, -50.0))
+    ways = [
+        fit(X, y, k, l1, 0.01, gap=1e-6, warm=w, cache=c) for w, c in ((near, None), (near, weighted), (far, weighted))
+    ]
+    for probe in ways:
+        assert probe.objective == pytest.approx(cold.objective, rel=2e-6)
+        np.testing.assert_allclose(probe.weights, cold.weights, atol=5e-3)
+    assert fit(X, y, k, l1, 0.01, warm=cold).iterations <= 2
+
+
+def test_same_bits_again_and_on_a_view():
+    X, y = make(200, 60, 4)
+    for l1 in (0.0, 0.005):
+        first, again = fit(X[:, :40].copy(), y, 4, l1, 0.01), fit(X[:, :40].copy(), y, 4, l1, 0.01)
+        assert np.array_equal(first.weights, again.weights) and np.array_equal(first.intercept, again.intercept)
+        view = fit(X[:, :40], y, 4, l1, 0.01, cache=GramCache(X).take(slice(0, 40)))
+        assert view.objective == pytest.approx(first.objective, rel=2e-4)
+
+
+def test_row_order_does_not_matter_beyond_the_gap():
+    X, y = make(400, 30, 3)
+    order = np.random.default_rng(0).permutation(len(X))
+    one, other = fit(X, y, 3, 0.0, 0.01), fit(X[order], y[order], 3, 0.0, 0.01)
+    assert one.objective == pytest.approx(other.objective, rel=1e-4)
+    assert (one.predict(X) == other.predict(X)).mean() >= 0.995
+
+
+def test_cache_of_columns():
+    X, _ = make(100, 12, 2)
+    cache = GramCache(X)
+    np.testing.assert_allclose(cache.gram, X.T.astype(np.float64) @ X / 100, atol=1e-5)
+    columns = np.array([7, 0, 3])
+    np.testing.assert_array_equal(cache.take(columns).gram, cache.gram[columns][:, columns])
+    np.testing.assert_array_equal(cache.take(slice(2, 5)).gram, cache.gram[2:5, 2:5])
+    weights = np.linspace(0, 2, 100)
+    np.testing.assert_allclose(GramCache(X, weights).gram, (X.T * weights).astype(np.float64) @ X / 100, atol=1e-5)
+
+
+def test_row_weights_are_the_variance_of_the_classes():
+    X = np.array([[0.0], [50.0], [1.0]], np.float32)
+    two = Probe(np.array([[1.0]], np.float32), np.zeros(1, np.float32), 0, 0, 0, 0, 1)
+    raw = np.array([0.25, 0.0, np.e / (1 + np.e) ** 2])
+    np.testing.assert_allclose(row_weights(two, X), raw / raw.mean(), atol=1e-6)
+    three = replace(two, weights=np.array([[1.0, 0, 0]], np.float32), intercept=np.zeros(3, np.float32))
+    weights = row_weights(three, X)
+    assert weights.mean() == pytest.approx(1) and weights[1] < 1e-6 < weights[2] < weights[0]
+
+
+def test_predictions_and_ties():
+    probe = Probe(np.array([[1.0, 0, 1]], np.float32), np.zeros(3, np.float32), 0, 0, 0, 0, 1)
+    np.testing.assert_array_equal(probe.predict(np.array([[2.0], [-2.0]], np.float32)), [0, 1])
+    binary = Probe(np.array([[1.0]], np.float32), np.array([-1.0], np.float32), 0, 0, 0, 0, 1)
+    np.testing.assert_array_equal(binary.predict(np.array([[2.0], [1.0], [0.0]], np.float32)), [1, 0, 0])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("l1", [0.0, 1e-5])
+def test_separable_classes_and_constant_columns(k, l1):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(k), 40)
+    X = rng.normal(size=(len(y), 4)).astype(np.float32)
+    X[:, 0] += 20 * y
+    X[:, 1] = 0
+    X[:, 2] = 3
+    probe = fit(X, y, k, l1, 1e-5, max_iterations=5000)
+    assert (probe.predict(X) == y).all() and np.isfinite(probe.weights).all()
+    assert not probe.weights[1].any() and 0 < probe.objective < 0.05
+
+
+def test_columns_that_are_copies_share_their_weight():
+    X, y = make(200, 6, 3)
+    twice = fit(np.concatenate([X, X], axis=1), y, 3, 0.0, 0.02, gap=1e-7)
+    once = fit(X, y, 3, 0.0, 0.01, gap=1e-7)
+    np.testing.assert_allclose(twice.weights[:6], twice.weights[6:], atol=1e-4)
+    np.testing.assert_allclose(twice.weights[:6] + twice.weights[6:], once.weights, atol=2e-3)
+
+
+def test_one_column_one_row_per_class():
+    probe = fit(np.array([[-1.0], [1.0]], np.float32), np.array([0, 1]), 2, 0.0, 0.1, gap=1e-6)
+    w = float(probe.weights[0, 0])  # minimum of log(1+exp(-w)) + 0.05 w^2
+    assert 0.1 * w == pytest.approx(1 / (1 + np.exp(w)), abs=1e-4) and abs(float(probe.intercept[0])) < 1e-5
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.003])
+def test_gap_not_reached_is_an_error_that_says_what_to_do(l1):
+    X, y = make(200, 30, 3)
+    with pytest.raises(
+        SolverError,
+        match=r"after 3 iterations, wanted 1.0e-06 \(200 rows, 30 columns, 3 classes.*max_iterations.*penalt",
+    ):
+        fit(X, y, 3, l1, 0.001, gap=1e-6, max_iterations=3)
+
+
+def test_wrong_input_is_named():
+    X, y = make(60, 5, 3)
+    with pytest.raises(ValueError, match=r"class 1 has no row in train \(rows by class: \[\d+, 0, \d+\]\)"):
+        fit(X[y != 1], y[y != 1], 3, 0.0, 0.01)
+    with pytest.raises(ValueError, match=r"found classes 0 \.\. 2, expected 0 \.\. 1"):
+        fit(X, y, 2, 0.0, 0.01)
+    with pytest.raises(ValueError, match="l2 > 0"):
+        fit(X, y, 3, 0.01, 0.0)
+    with pytest.raises(ValueError, match="float32"):
+        fit(X.astype(np.float64), y, 3, 0.0, 0.01)
+    with pytest.raises(ValueError, match="float32"):
+        fit(X, y[:-1], 3, 0.0, 0.01)
+    with pytest.raises(ValueError, match="cache is of 4 columns, X has 5"):
+        fit(X, y, 3, 0.0, 0.01, cache=GramCache(X[:, :4]))
+    with pytest.raises(ValueError, match="warm start has weights"):
+        fit(X, y, 3, 0.0, 0.01, warm=fit(X[:, :4], y, 3, 0.0, 0.01))
+    X[7, 2] = np.nan
+    for l1 in (0.0, 0.01):
+        with pytest.raises(ValueError, match="not finite"):
+            fit(X, y, 3, l1, 0.01)
