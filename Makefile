@@ -45,5 +45,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# the environment of `snakemake --sdm conda`
+workflow/envs/neurosieve.yaml: requirements.lock
+	@printf '%s\n' '# Made from requirements.lock by `make $@`; a test compares the two. For `--sdm conda`.' \
+	  'channels:' '  - conda-forge' 'dependencies:' '  - python=3.11' '  - pip' '  - pip:' '      - torch==2.13.0' > $@
+	@sed -nE 's/^([A-Za-z0-9_.-]+==[^ ;\]+).*/      - \1/p' $< >> $@
+
 clean:  ## remove what was computed; results/ and models/ stay
 	rm -rf build logs timings .snakemake

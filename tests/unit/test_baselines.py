@@ -272,10 +272,10 @@ def test_token_task_end_to_end(tmp_path):
     folder = paths.baselines("roles")
     check_files(folder)
     result = read_json(folder / "baselines.json")
-    assert result["order"] == ["majority", "lookup", "previous", "char-ngrams"]
+    assert result["order"] == ["majority", "lookup", "previous", "char-ngrams", "context-ngrams"]
     assert result["surface"] == result["surface_unseen"] == "previous"  # the first of two perfect ones
     entries = result["baselines"]
-    assert entries["char-ngrams"]["judge"]["macro_f1"] > 0.99  # what stands beside the token tells all
+    assert entries["context-ngrams"]["judge"]["macro_f1"] > 0.99  # what stands beside the token tells all
     assert entries["previous"]["judge"]["accuracy"] > 0.99  # ".", "=" or nothing before it
     assert entries["lookup"]["judge"]["accuracy"] < 0.6
     unseen = entries["lookup"]["judge"]["unseen"]
@@ -291,7 +291,7 @@ def test_token_task_end_to_end(tmp_path):
     names, again = baselines.predict_baselines(paths, "roles", "judge")
     assert names == result["order"]
     np.testing.assert_array_equal(again, predicted)
-    assert baselines.predict_baselines(paths, "roles", "test")[1].shape == (4, 180)
+    assert baselines.predict_baselines(paths, "roles", "test")[1].shape == (5, 180)
     assert set(read_manifest(folder)["inputs"]) == {
         f"prepare/tasks/roles/{s}" for s in ("train", "tune", "judge", "card")
     }

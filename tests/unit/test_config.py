@@ -44,7 +44,7 @@ def test_the_default_and_every_preset_load():
         ("headline: lca", "headline: probeless2", ["subsets.headline: found 'probeless2'", "lca"]),
         ("tasks: [token-roles,", "tasks: [token-rolls,", ["run.tasks.0: found 'token-rolls'", "'token-roles'?"]),
         ("kind: doc-match", "kind: doc-mach", ["prepare.tasks.doc-match.kind", "'doc-match'?"]),
-        ("path: models/neurosieve-base", "path: models/none", ["models.neurosieve-base.path: found 'models/none'", "config.json"]),
+        ("path: models/neurosieve-base", "path: models/none", ["base.path: found 'models/none'", "config.json"]),
         ("dev: [networkx,", "dev: [sympy,", ["'sympy' is in train and in dev"]),
         ("dev: [networkx,", "dev: [netwrkx,", ["found 'netwrkx'", "'networkx'?"]),
         ("thresholds: [0.1,", "thresholds: [1.1,", ["redundancy.thresholds.0: found 1.1", "less than 1"]),

@@ -197,8 +197,8 @@ def test_gap_not_reached_is_an_error_that_says_what_to_do(l1):
 
 def test_wrong_input_is_named():
     X, y = make(60, 5, 3)
-    with pytest.raises(ValueError, match=r"class 1 has no row in train \(rows by class: \[\d+, 0, \d+\]\)"):
-        fit(X[y != 1], y[y != 1], 3, 0.0, 0.01)
+    with pytest.raises(ValueError, match=r"class 0 has no row in train \(rows by class: \[0, \d+, 0\]\)"):
+        fit(X[y == 1], y[y == 1], 3, 0.0, 0.01)
     with pytest.raises(ValueError, match=r"found classes 0 \.\. 2, expected 0 \.\. 1"):
         fit(X, y, 2, 0.0, 0.01)
     with pytest.raises(ValueError, match="l2 > 0"):
@@ -215,3 +215,18 @@ def test_wrong_input_is_named():
     for l1 in (0.0, 0.01):
         with pytest.raises(ValueError, match="not finite"):
             fit(X, y, 3, l1, 0.01)
+
+
+@pytest.mark.parametrize("absent", [(1,), (0, 2), (3,)])
+def test_a_class_without_train_rows_is_never_predicted_and_costs_the_others_nothing(absent):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(120, 6)).astype(np.float32)
+    present = [c for c in range(4) if c not in absent]
+    y = np.array(present)[rng.integers(len(present), size=120)]
+    whole = fit(X, y, 4, 0.0, 0.05)
+    alone = fit(X, np.searchsorted(present, y), len(present), 0.0, 0.05)
+    assert whole.weights.shape == (6, 4) and whole.intercept.shape == (4,)
+    assert set(whole.predict(X)) <= set(present)
+    assert np.array_equal(whole.predict(X), np.array(present)[alone.predict(X)])
+    again = fit(X, y, 4, 0.0, 0.05, warm=whole)
+    assert again.iterations <= 2 and whole.objective == pytest.approx(again.objective, rel=1e-4)

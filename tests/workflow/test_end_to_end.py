@@ -3,6 +3,8 @@
 import csv
 import io
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,11 @@ def test_after_results_are_removed_the_same_bytes_return(done):
         if path.is_file():
             path.unlink()
     done.run(
-        "make", "benchmark", "-o", ".venv/.installed", f"VENV={os.path.dirname(done.env['PATH'].split(os.pathsep)[0])}"
+        "make",
+        "benchmark",
+        "-o",
+        f"{Path(sys.executable).parents[1]}/.installed",
+        f"VENV={Path(sys.executable).parents[1]}",
     )
     assert done.files("results/tiny") == before
 

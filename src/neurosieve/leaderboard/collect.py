@@ -36,6 +36,7 @@ from typing import Any
 from neurosieve.artifacts import Paths, read_json
 from neurosieve.config import Params
 from neurosieve.leaderboard.table import CONTROL_NOTE
+from neurosieve.probes.baselines import CONTEXT_NGRAMS
 from neurosieve.probes.intervals import FEW_FILES
 from neurosieve.probes.status import FAILS, PARTS, SUPPORTED, adjust, status_of
 
@@ -296,6 +297,9 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         )
     if row["status_unseen"] is not None and row["status_unseen"] != row["status"]:
         parts.append(f"status on types unseen in train: {row['status_unseen']}")
+    context = row["test"].get(f"baseline-{CONTEXT_NGRAMS}")
+    if context is not None and row["control_of"] is None and context[row["metric"]] > row["reference"]:
+        parts.append(f"{CONTEXT_NGRAMS}, trained for the task, score more on test: {context[row['metric']]:.4f}")
     estimate = "no estimate"
     if row["estimate"] is not None:
         estimate = f"estimate {row['estimate']:,} neuron{'' if row['estimate'] == 1 else 's'}"

@@ -75,7 +75,7 @@ def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarr
 
 
 def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, int]]:
-    """Name -> first and last layer. A set without a kept neuron is left out; so is one equal to another."""
+    """Name -> first and last layer. Sets without a kept neuron are left out; prefix-00 is layer-00, the last is all."""
     last = features.layers - 1
     sets = {ORACLE: (0, last)}
     sets |= {f"layer-{i:02d}": (i, i) for i in range(features.layers) if last}

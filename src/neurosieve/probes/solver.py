@@ -41,6 +41,7 @@ METRIC_FACTORS = 3  # at most so many factors: iterations 31, 27, 24, 22 with on
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
+ABSENT = -1e6  # intercept of a class without train rows
 CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
 
 Steps = Iterator[tuple[np.ndarray, np.ndarray, float, float]]
@@ -118,7 +119,7 @@ def fit(
     Parameters
     ----------
     X : float32 (rows, columns), standardised. A view of the first columns of a larger array is used without a copy.
-    y : int (rows,) classes 0 .. n_classes-1, each with at least one row.
+    y : int (rows,) classes 0 .. n_classes-1, two or more of them with rows. A class without any is never predicted.
     l1, l2 : penalties, see the module's docstring; l2 > 0.
     gap : relative duality gap at which to stop.
     warm : probe to start from, with the same columns in the same order.
@@ -129,8 +130,11 @@ def fit(
     SolverError
         where the gap is not reached in ``max_iterations``.
     ValueError
-        for arrays that do not fit together, values that are not finite, l2 <= 0, or a class without a row.
+        for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class only.
     """
+    present = np.unique(y)
+    if 1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes:
+        return _fit_present(X, y, n_classes, present, l1, l2, gap, max_iterations, warm, cache)
     problem = _Problem(X, y, n_classes, l1, l2)
     W, b = problem.start(warm)
     if l1 > 0:
@@ -165,6 +169,35 @@ def fit(
         f"({problem.n} rows, {problem.p} columns, {n_classes} classes, l1 {l1:g}, l2 {l2:g}): "
         "raise probes.max_iterations, or write a stronger penalty in probes.penalties"
     )
+
+
+def _fit_present(
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    present: np.ndarray,
+    l1: float,
+    l2: float,
+    gap: float,
+    max_iterations: int,
+    warm: Probe | None,
+    cache: GramCache | None,
+) -> Probe:
+    """Fit the classes that have rows; the others are put out of reach.
+
+    With them the objective has no minimum: it falls as their intercepts go to minus infinity. That limit is
+    written as zero weights and the intercept ABSENT, which no logit reaches.
+    """
+    own = present[1:] if len(present) == 2 else present  # two classes have one weight vector
+    if warm is not None:
+        warm = Probe(
+            warm.weights[:, own], warm.intercept[own], warm.gap, warm.iterations, warm.objective, warm.l1, warm.l2
+        )
+    found = fit(X, np.searchsorted(present, y), len(present), l1, l2, gap, max_iterations, warm, cache)
+    weights = np.zeros((X.shape[1], n_classes), np.float32)
+    intercept = np.full(n_classes, ABSENT, np.float32)
+    weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
+    return Probe(weights, intercept, found.gap, found.iterations, found.objective, l1, l2)
 
 
 def _softmax(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

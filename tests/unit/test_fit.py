@@ -1,0 +1,194 @@
+"""The probes of one model on one task, from made-up artifacts: what is fitted, chosen, kept and written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_manifest, read_npy, read_tensors
+from neurosieve.config import Params, Penalty
+from neurosieve.probes import fit_probes
+from neurosieve.probes.features import layout, standardize_train
+from neurosieve.probes.fit import feature_sets, strongest_first, tuned
+from neurosieve.probes.solver import fit
+
+LAYERS, WIDTH, CLASSES = 4, 8, 3
+ROWS = {"train": 400, "tune": 300, "judge": 350}
+CARRIERS = [17, 20, 22]  # all in layer 2
+CONSTANT = [3, 30]
+
+
+def params_of(**probes) -> Params:
+    raw = yaml.safe_load(Path("params.yaml").read_text())
+    raw["probes"] |= {
+        "gap": 1e-4,
+        "penalties": [{"l1": 0.0, "l2": 0.01}, {"l1": 0.0, "l2": 0.3}, {"l1": 0.01, "l2": 0.01}],
+    }
+    raw["probes"] |= probes
+    return Params.model_validate(raw)
+
+
+def write(paths: Paths, unit: str) -> None:
+    rng = np.random.default_rng(5)
+    for split, n in ROWS.items():
+        X = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
+        y = rng.integers(CLASSES if unit == "token" else 2, size=n)
+        for i, j in enumerate(CARRIERS):
+            X[:, j] += 1.5 * (y == i)
+        X[:, CONSTANT] = 2
+        rows = [{"input": i, "label": int(c), "seen": True} for i, c in enumerate(y)]
+        if unit == "pair":  # the other side is zero: |u - v| carries the class
+            X = np.concatenate([np.abs(X), np.zeros_like(X)])
+            rows = [{"input": i, "input2": i + n, "label": int(c)} for i, c in enumerate(y)]
+        with Writer(paths.task("t") / split, "prepare", {}) as out:
+            out.jsonl("inputs.jsonl", [{"id": i, "file": f"{i % 10}.py"} for i in range(len(X))])
+            out.jsonl("rows.jsonl", rows)
+        with Writer(paths.activations("m", "t", split), "activations", {}) as out:
+            for layer in range(LAYERS):
+                out.npy(f"layer_{layer:02d}.npy", X[:, layer * WIDTH : (layer + 1) * WIDTH])
+            out.facts = {"layers": LAYERS, "width": WIDTH}
+    classes = ["a", "b", "c"][: CLASSES if unit == "token" else 2]
+    with Writer(paths.task("t") / "card", "prepare", {}) as out:
+        card = {"unit": unit, "classes": classes, "metric": "accuracy", "scored_classes": list(range(len(classes)))}
+        out.json("card.json", card)
+
+
+@pytest.fixture(scope="module", params=["token", "pair"])
+def fitted(request, tmp_path_factory):
+    paths = Paths("b", tmp_path_factory.mktemp(request.param))
+    write(paths, request.param)
+    fit_probes(params_of(), paths, model="m", task="t")
+    return request.param, paths, paths.probes("m", "t")
+
+
+def standardised(paths: Paths, split: str) -> np.ndarray:
+    """Kept neurons' standardised features, with plain float64 arithmetic."""
+    found = layout(paths, params_of(), "m", "t")
+    kept = np.setdiff1d(np.arange(found.n_neurons), CONSTANT)
+    raw, train = (found.load(s, kept).astype(np.float64) for s in (split, "train"))
+    spread = train.std(0)
+    return np.where(spread > 0, (raw - train.mean(0)) / np.where(spread > 0, spread, 1), 0)
+
+
+def test_sets_and_counts(fitted):
+    _, _, folder = fitted
+    check_files(folder)
+    probes = read_json(folder / "probes.json")
+    layers = [f"layer-{i:02d}" for i in range(LAYERS)]
+    assert probes["order"] == ["all", *layers, "prefix-01", "prefix-02"]
+    assert probes["sets"]["all"]["layers"] == [0, 3] and probes["sets"]["prefix-02"]["layers"] == [0, 2]
+    assert [probes["sets"][name]["neurons"] for name in probes["order"]] == [30, 7, 8, 8, 7, 15, 23]
+    assert probes["oracle"] == "all" and probes["reference"] == "layer-02"
+    assert (probes["kept"], probes["constant_neurons"]) == (30, [1, 0, 0, 1])
+    assert read_npy(folder / "kept.npy").tolist() == [j for j in range(32) if j not in CONSTANT]
+    assert read_manifest(folder)["facts"] == {"kept": 30, "constant": 2, "sets": 7}
+
+
+def test_penalty_is_the_best_on_tune_and_the_stronger_one_of_equals(fitted):
+    _, _, folder = fitted
+    for name, found in read_json(folder / "probes.json")["sets"].items():
+        order = [(t["l1"], t["l2"]) for t in found["tried"]]
+        assert order == [(0.0, 0.3), (0.01, 0.01), (0.0, 0.01)], name
+        scores = [t["tune"] for t in found["tried"]]
+        assert (found["l1"], found["l2"]) == order[scores.index(max(scores))], name
+        assert found["tune"]["accuracy"] == max(scores) and found["gap"] <= 1e-4
+
+
+def test_stored_weights_give_the_stored_predictions_and_scores(fitted):
+    unit, paths, folder = fitted
+    probes, tensors = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+    per_neuron = 1 if unit == "token" else 2
+    kept_layer = read_npy(folder / "kept.npy") // WIDTH
+    columns = {"all": slice(None), "layer-02": np.repeat(kept_layer == 2, per_neuron)}
+    for prefix, name in (("", "all"), ("reference_", "layer-02")):
+        for split in ("tune", "judge"):
+            scores = (
+                standardised(paths, split)[:, columns[name]] @ tensors[prefix + "weights"]
+                + tensors[prefix + "intercept"]
+            )
+            predicted = scores.argmax(1) if unit == "token" else scores[:, 0] > 0
+            stored = read_npy(folder / f"predictions_{split}.npy")[probes["order"].index(name)]
+            assert (stored == predicted).mean() > 0.995  # float32 there
+            labels = layout(paths, params_of(), "m", "t").labels(split)
+            assert probes["sets"][name][split]["accuracy"] == pytest.approx((stored == labels).mean())
+    assert np.count_nonzero(tensors["weights"]) == probes["sets"]["all"]["nonzero"]
+
+
+def test_oracle_is_the_minimum_of_its_objective(fitted):
+    unit, paths, folder = fitted
+    found = read_json(folder / "probes.json")["sets"]["all"]
+    X = standardised(paths, "train").astype(np.float32)
+    y = layout(paths, params_of(), "m", "t").labels("train")
+    exact = fit(X, y, 3 if unit == "token" else 2, found["l1"], found["l2"], gap=1e-6)
+    assert found["objective"] == pytest.approx(exact.objective, rel=1.1e-4)
+
+
+def test_rankings_are_global_orders_of_the_kept_neurons(fitted):
+    unit, _, folder = fitted
+    kept = read_npy(folder / "kept.npy").tolist()
+    rows = 3 if unit == "token" else 1
+    for name in read_json(folder / "probes.json")["rankings"]:
+        order, per_class = read_npy(folder / f"ranking_{name}.npy"), read_npy(folder / f"ranking_{name}_per_class.npy")
+        assert order.dtype == np.int32 and per_class.shape == (rows, 30)
+        assert all(sorted(o.tolist()) == kept for o in (order, *per_class))
+        carriers = CARRIERS if unit == "token" else CARRIERS[:2]
+        assert set(order[: len(carriers)].tolist()) == set(carriers)
+
+
+def test_same_bytes_again(fitted, tmp_path):
+    _, paths, folder = fitted
+    copy = Paths("b", tmp_path)
+    shutil.copytree(paths.root, copy.root)
+    fit_probes(params_of(), copy, model="m", task="t")
+    for path in sorted(folder.iterdir()):
+        assert (copy.probes("m", "t") / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_feature_sets_of_few_layers():
+    found = type("F", (), {"layers": 2, "width": 4})()
+    assert feature_sets(np.arange(8), found) == {"all": (0, 1), "layer-00": (0, 0), "layer-01": (1, 1)}
+    found.layers = 1
+    assert feature_sets(np.arange(4), found) == {"all": (0, 0)}
+    found.layers = 4  # layer 0 is constant altogether
+    assert feature_sets(np.arange(4, 16), found).keys() == {
+        "all",
+        "layer-01",
+        "layer-02",
+        "layer-03",
+        "prefix-01",
+        "prefix-02",
+    }
+
+
+def test_strong_penalties_come_first():
+    penalties = [
+        Penalty(l1=0.0, l2=0.01),
+        Penalty(l1=0.0, l2=0.1),
+        Penalty(l1=0.005, l2=0.005),
+        Penalty(l1=0.01, l2=0.2),
+    ]
+    found = [(p.l1, p.l2) for p in strongest_first(penalties)]
+    assert found == [(0.01, 0.2), (0.0, 0.1), (0.005, 0.005), (0.0, 0.01)]
+
+
+def test_equal_scores_take_the_stronger_penalty():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 50)
+    X = (rng.normal(size=(100, 3)) + 20 * y[:, None]).astype(np.float32)
+    X -= X.mean(0)
+    data, labels = {"train": X, "tune": X}, {"train": y, "tune": y}
+    probe, tried = tuned(data, labels, 2, params_of().probes.penalties, lambda C: np.trace(C) / C.sum(), params_of())
+    assert [t["tune"] for t in tried] == [1, 1, 1] and (probe.l1, probe.l2) == (0.0, 0.3)
+
+
+def test_standardiser_is_that_of_train(fitted):
+    _, paths, _ = fitted
+    found = layout(paths, params_of(), "m", "t")
+    everything = np.arange(found.n_neurons)
+    kept, standardizer = standardize_train(found.load("train"), found, everything)
+    Z = standardizer.apply(found.load("judge"))[:, found.columns(everything[kept])]
+    np.testing.assert_allclose(Z, standardised(paths, "judge"), atol=1e-4)
