@@ -10,8 +10,8 @@ PARAMS ?= params.yaml
 .PHONY: benchmark test test-system lint env train format clean
 
 benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
-	snakemake --configfile $(PARAMS)
-	neurosieve show --params $(PARAMS)
+	NEUROSIEVE_PUBLISH=later snakemake --configfile $(PARAMS)
+	neurosieve publish --params $(PARAMS)
 
 test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
 	pytest -m "not system" tests

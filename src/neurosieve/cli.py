@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "schema":
             _common(command)
         command.set_defaults(run=action)
-    publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/")
+    publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
     promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
@@ -128,9 +128,9 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.leaderboard.publish import publish
+    from neurosieve.leaderboard.publish import publish, show
 
-    publish(params, paths)
+    show(params, paths, report=publish(params, paths))
     return 0
 
 

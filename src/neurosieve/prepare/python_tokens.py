@@ -75,12 +75,13 @@ _SCOPES = frozenset(
         "generator_expression",
     ]
 )
+SCOPES = ("PARAMETER", "LOCAL", "OUTER")
 _RECEIVERS = frozenset(("self", "cls", "_"))  # `_` is a place to throw values away, not a variable
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A labelled stretch [start, end) of a text; `label` indexes ROLES or LEXICAL."""
+    """A labelled stretch [start, end) of a text; `label` indexes ROLES, LEXICAL or SCOPES."""
 
     start: int
     end: int
@@ -263,6 +264,48 @@ def _bound_from(node: Node) -> int:
             return parent.end_byte
         child, parent = parent, parent.parent
     return child.end_byte
+
+
+def scoped_reads(source: str) -> list[Token]:
+    """Names read or called in a function's own scope, with where they are bound, in the order of the text.
+
+    PARAMETER  a parameter of the function, reassigned or not     LOCAL  bound in the function's own body
+    OUTER      neither: a global, an import, a builtin or a name of an enclosing function
+
+    Left out: `self`, `cls` and `_`, names of `global` and `nonlocal`, deleted names, and everything inside nested
+    functions, classes, lambdas, comprehensions and annotations, where a name may be bound elsewhere.
+    """
+    text = _Text(source)
+    function = next((n for n in text.root.named_children if n.type == "function_definition"), None)
+    body = function.child_by_field_name("body") if function is not None else None
+    parameters = function.child_by_field_name("parameters") if function is not None else None
+    if body is None or parameters is None:
+        return []
+    own = {_name(n) for n in _own(parameters) if _role(n) == "PARAM"}
+    roles = [(n, _role(n)) for n in _own(body)]
+    # a nested `def` or `class` binds its name in this scope, an import too, though `_own` does not go inside
+    local = {_name(n) for n, role in roles if role in ("VAR_STORE", "IMPORT")} | _nested_names(body)
+    unclear = _RECEIVERS | {_name(n) for n, role in roles if role in ("VAR_DEL", "OTHER")}
+    tokens = []
+    for node, role in roles:
+        name = _name(node)
+        if role in ("VAR_LOAD", "CALL") and name not in unclear:
+            scope = "PARAMETER" if name in own else "LOCAL" if name in local else "OUTER"
+            tokens.append(Token(text.at(node.start_byte), text.at(node.end_byte), name, SCOPES.index(scope)))
+    return tokens
+
+
+def _nested_names(body: Node) -> set[str]:
+    """Names of the functions and classes defined directly in a body."""
+    found, stack = set(), [body]
+    while stack:
+        here = stack.pop()
+        if here.type in ("function_definition", "class_definition"):
+            name = here.child_by_field_name("name")
+            found |= {_name(name)} if name is not None else set()
+        else:
+            stack.extend(here.children)
+    return found
 
 
 def variable_uses(source: str) -> list[Use]:
