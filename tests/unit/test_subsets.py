@@ -15,7 +15,7 @@ from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_mani
 from neurosieve.config import Params, Penalty
 from neurosieve.probes import decide_status, features, fit_baselines, fit_probes
 from neurosieve.subsets import minimal, score_test, search_subsets
-from neurosieve.subsets.score import predict_frozen
+from neurosieve.subsets.score import _confirmed, predict_frozen
 from neurosieve.subsets.search import candidates
 
 # --- sizes
@@ -115,13 +115,13 @@ def test_no_minimum_no_bisection():
 # --- interval of the minimum
 
 
-def interval(sizes, replicates, lower_gap=0.0, baseline=None, margin=0.01):
+def interval(sizes, replicates, lower_gap=0.0, baseline=None, baseline_gap=0.0, margin=0.01):
     """Half-width ``lower_gap`` at every size; 20 replicates: the bounds at 90 % are the 2nd smallest and largest."""
     replicates = np.array(replicates, float)
     diff = np.zeros(len(sizes))
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float)
     return minimal.interval(
-        np.array(sizes), diff, diff - lower_gap, replicates, diff, diff, base, margin=margin, confidence=0.9
+        np.array(sizes), diff, diff - lower_gap, replicates, diff, diff - baseline_gap, base, margin, confidence=0.9
     )
 
 
@@ -143,6 +143,8 @@ def test_interval_uses_the_baseline_rule_too():
     replicates = np.zeros((3, 20))
     baseline = np.array([[-1.0, 0.0, 0.1]] * 20).T
     assert interval([1, 4, 8], replicates, baseline=baseline) == (8, 8, 0)
+    assert interval([1, 4, 8], replicates, baseline=baseline + 0.05) == (4, 4, 0)
+    assert interval([1, 4, 8], replicates, baseline=baseline + 0.05, baseline_gap=0.06) == (8, 8, 0)
 
 
 def test_interval_replicates_that_are_not_monotone_take_the_last_failure():
@@ -281,6 +283,16 @@ def test_planted_carriers_are_found(bench, ranking):
     assert curve["share_kept"] > 0.85
 
 
+def test_the_best_ranking_is_best_on_tune(bench):
+    found = curves_of(bench, "planted")
+    grid = minimal.size_grid(47, 1.2)
+    means = {}
+    for name in ("lca", "probeless"):
+        curve = found["curves"][name]
+        means[name] = minimal.mean_over_log_sizes(grid, [curve["tune"][curve["sizes"].index(s)] for s in grid])
+    assert found["mean_tune"] == pytest.approx(means) and found["best_ranking"] == max(means, key=means.get)
+
+
 def test_controls_of_the_same_size_score_far_lower(bench):
     found, scores = curves_of(bench, "planted"), scores_of(bench, "planted")
     size = found["curves"]["lca"]["size"]
@@ -289,6 +301,15 @@ def test_controls_of_the_same_size_score_far_lower(bench):
         curve = found["curves"][name]
         assert curve["judge"][curve["sizes"].index(size)] < best - 0.2
         assert curve["n_minimal"] is None and curve["reason"] == "control"
+    frozen = read_json(bench[1].search("tiny", "planted") / "frozen.json")["sets"]
+    ranking = read_npy(bench[1].probes("tiny", "planted") / "ranking_lca.npy")
+    assert frozen["bottom-lca"]["neurons"] == ranking[::-1][:size].tolist()
+    assert frozen["subset-lca"]["neurons"] == ranking[:size].tolist()
+    assert len({tuple(sorted(frozen[f"random-{i}-lca"]["neurons"])) for i in range(3)}) == 3
+    assert found["dev"]["half_size"] == 24 and 24 in found["curves"]["random-0"]["sizes"]
+    at = found["curves"]["random-0"]["sizes"].index(24)
+    half = found["curves"]["random-0"]["difference"][at] - found["curves"]["random-0"]["lower"][at]
+    assert found["dev"]["half_widths"][0] == pytest.approx(half)
     mean = found["random"]
     each = [found["curves"][f"random-{i}"]["judge"] for i in range(3)]
     assert mean["judge"] == pytest.approx(np.mean(each, axis=0).tolist())
@@ -326,9 +347,11 @@ def test_frozen_weights_alone_give_the_predictions(bench):
     paths = bench[1]
     folder = paths.search("tiny", "planted")
     frozen, tensors = read_json(folder / "frozen.json"), read_tensors(folder / "frozen.safetensors")
-    X = np.hstack(
-        [read_npy(paths.activations("tiny", "planted", "judge") / f"layer_{i:02d}.npy") for i in range(LAYERS)]
+    X, on_tune = (
+        np.hstack([read_npy(paths.activations("tiny", "planted", s) / f"layer_{i:02d}.npy") for i in range(LAYERS)])
+        for s in ("judge", "tune")
     )
+    tune = np.array([row["label"] for row in read_jsonl(paths.task("planted") / "tune" / "rows.jsonl")])
     found = curves_of(bench, "planted")
     stored = read_npy(folder / "predictions_judge.npy")
     for key in ("subset-lca", "random-1-lca", "bottom-lca"):
@@ -337,6 +360,10 @@ def test_frozen_weights_alone_give_the_predictions(bench):
         predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
         row = curve["predictions"][curve["sizes"].index(len(entry["neurons"]))]
         assert (predicted == stored[row]).mean() > 0.999
+        Z = (on_tune[:, entry["neurons"]].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
+        predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
+        tuned = curve["tune"][curve["sizes"].index(len(entry["neurons"]))]
+        assert (predicted == tune).mean() == pytest.approx(tuned, abs=2e-3)
     probes = read_json(paths.probes("tiny", "planted") / "probes.json")
     judged = read_npy(paths.probes("tiny", "planted") / "predictions_judge.npy")
     for key, name in (("all", "all"), ("reference", probes["reference"])):
@@ -425,3 +452,83 @@ def test_candidates_are_the_reference_penalty_and_its_neighbours():
     assert [p.l2 for p in candidates(grid, 0.0, 0.1)] == [1.0, 0.1, 0.01]
     assert [p.l2 for p in candidates(grid, 0.0, 0.001)] == [0.01, 0.001]
     assert [p.l2 for p in candidates(grid[:1], 0.0, 0.01)] == [0.01]
+
+
+@pytest.mark.parametrize(
+    ("status", "test_status", "subset", "expected"),
+    [
+        ("surface", "supported", {"claimed": True, "lower": 0.0}, (None, None, None)),
+        ("supported", "supported", {"claimed": True, "lower": -0.009}, (True, True, True)),
+        ("supported", "supported", {"claimed": True, "lower": -0.01}, (False, True, False)),  # a tie with the margin
+        ("supported", "untrained", {"claimed": True, "lower": 0.0}, (False, False, True)),
+        ("supported", "supported", {"claimed": False, "lower": -0.5}, (True, True, None)),
+        ("supported", "supported", None, (True, True, None)),
+    ],
+)
+def test_what_confirmed_means(status, test_status, subset, expected):
+    found = _confirmed({"status": status, "test_status": test_status}, subset, 0.01)
+    assert tuple(found[k] for k in ("confirmed", "confirmed_status", "confirmed_subset")) == expected
+
+
+def test_pairs_are_searched_by_neuron(tmp_path):
+    """Two columns per neuron, two classes, no untrained twin: whether u and v are near in three of sixteen neurons."""
+    carriers, width = [2, 7, 12], 8
+    raw = tiny_params().model_dump(mode="json")
+    raw["run"] = {"models": ["tiny"], "tasks": ["pairs"]}
+    raw["prepare"]["tasks"] = {"pairs": raw["prepare"]["tasks"]["planted"]}
+    params, paths = Params.model_validate(raw, strict=False), Paths("tiny", tmp_path)
+    rng = np.random.default_rng(3)
+    majority, labels = {}, {}
+    for split, n in {"train": 800, "tune": 400, "judge": 3000, "test": 200}.items():
+        X = rng.normal(size=(2 * n, 2 * width)).astype(np.float32)
+        distance = np.abs(X[:n] - X[n:])[:, carriers].sum(axis=1)
+        y = labels[split] = (distance < 3.2).astype(int)
+        write_pairs(paths, split, y)
+        with Writer(paths.activations("tiny", "pairs", split), "activations", {}) as out:
+            out.npy("layer_00.npy", X[:, :width])
+            out.npy("layer_01.npy", X[:, width:])
+            out.facts = {"layers": 2, "width": width, "vectors": 2 * n}
+        # the second baseline knows a little on tune and is right on fewer rows of judge than the first
+        second = np.where(np.arange(n) < n // 4, y, 0 if split == "tune" else 1 - y)
+        majority[split] = np.stack([np.zeros(n, int), second]).astype(np.int16)
+    with Writer(paths.task("pairs") / "card", "prepare", {}) as out:
+        out.json(
+            "card.json",
+            {"unit": "pair", "classes": ["far", "near"], "metric": "accuracy", "scored_classes": [0, 1]},
+        )
+    with Writer(paths.baselines("pairs"), "probes", {}) as out:
+        out.json("baselines.json", {"order": ["majority", "word-overlap"], "surface": "word-overlap"})
+        for split in ("tune", "judge"):
+            out.npy(f"predictions_{split}.npy", majority[split])
+    fit_probes(params, paths, model="tiny", task="pairs")
+    search_subsets(params, paths, model="tiny", task="pairs")
+    found = read_json(paths.search("tiny", "pairs") / "curves.json")
+    curve = found["curves"]["lca"]
+    assert found["columns_per_neuron"] == 2 and found["n_kept"] == 16 and curve["sizes"][-1] == 16
+    assert list(found["baselines"]) == ["majority", "surface"] and found["baseline"] == "surface"
+    assert found["baselines"]["surface"]["judge"] < found["baselines"]["majority"]["judge"]
+    assert curve["n_minimal"] in (3, 4)
+    frozen = read_json(paths.search("tiny", "pairs") / "frozen.json")["sets"]["subset-lca"]
+    assert set(carriers) <= set(frozen["neurons"])
+    weights = read_tensors(paths.search("tiny", "pairs") / "frozen.safetensors")["subset-lca.weights"]
+    assert weights.shape == (2 * len(frozen["neurons"]), 1)
+    predicted = predict_pairs(paths, frozen["neurons"])
+    judged = curve["judge"][curve["sizes"].index(curve["size"])]
+    assert np.mean(predicted == labels["judge"]) == pytest.approx(judged, abs=1e-3)
+
+
+def write_pairs(paths: Paths, split: str, y: np.ndarray) -> None:
+    n = len(y)
+    with Writer(paths.task("pairs") / split, "prepare", {}) as out:
+        out.jsonl("inputs.jsonl", [{"id": i, "text": "", "file": f"{i % n % 50}.py"} for i in range(2 * n)])
+        out.jsonl("rows.jsonl", [{"input": i, "input2": n + i, "label": int(c)} for i, c in enumerate(y)])
+
+
+def predict_pairs(paths: Paths, neurons: list[int]) -> np.ndarray:
+    """Judge predictions of the frozen headline subset by plain arithmetic: absdiff, product of each neuron in turn."""
+    tensors = read_tensors(paths.search("tiny", "pairs") / "frozen.safetensors")
+    X = np.hstack([read_npy(paths.activations("tiny", "pairs", "judge") / f"layer_0{i}.npy") for i in (0, 1)])
+    u, v = X[: len(X) // 2, neurons].astype(float), X[len(X) // 2 :, neurons].astype(float)
+    Z = np.stack([np.abs(u - v), u * v], axis=2).reshape(len(u), -1)
+    Z = (Z - tensors["subset-lca.mean"]) * tensors["subset-lca.scale"]
+    return (Z @ tensors["subset-lca.weights"] + tensors["subset-lca.intercept"])[:, 0] > 0

@@ -18,10 +18,10 @@ The intercept is always put at its optimum for the given W, which is what makes 
 a sum of terms that are never negative, so the gap is computed without cancellation.
 
 l1 = 0: L-BFGS in the metric of (class curvature) x (Gram matrix) + l2, with an exact line search: the logits are linear
-in the step, so only one product with X per iteration goes forward and one back. Measured on hidden states of a code
-model (8,000 x 1,792, ten classes) the metric needs 16 to 23 iterations where the plain one needs thousands.
+in the step, so only one product with X per iteration goes forward and one back. Measured from a cold start on hidden
+states of a code model (8,000 x 1,792, ten classes, gap 1e-4): l2 = 0.01 takes 34 iterations, 54 without row weights.
 l1 > 0: accelerated proximal gradient (FISTA) with the curvature met along the step instead of a global constant, and
-restarts; on the same data that takes 70 iterations where the global constant takes 340.
+restarts: l1 = 0.001 takes 96 iterations on the same data, with the global constant 340.
 Products are float32, objective and gap float64. Reads and writes no files; the same input gives the same bits.
 """
 

@@ -4,7 +4,15 @@ Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/
 probes/baselines/<task>, probes/models/<model>/<task>, and that of the untrained twin where the model has one.
 Writes subsets/search/<model>/<task>:
 
-curves.json            see :func:`_report`: reference, best baseline, dev half-width, one curve per ranking and control
+curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not constant, "layers", "width",
+                       "columns_per_neuron", "margin": {"value", "reason"}, "confidence", "penalties": those tried,
+                       "reference": {"set", "neurons", "l1", "l2", "tune", "judge"}, "oracle": {"judge"},
+                       "baseline": which of "baselines" is best on tune, "baselines": {majority|surface|untrained:
+                       {"tune", "judge"}}, "dev": {"too_small", "half_width", "half_widths", "half_size", "rows",
+                       "files", "rows_needed": or null}, "headline", "best_ranking", "mean_tune": {ranking: mean over
+                       log n, by which the best is chosen}, "curves": {name: see :func:`_report`, :func:`_result`},
+                       "random": {"sizes", "tune", "judge": means over draws, "judge_low", "judge_high": range}}.
+                       Curves: the rankings, random-<draw>, bottom (the headline ranking from its end)
 predictions_judge.npy  int16 (probes, rows): judge predictions of every size of every curve, in the rows that the
                        curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
@@ -32,7 +40,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, read_json, read_npy, read_tensors
+from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_npy, read_tensors
 from neurosieve.config import Params, Penalty
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY
@@ -295,6 +303,8 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         for prefix, entry in (("", probes["sets"][probes["oracle"]]), ("reference_", reference))
     )  # fmt: skip
     data = load_data(params, paths, model, task, oracle, chosen)
+    if not np.array_equal(data.kept, read_npy(folder / "kept.npy")):
+        raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
     n, everyone = len(data.kept), np.arange(len(data.kept))
     judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
     baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
@@ -362,22 +372,7 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
     frozen.add("all", "oracle", everyone, oracle, data.value("judge", judge[probes["oracle"]]))
     frozen.add("reference", "reference", in_reference, chosen, rival.reference.value)
-    for name, curve in curves.items():
-        if (size := results[name]["size"]) is None:
-            continue
-        claimed = results[name]["n_minimal"] is not None
-        point = curve.points[size]
-        frozen.add(
-            f"subset-{name}", "subset", curve.order[:size], point.probe, point.judged.value,
-            ranking=name, claimed=claimed,
-        )  # fmt: skip
-        for control, other in controls.items() if name in controlled else ():
-            kind, _, number = control.partition("-")
-            point = other.points[size]
-            frozen.add(
-                f"{control}-{name}", kind, other.order[:size], point.probe, point.judged.value,
-                ranking=name, draw=int(number) if number else None, claimed=claimed,
-            )  # fmt: skip
+    _freeze_subsets(frozen, curves, {name: controls if name in controlled else {} for name in curves}, results)
 
     predictions: list[np.ndarray] = []
     reports: dict[str, dict[str, Any]] = {}
@@ -401,9 +396,12 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         "reference": {
             "set": probes["reference"],
             "neurons": len(in_reference),
+            "l1": chosen.l1,
+            "l2": chosen.l2,
             "tune": reference["tune"][data.metric],
             "judge": rival.reference.value,
         },
+        "oracle": {"judge": frozen.sets["all"]["judge"]},
         "baseline": baseline,
         "baselines": baselines,
         "dev": {
@@ -449,6 +447,26 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     log.info("%s, %s: %d sizes in %.1f s", model, task, len(predictions), time.monotonic() - began)
 
 
+def _freeze_subsets(
+    frozen: Frozen,
+    curves: dict[str, Curve],
+    controls: dict[str, dict[str, Curve]],
+    results: dict[str, dict[str, Any]],
+) -> None:
+    """The subset of each ranking at its minimum (else its estimate), and the controls of the same size."""
+    for name, curve in curves.items():
+        if (size := results[name]["size"]) is None:
+            continue
+        claimed = results[name]["n_minimal"] is not None
+        for label, other in {"subset": curve, **controls[name]}.items():
+            kind, _, draw = label.partition("-")
+            point = other.points[size]
+            frozen.add(
+                f"{label}-{name}", kind, other.order[:size], point.probe, point.judged.value,
+                ranking=name, draw=int(draw) if draw else None, claimed=claimed,
+            )  # fmt: skip
+
+
 def _next(curve: Curve, too_small: bool) -> int | None:
     """Size to test next, towards the minimum; where none can be claimed, towards the smallest size within margin."""
     passes = curve.passes()
@@ -458,7 +476,14 @@ def _next(curve: Curve, too_small: bool) -> int | None:
 
 
 def _result(curve: Curve, too_small: bool, baseline: str) -> dict[str, Any]:
-    """What a ranking's curve comes to: the minimum with its interval, or the estimate and why there is no minimum."""
+    """What a ranking's curve comes to: the minimum with its interval, or the estimate and why there is no minimum.
+
+    "n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without" (replicates in which all neurons fail too: an
+    end of the interval among them is only a lower limit), "n_failing", "first_passing", "n_estimate" (smallest tested
+    size within the margin, where no minimum is claimed), "size": the minimum or else the estimate, or null, "reason":
+    why no minimum is claimed, or null; "share_kept" of (reference - best baseline) on judge, "share_flag": below 0.9,
+    and "layers_used" of the subset of that size.
+    """
     sizes, rival = curve.sizes, curve.rival
     found = minimal.minimum(sizes, curve.passes())
     lower, baseline_lower = curve.lowers()
@@ -519,8 +544,9 @@ def _coarse(curve: Curve) -> dict[str, Any]:
 
 
 def _report(curve: Curve, first_row: int) -> dict[str, Any]:
-    """Lists by size, ascending: "difference" and "lower" are of (subset - reference), "baseline_lower" of (subset -
-    best baseline), "predictions" rows of predictions_judge.npy."""
+    """Lists by size, ascending: "sizes", "l1", "l2", "tune", "judge", "difference" and "lower" of (subset - reference),
+    "baseline_lower" of (subset - best baseline), "passes", "gap", "iterations", "predictions": rows of
+    predictions_judge.npy."""
     points = [curve.points[s] for s in curve.sizes]
     lower, baseline_lower = curve.lowers()
     return {
