@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -118,7 +119,9 @@ def test_after_a_kill_the_next_run_mends_what_was_half_written(done):
     folder = done.root / "build/tiny/activations/tiny/doc-match/train"
     (folder / "manifest.json").unlink()  # as after a kill between two files
     (folder / "layer_00.npy").write_bytes(b"half")
-    (folder.with_name(".train.part")).mkdir()
+    folder.with_name(".train.part").mkdir()
+    for phase in ("redundancy", "probes", "subsets", "concepts", "leaderboard"):  # none of it was there yet
+        shutil.rmtree(done.root / "build/tiny" / phase)
     done.snakemake()
     assert done.files("build/tiny") == before
 
