@@ -139,13 +139,3 @@ def test_dvc_reproduces_what_snakemake_made_and_a_clean_clone_agrees(done, tmp_p
     assert clone.run("git", "status", "--porcelain").stdout == ""
     assert "up to date" in clone.run("dvc", "status").stdout
     assert "oracle" in clone.run("dvc", "metrics", "show").stdout
-
-    # a model dropped from params: what lies on disk from before must leave no trace
-    clone.params("models: [tiny, tiny-untrained]", "models: [tiny]")
-    clone.run("dvc", "repro")
-    clone.commit("one model")
-    fresh = clone.clone(tmp_path / "fresh")
-    fresh.run("dvc", "repro")
-    assert fresh.run("git", "status", "--porcelain").stdout == ""
-    assert fresh.files("build/tiny") == clone.files("build/tiny")
-    assert len(table(fresh)) == 2
