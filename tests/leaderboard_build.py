@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import Params
+from neurosieve.leaderboard import collect, page_facts
 
 MODELS = {
     "neurosieve-base": (9, 384),
@@ -56,6 +60,7 @@ TYPES = [
     "+=",
     '"""A text\nof two long lines that nobody may see."""',
 ]
+TEST_ROWS, TEST_FILES = 600, 30
 FOLDERS = ("card", "baselines", "status", "redundancy", "probes", "search", "scores", "concepts")
 
 
@@ -69,10 +74,9 @@ def make_params(models: list[str] | None = None, tasks: list[str] | None = None)
         {
             "benchmark": "default",
             "version": 1,
-            "protocol": "strict",
             "seed": 7361,
             "numerics": "portable",
-            "run": {"models": models or list(MODELS), "tasks": tasks or list(LEVELS)},
+            "run": {"models": models or list(MODELS), "tasks": tasks or list(LEVELS), "protocols": ["strict"]},
             "models": {
                 "neurosieve-base": {"path": "models/neurosieve-base", "note": "masked language model of Python"},
                 "neurosieve-base-untrained": {"untrained": "neurosieve-base", "note": "freshly initialised"},
@@ -112,21 +116,67 @@ def write_build(params: Params, paths: Paths) -> None:
     """Write every artifact that the leaderboard reads, with the keys of the phases that write them."""
     for task in params.run.tasks:
         _write(paths.task(task) / "card", "prepare", "card.json", make_card(task))
+        with Writer(paths.task(task) / "test", "prepare", {}) as out:
+            out.jsonl("inputs.jsonl", [{"id": i, "file": f"{i % TEST_FILES}.py"} for i in range(TEST_ROWS)])
+            labels = make_labels(task).tolist()
+            out.jsonl("rows.jsonl", [{"input": i, "label": label} for i, label in enumerate(labels)])
         _write(paths.baselines(task), "probes", "baselines.json", make_baselines(task))
     status = {f"{m}/{t}": make_status(m, t) for m in params.run.models for t in params.run.tasks}
     _write(paths.status(), "probes", "status.json", {"confidence": 0.95, "family": [], "rows": status})
     for model in params.run.models:
         for task in params.run.tasks:
             search = make_search(model, task)
+            with Writer(paths.activations(model, task, "train"), "activations", {}) as out:
+                out.facts = {"cost": make_cost(model)}
             _write(paths.redundancy(model, task), "redundancy", "redundancy.json", make_redundancy(model))
-            _write(paths.probes(model, task), "probes", "probes.json", make_probes(model, task))
+            with Writer(paths.probes(model, task), "probes", {}) as out:
+                out.json("probes.json", make_probes(model, task))
+                out.json("agreement.json", make_agreement())
+            controls = {"control": None, "description_length": make_description_length(model)}
+            _write(paths.controls(model, task), "probes", "controls.json", controls)
             with Writer(paths.search(model, task), "subsets", {}) as out:
                 out.json("curves.json", search["curves"])
                 out.json("frozen.json", search["frozen"])
-            _write(paths.scores(model, task), "subsets", "scores.json", make_scores(model, task, search["frozen"]))
+            scores = make_scores(model, task, search["frozen"])
+            with Writer(paths.scores(model, task), "subsets", {}) as out:
+                out.json("scores.json", scores)
+                out.npy("predictions_test.npy", make_predictions(model, task, scores))
             _write(
                 paths.concepts(model, task), "concepts", "concepts.json", make_concepts(model, task, search["frozen"])
             )
+
+
+def make_labels(task: str) -> np.ndarray:
+    return np.random.default_rng(1).integers(len(CLASSES[task]), size=TEST_ROWS)
+
+
+def make_predictions(model: str, task: str, scores: dict[str, Any]) -> np.ndarray:
+    """Labels of test, each predictor wrong as often as its score says."""
+    labels, rng = make_labels(task), np.random.default_rng([len(model), len(task)])
+    values = [scores["sets"][name][metric_of(task)] for name in scores["predictions"]]
+    wrong = rng.random((len(values), TEST_ROWS)) > np.array(values)[:, None]
+    return np.where(wrong, (labels + 1) % len(CLASSES[task]), labels).astype(np.int16)
+
+
+def make_cost(model: str) -> dict[str, Any]:
+    """A hundred of everything for the embedding, half as much for each block."""
+    amounts = [100 + 50 * i for i in range(MODELS[model][0])]
+    names = ("parameters", "bytes", "bytes_stored", "flops")
+    layers = [{"layer": i, **dict.fromkeys(names, amount)} for i, amount in enumerate(amounts)]
+    return {"window": 512, "layers": layers, "matrices_not_counted": 0}
+
+
+@functools.cache
+def collected() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        params, paths = make_params(), Paths("default", folder)
+        write_build(params, paths)
+        return collect.collect_rows(params, paths), collect.collect_cards(params, paths)
+
+
+def make_all() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
+    """Rows, cards and facts of the made-up benchmark, for the test alone."""
+    return *copy.deepcopy(collected()), page_facts(make_params())
 
 
 def _write(folder: Path, phase: str, name: str, value: Any) -> None:
@@ -362,7 +412,8 @@ def make_search(model: str, task: str) -> dict[str, Any]:
         "metric": metric_of(task),
         "n_neurons": layers * width,
         "n_kept": n,
-        "layers": layers,
+        "columns_per_neuron": 2 if task == "doc-match" else 1,
+        "n_layers": layers,
         "width": width,
         "margin": {"value": 0.01, "reason": "the smallest loss that users would notice"},
         "confidence": 0.95,
@@ -379,6 +430,15 @@ def make_search(model: str, task: str) -> dict[str, Any]:
         "headline": "lca",
         "best_ranking": "lca",
         "curves": curves,
+        "layers": make_layers(layers, small),
+        "beats_random": {
+            "rankings": {
+                name: {"sizes": [1, 2], "difference": [0.1, 0.0], "lower": [0.05, -0.01], "random_suffices_from": 2}
+                for name in ("lca", "probeless")
+            },
+            "sizes": [1, 2],
+            "random_suffices_from": 2,
+        },
         "random": {
             "sizes": curves["random-0"]["sizes"],
             "tune": np.mean(draws, 0),
@@ -405,8 +465,33 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             sets[f"bottom-{name}"] = _frozen("bottom", name, claimed, order[-size:])
     return {
         "curves": report,
-        "frozen": {"layers": layers, "width": width, "headline": "lca", "best_ranking": "lca", "sets": sets},
+        "frozen": {
+            "classes": CLASSES[task],
+            "layers": layers,
+            "width": width,
+            "headline": "lca",
+            "best_ranking": "lca",
+            "sets": sets,
+        },
     }
+
+
+def make_layers(layers: int, small: bool) -> dict[str, Any]:
+    """All but two layers pass, from the bottom as from the top; no layer does alone."""
+    count = max(layers - 2, 1)
+    side = {
+        "layers": None if small else count,
+        "estimate": count if small else None,
+        "reason": "dev too small" if small else None,
+        "neurons": 100 * count,
+        "score": 0.8,
+        "lower": -0.005,
+        "judge": [0.8] * layers,
+        "lowers": [-0.02] * (count - 1) + [-0.005] * (layers - count + 1),
+        "passes": [i + 1 >= count for i in range(layers)],
+    }
+    single = {"neurons": 100, "judge": 0.7, "lower": -0.1, "passes": False}
+    return {"bottom": side, "top": side, "single": [{"layer": i, **single} for i in range(layers)]}
 
 
 def _frozen(kind: str, ranking: str | None, claimed: bool | None, neurons: Any) -> dict[str, Any]:
@@ -471,10 +556,56 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
         "untrained": None if is_twin(model) else make_report(top_score(f"{model}-untrained", task), tokens),
         "comparisons": comparisons(model, task, -0.002),
         "share_kept": {"lca": 0.95} if "subset-lca" in sets else {},
+        "selectivity": make_selectivity(task),
         "confirmed": True if status == "supported" else None,
         "confirmed_status": True if status == "supported" else None,
         "confirmed_subset": True if status == "supported" and task != "doc-match" else None,
         "predictions": list(sets),
+    }
+
+
+def make_agreement() -> dict[str, Any]:
+    return {
+        "rankings": ["lca", "probeless"],
+        "sizes": [10, 100],
+        "sizes_left_out": [],
+        "overlap": {"10": [[1, 0.2], [0.2, 1]], "100": [[1, 0.4], [0.4, 1]]},
+        "avg_overlap": [[1, 0.3], [0.3, 1]],
+        "mean_overlap": {"lca": 0.3, "probeless": 0.3},
+        "neuron_vote": {"lca": 0.35, "probeless": 0.33},
+        "chance": {"overlap": {"10": 0.01, "100": 0.05}, "avg_overlap": 0.03},
+        "consensus": list(range(100)),
+    }
+
+
+def make_description_length(model: str) -> dict[str, Any]:
+    bits = 2.5 if is_twin(model) else 0.75
+    return {
+        "rows": 8000,
+        "uniform_bits": 8000 * 3.0,
+        "bits": 8000 * bits,
+        "bits_per_row": bits,
+        "compression": 3.0 / bits,
+        "shuffled_bits": 8000 * 2.6,
+        "shuffled_compression": 3.0 / 2.6,
+        "blocks": [],
+    }
+
+
+def make_selectivity(task: str) -> dict[str, Any] | None:
+    """Of tokens; a pair has no types."""
+    if task == "doc-match":
+        return None
+    return {
+        "rows": 4000,
+        "metric": "accuracy",
+        "task": 0.9,
+        "control": [0.6, 0.62],
+        "control_mean": 0.61,
+        "selectivity": 0.29,
+        "low": 0.27,
+        "high": 0.31,
+        "control_majority": 0.4,
     }
 
 

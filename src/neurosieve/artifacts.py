@@ -31,7 +31,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "activations": (*COMMON, "activations", "prepare/wheels.py"),
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
-    "subsets": (*COMMON, "constant.py", "probes", "subsets"),
+    "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
     "concepts": (*COMMON, "constant.py", "probes", "concepts"),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
@@ -67,6 +67,9 @@ class Paths:
     def probes(self, model: str, task: str) -> Path:
         return self.root / "probes" / "models" / model / task
 
+    def controls(self, model: str, task: str) -> Path:
+        return self.root / "probes" / "controls" / model / task
+
     def status(self) -> Path:
         return self.root / "probes" / "status"
 
@@ -75,6 +78,12 @@ class Paths:
 
     def scores(self, model: str, task: str) -> Path:
         return self.root / "subsets" / "scores" / model / task
+
+    def published(self, model: str, task: str) -> Path:
+        return self.root / "subsets" / "published" / model / task
+
+    def transfer(self, model: str) -> Path:
+        return self.root / "subsets" / "transfer" / model
 
     def concepts(self, model: str, task: str) -> Path:
         return self.root / "concepts" / model / task

@@ -24,9 +24,12 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "measure-redundancy": ("redundancy", "measure_redundancy", ("model", "task"), "CKA, correlation clusters"),
     "fit-baselines": ("probes", "fit_baselines", ("task",), "majority and surface baselines"),
     "fit-probes": ("probes", "fit_probes", ("model", "task"), "probes on all neurons, layers and prefixes; rankings"),
+    "fit-controls": ("probes", "fit_controls", ("model", "task"), "control tasks, online description length"),
     "decide-status": ("probes", "decide_status", (), "does a row beat chance, surface and its untrained twin?"),
     "search-subsets": ("subsets", "search_subsets", ("model", "task"), "the smallest neuron subset, on dev"),
+    "transfer-subsets": ("subsets", "transfer_subsets", ("model",), "the subset of each task on the other tasks"),
     "score-test": ("subsets", "score_test", ("model", "task"), "everything frozen, on test"),
+    "reproduce-published": ("subsets", "reproduce_published", ("model", "task"), "the published protocol, on test"),
     "describe-neurons": ("concepts", "describe_neurons", ("model", "task"), "what the chosen neurons encode"),
     "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
 }
@@ -78,11 +81,43 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("name", help="name of the model in the training file")
     promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
     promote.set_defaults(run=_promote)
+    _use(commands)
     run = commands.add_parser("run", help="run a benchmark through Snakemake; more options go to Snakemake")
     _common(run)
     run.add_argument("options", nargs=argparse.REMAINDER, help="options of snakemake")
     run.set_defaults(run=_run)
     return parser
+
+
+def _use(commands: Any) -> None:
+    """Commands for users of neurons that a benchmark found."""
+    export = commands.add_parser("export", help="the chosen neurons of a row and their classifier, as json")
+    export.add_argument("model")
+    export.add_argument("task")
+    export.add_argument("--ranking", help="ranking along which they were chosen (default: the headline's)")
+    export.add_argument("--output", type=Path, help="file to write (default: print)")
+    _common(export)
+    export.set_defaults(run=_export)
+    features = commands.add_parser("features", help="values of exported neurons for new code")
+    features.add_argument("--neurons", required=True, help="file that `neurosieve export` wrote")
+    features.add_argument("--model-path", required=True, help="folder of their model, or its name in the params file")
+    features.add_argument(
+        "--input",
+        required=True,
+        type=Path,
+        help="rows of .jsonl: text, or text, start and end of a token, or text and text2; any other file is one text",
+    )
+    features.add_argument("--output", type=Path, help=".npy or .csv (default: print as csv)")
+    features.add_argument("--predict", action="store_true", help="print the class of each row instead, one a line")
+    features.add_argument("--params", default="params.yaml", help="params file, for a model's name")
+    features.set_defaults(run=_features)
+    cost = commands.add_parser("cost", help="measure time and memory of the chosen neurons beside what is certified")
+    cost.add_argument("--model", action="append", help="only this model (may be repeated)")
+    cost.add_argument("--task", action="append", help="only this task (may be repeated)")
+    cost.add_argument("--inputs", type=int, default=32, help="texts of the task to run (default: %(default)s)")
+    cost.add_argument("--repeats", type=int, default=5, help="pairs of runs (default: %(default)s)")
+    _common(cost)
+    cost.set_defaults(run=_cost)
 
 
 def _common(command: argparse.ArgumentParser) -> None:
@@ -113,7 +148,8 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
 
 def _check(args: argparse.Namespace) -> int:
     params = config.load_params(args.params)
-    print(f"{args.params}: benchmark {params.benchmark}, version {params.version}, protocol {params.protocol}")
+    print(f"{args.params}: benchmark {params.benchmark}, version {params.version}")
+    print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
     return 0
@@ -139,6 +175,46 @@ def _show(args: argparse.Namespace) -> int:
     from neurosieve.leaderboard.publish import show
 
     show(params, paths)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.artifacts import write_text
+    from neurosieve.use.export import export_neurons, warnings
+    from neurosieve.use.neurons import to_text
+
+    data = export_neurons(params, paths, model=args.model, task=args.task, ranking=args.ranking)
+    for line in warnings(data):
+        print(f"warning: {line}", file=sys.stderr)
+    if args.output is None:
+        print(to_text(data), end="")
+    else:
+        write_text(args.output, to_text(data))
+    return 0
+
+
+def _features(args: argparse.Namespace) -> int:
+    import json
+
+    try:  # the file says which pins it needs; whether it is sound is checked when it is read in full
+        pinned = json.loads(Path(args.neurons).read_text(encoding="utf-8"))["numerics"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pinned = "portable"
+    numerics.apply(pinned)
+    numerics.check(pinned)
+    from neurosieve.use.features import write_values
+
+    write_values(args.neurons, args.model_path, args.input, args.output, predict=args.predict, params=args.params)
+    return 0
+
+
+def _cost(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    numerics.check(params.numerics)
+    from neurosieve.use.cost import measure_all
+
+    measure_all(params, paths, args.model, args.task, inputs=args.inputs, repeats=args.repeats)
     return 0
 
 

@@ -9,30 +9,45 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard")
 SPLITS = ("train", "tune", "judge", "test")
+# Rankings that others are to beat: every search has them beside its own, so they cannot be searched themselves.
+CONTROL_RANKINGS = ("bottom", "random")
+# Names of the files of a tagged-lines task: <stem>.in and <stem>.label, the stem's {split} being one of TAGGED.
+TAGGED = ("train", "dev", "valid", "test")
+ENDS = (".in", ".label")
 # Top-level keys of params.yaml that each phase reads: the params of the phase's DVC stage.
 PHASE_KEYS: dict[str, tuple[str, ...]] = {
     "prepare": ("benchmark", "seed", "numerics", "run", "prepare"),
     "activations": ("benchmark", "numerics", "run", "models", "activations"),
     "redundancy": ("benchmark", "seed", "numerics", "run", "redundancy"),
-    "probes": ("benchmark", "seed", "numerics", "run", "models", "probes", "subsets.rankings"),
-    "subsets": ("benchmark", "seed", "numerics", "run", "models", "probes", "subsets"),
+    "probes": ("benchmark", "seed", "numerics", "run", "models", "probes"),
+    "subsets": ("benchmark", "seed", "numerics", "run", "models", "redundancy.rows", "probes", "subsets", "published"),
     "concepts": ("benchmark", "numerics", "run", "concepts", "subsets.headline", "probes.pair_features"),
     "leaderboard": (
-        "benchmark", "version", "protocol", "seed", "numerics", "run", "models", "prepare", "activations",
-        "redundancy", "probes", "subsets", "concepts", "leaderboard",
+        "benchmark", "version", "seed", "numerics", "run", "models", "prepare", "activations",
+        "redundancy", "probes", "subsets", "published", "concepts", "leaderboard",
     ),
 }  # fmt: skip
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _known_ranking(name: str) -> str:
+    if name not in ranking_names():
+        raise ValueError(f"no ranking has this name; {_suggest(name, ranking_names())}")
+    return name
+
+
+RankingName = Annotated[str, AfterValidator(_known_ranking)]
 
 
 class ConfigError(ValueError):
@@ -106,7 +121,15 @@ class Task(Block):
 
     kind: str = Field(description="a file of src/neurosieve/prepare/tasks/, with - for _")
     corpus: Name | None = Field(None, description="a name under prepare.corpora")
-    folder: str | None = Field(None, description="folder with data.jsonl, for the kind labelled-sequences")
+    folder: str | None = Field(None, description="folder with data.jsonl, or with the .in and .label files")
+    stem: str = Field("{split}", description="tagged-lines: name of the files without .in; {split} is train, dev, test")
+    misaligned: Literal["error", "skip"] = Field(
+        "error", description="tagged-lines: lines with other numbers of tokens and tags are refused, or left out"
+    )
+    classes: list[str] | None = Field(
+        None, min_length=2, description="tagged-lines: tags that make rows; tokens of other tags are context only"
+    )
+    balanced: bool = Field(False, description="tagged-lines: at most rows / classes rows of each class, in every split")
     packages: Packages | None = Field(None, description="packages per split")
     metric: Literal["macro_f1", "accuracy"] = Field(description="primary metric: accuracy for balanced two-class tasks")
     rows: SplitRows
@@ -158,6 +181,9 @@ class Redundancy(Block):
     thresholds: list[Share] = Field(min_length=1, description="distances 1-|r| at which the linkage is cut")
     cka_rows: int = Field(gt=3, description="rows per CKA batch")
     cka_batches: int = Field(gt=0)
+    representative: Literal["medoid", "random"] = Field(
+        "medoid", description="the neuron that stands for a cluster; random (seeded), as published, to compare with"
+    )
 
 
 class Penalty(Block):
@@ -172,7 +198,21 @@ class Probes(Block):
     pair_features: list[Literal["absdiff", "product", "left", "right"]] = Field(min_length=1)
     bootstrap: int = Field(ge=100, description="replicates of the bootstrap over files")
     confidence: Share = Field(0.95, description="of the one-sided intervals")
+    rankings: list[RankingName] = Field(
+        ["lca", "probeless"],
+        min_length=1,
+        description="orders of the neurons that are made and compared: files of src/neurosieve/probes/rankings/",
+    )
+    agreement_sizes: list[Annotated[int, Field(gt=0)]] = Field(
+        [10, 30, 100, 300], min_length=1, description="numbers of top neurons at which the rankings are compared"
+    )
     lca_step: Share = Field(0.001, description="step of the mass in the LCA ranking")
+    control_seeds: int = Field(5, gt=0, description="control tasks of a token task: random labels of the token types")
+    description_shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=lambda: [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0],
+        min_length=2,
+        description="shares of train at which the blocks of the online description length end, ascending, the last 1.0",
+    )
     baseline_ngrams: tuple[int, int] = Field((1, 4), description="character n-grams of the surface baseline")
     baseline_penalties: list[Penalty] = Field(min_length=1)
 
@@ -181,27 +221,124 @@ class Probes(Block):
     def _pair(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("description_shares")
+    @classmethod
+    def _blocks(cls, value: list[float]) -> list[float]:
+        if sorted(set(value)) != value or value[-1] != 1.0:
+            raise ValueError("write ascending shares, the last of them 1.0")
+        return value
+
+    @field_validator("rankings")
+    @classmethod
+    def _unique(cls, value: list[str]) -> list[str]:
+        twice = sorted({v for v in value if value.count(v) > 1})
+        if twice:
+            raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    @field_validator("agreement_sizes")
+    @classmethod
+    def _ascending(cls, value: list[int]) -> list[int]:
+        if value != sorted(set(value)):
+            raise ValueError("sizes must ascend, each once")
+        return value
+
 
 class Margin(Block):
     value: Share = Field(description="in units of the primary metric")
     reason: str = Field(min_length=10)
 
 
+class Pipeline(Block):
+    """Layers, then one neuron per correlation cluster, then a ranking: the published steps under the strict rules."""
+
+    thresholds: list[Share | None] = Field(
+        min_length=1, description="distances 1-|r| at which clusters are cut, null for none; the best on tune is taken"
+    )
+    ranking: RankingName = Field("lca", description="a file of src/neurosieve/probes/rankings/, with - for _")
+    ratio: float = Field(1.5, gt=1, le=4, description="ratio of the grid of sizes before bisection")
+
+
 class Subsets(Block):
-    rankings: list[Literal["lca", "probeless"]] = Field(min_length=1)
-    headline: Literal["lca", "probeless"] = Field(description="the ranking of the leaderboard's main columns")
+    rankings: list[RankingName] = Field(
+        min_length=1, description="those of probes.rankings along which a minimal subset is searched"
+    )
+    headline: RankingName = Field(description="the ranking of the leaderboard's main columns")
     ratio: float = Field(gt=1, le=1.2, description="ratio of the geometric grid of sizes")
     control_ratio: float = Field(gt=1, le=4, description="the same for the random and bottom curves")
     random_draws: int = Field(ge=2)
     half_draws: int = Field(ge=1, description="random halves of the neurons whose interval gives dev_half_width")
+    pipeline: Pipeline | None = Field(None, description="layers, clusters, ranking, one after the other; null: off")
+    transfer: bool = Field(False, description="try the subset of each task on every other task of the run")
     margins: dict[str, Margin] = Field(description="by task; `default` for the others")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if "default" not in self.margins:
             raise ValueError("margins needs an entry `default`")
+        for name in self.rankings:
+            if name in CONTROL_RANKINGS:
+                raise ValueError(f"{name!r} is a control, which every search has beside its rankings; leave it out")
         if self.headline not in self.rankings:
             raise ValueError(f"headline {self.headline!r} is not among rankings {self.rankings}")
+        return self
+
+
+class Tolerances(Block):
+    """Losses, in per cent of a score, that the published search allows."""
+
+    layers: float = Field(gt=0, lt=100, description="dL: of the oracle, for the number of layers")
+    neurons: float = Field(gt=0, lt=100, description="dN: of the probe on those layers, for the number of neurons")
+
+
+class Published(Block):
+    """Protocol `published`; used where run.protocols names it. The defaults are those of the publication (METHOD 2)."""
+
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [1, 2, 3, 4, 5], min_length=2, description="a whole run of the protocol each"
+    )
+    shuffle: bool = Field(False, description="draw a new order of the rows every epoch; the published files never do")
+    batch: int = Field(128, gt=0, description="rows per step of the optimiser")
+    learning_rate: float = Field(1e-3, gt=0, description="of both optimisers")
+    token_epochs: int = Field(100, gt=0, description="most epochs of stochastic gradient descent on token tasks")
+    patience: int = Field(2, gt=0, description="token tasks stop after so many epochs without a lower loss on dev")
+    grid: list[Annotated[float, Field(ge=0)]] = Field(
+        [0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1],
+        min_length=1,
+        description="token tasks: l1 and l2 are each one of these, chosen on dev with all neurons, kept for all sizes",
+    )
+    sequence_epochs: int = Field(10, gt=0, description="epochs of Adam on sequence and pair tasks")
+    sequence_penalty: float = Field(1e-5, ge=0, description="l1 and l2 of sequence and pair tasks")
+    tolerances: list[Tolerances] = Field(
+        [
+            Tolerances(layers=3.0, neurons=1.0),
+            Tolerances(layers=2.0, neurons=1.0),
+            Tolerances(layers=1.0, neurons=1.0),
+        ],
+        min_length=1,
+        description="pairs (dL, dN), each searched",
+    )
+    thresholds: list[float | None] = Field(
+        [None, 0.3], min_length=1, description="distances 1-|r| at which neurons are clustered; null: they are not"
+    )
+    shares: list[Share] = Field(
+        [0.001, 0.002, 0.003, 0.004, 0.005]
+        + [round(0.01 * i, 2) for i in range(1, 11)]
+        + [round(0.05 * i, 2) for i in range(3, 11)]
+        + [0.6, 0.7, 0.8, 0.9],
+        min_length=1,
+        description="subset sizes as shares of all neurons of the model, ascending; the first that passes is taken",
+    )
+    lca_step: Share = Field(0.001, description="step of the mass in the LCA ranking")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.shares != sorted(set(self.shares)):
+            raise ValueError("shares must ascend, each once")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds must differ")
+        if any(t is not None and not 0 < t < 1 for t in self.thresholds):
+            raise ValueError("thresholds are null or above 0 and below 1")
         return self
 
 
@@ -220,13 +357,26 @@ class Leaderboard(Block):
 class Run(Block):
     models: list[Name] = Field(min_length=1)
     tasks: list[Name] = Field(min_length=1)
+    protocols: list[Literal["strict", "published"]] = Field(
+        ["strict"],
+        min_length=1,
+        description="rules of the measurement: `strict`, always, and beside it `published`, the steps of arXiv "
+        "2305.00875 with their choices on test, to set next to the published figures",
+    )
 
-    @field_validator("models", "tasks")
+    @field_validator("models", "tasks", "protocols")
     @classmethod
     def _unique(cls, value: list[str]) -> list[str]:
         twice = sorted({v for v in value if value.count(v) > 1})
         if twice:
             raise ValueError(f"named twice: {', '.join(twice)}")
+        return value
+
+    @field_validator("protocols")
+    @classmethod
+    def _strict(cls, value: list[str]) -> list[str]:
+        if "strict" not in value:
+            raise ValueError("`strict` must be there: a published row is never shown without the strict one")
         return value
 
 
@@ -235,7 +385,6 @@ class Params(Block):
 
     benchmark: Name
     version: int = Field(ge=1, description="raised whenever a score may change")
-    protocol: Literal["strict"]
     seed: int = Field(ge=0, lt=2**32)
     numerics: Literal["portable", "fast"]
     run: Run
@@ -245,6 +394,7 @@ class Params(Block):
     redundancy: Redundancy
     probes: Probes
     subsets: Subsets
+    published: Published = Field(default_factory=lambda: Published.model_validate({}))
     concepts: Concepts
     leaderboard: Leaderboard
 
@@ -265,7 +415,11 @@ class Params(Block):
 
     def task_files(self, task: str) -> list[str]:
         folder = self.prepare.tasks[task].folder
-        return _files(folder, "data.jsonl") if folder is not None else []
+        if folder is None:
+            return []
+        stem = self.prepare.tasks[task].stem
+        tagged = [f"{stem.replace('{split}', s)}{end}{zipped}" for s, end, zipped in product(TAGGED, ENDS, ("", ".gz"))]
+        return _files(folder, *(tagged if self.prepare.tasks[task].kind == "tagged-lines" else ["data.jsonl"]))
 
     def model_files(self, model: str) -> list[str]:
         """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel."""
@@ -297,16 +451,33 @@ class Params(Block):
         if rule == "measure_redundancy":
             return {**common, "redundancy": self.redundancy.model_dump(mode="json")}
         if rule == "fit_baselines":
+            return {**common, "probes": self.probes.model_dump(mode="json", exclude={"rankings", "agreement_sizes"})}
+        if rule in ("fit_probes", "fit_controls"):
             return {**common, "probes": self.probes.model_dump(mode="json")}
-        if rule == "fit_probes":
-            return {**common, "probes": self.probes.model_dump(mode="json"), "rankings": self.subsets.rankings}
         if rule == "decide_status":
             twins = {m: self.twin_of(m) for m in self.run.models}
             return {**common, "probes": self.probes.model_dump(mode="json"), "twins": twins, "tasks": self.run.tasks}
         if rule in ("search_subsets", "score_test"):
-            subsets = self.subsets.model_dump(mode="json", exclude={"margins"})
+            subsets = self.subsets.model_dump(mode="json", exclude={"margins", "transfer"})
             margin = self.margin(str(task)).model_dump(mode="json")
-            return {**common, "probes": self.probes.model_dump(mode="json"), "subsets": subsets, "margin": margin}
+            found = {**common, "probes": self.probes.model_dump(mode="json"), "subsets": subsets, "margin": margin}
+            if rule == "search_subsets" and self.subsets.pipeline is not None:
+                found["cluster_rows"] = self.redundancy.rows
+            return found
+        if rule == "transfer_subsets":
+            return {
+                **common,
+                "probes": self.probes.model_dump(mode="json"),
+                "tasks": self.run.tasks,
+                "headline": self.subsets.headline,
+                "random_draws": self.subsets.random_draws,
+            }
+        if rule == "reproduce_published":
+            return {
+                **common,
+                "published": self.published.model_dump(mode="json"),
+                "pair_features": self.probes.pair_features,
+            }
         if rule == "describe_neurons":
             return {
                 "numerics": self.numerics,
@@ -329,6 +500,12 @@ def _files(folder: str, *patterns: str) -> list[str]:
 def task_kinds() -> list[str]:
     """Kinds that can be named in ``prepare.tasks.*.kind``: one file of prepare/tasks/ each."""
     folder = Path(__file__).parent / "prepare" / "tasks"
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def ranking_names() -> list[str]:
+    """Names of rankings: one file of probes/rankings/ each."""
+    folder = Path(__file__).parent / "probes" / "rankings"
     return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
@@ -397,7 +574,7 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         if (task.corpus is None) == (task.folder is None):
             faults.append((at, "give exactly one of `corpus:` and `folder:`"))
         if task.folder is not None:
-            folder((*at, "folder"), task.folder, "data.jsonl")
+            folder((*at, "folder"), task.folder, "data.jsonl, or the .in and .label files of tagged-lines")
         if task.corpus is not None and known((*at, "corpus"), task.corpus, list(params.prepare.corpora), "corpus"):
             corpus = params.prepare.corpora[task.corpus]
             if corpus.folder is not None:
@@ -409,6 +586,8 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                 for split in ("train", "dev", "test"):
                     for j, package in enumerate(getattr(task.packages, split)):
                         known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
+    for i, ranking in enumerate(params.subsets.rankings):
+        known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
     for margin in params.subsets.margins:
         if margin != "default":
             known(("subsets", "margins", margin), margin, list(params.prepare.tasks), "task under `prepare.tasks:`")

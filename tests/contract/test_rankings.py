@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neurosieve.config import load_params
+from neurosieve.config import CONTROL_RANKINGS, load_params, ranking_names
 from neurosieve.probes import rankings
 from neurosieve.probes.rankings import RankingInput
 from neurosieve.probes.solver import fit
@@ -28,11 +28,15 @@ def planted(classes: int, columns: int) -> RankingInput:
 
 CASES = [(2, 1), (2, 2), (4, 1), (4, 3)]
 each_ranking = pytest.mark.parametrize("name", rankings.names())
+each_that_looks = pytest.mark.parametrize("name", sorted(set(rankings.names()) - set(CONTROL_RANKINGS)))
 each_case = pytest.mark.parametrize(("classes", "columns"), CASES)
 
 
 def test_rankings_of_the_default_benchmark_have_files():
-    assert set(load_params("params.yaml").subsets.rankings) <= set(rankings.names())
+    params = load_params("params.yaml")
+    assert set(params.subsets.rankings) <= set(params.probes.rankings) <= set(rankings.names())
+    assert ranking_names() == rankings.names()
+    assert set(CONTROL_RANKINGS) <= set(rankings.names())
 
 
 @each_ranking
@@ -57,7 +61,7 @@ def test_same_input_same_order_and_input_untouched(name, classes, columns):
     np.testing.assert_array_equal(data.weights, copy.weights)
 
 
-@each_ranking
+@each_that_looks
 @each_case
 def test_renumbering_the_neurons_renumbers_the_order(name, classes, columns):
     data = planted(classes, columns)
@@ -69,14 +73,50 @@ def test_renumbering_the_neurons_renumbers_the_order(name, classes, columns):
     np.testing.assert_array_equal(moved[renumbered.per_class], ranking.per_class)
 
 
-@each_ranking
+@each_that_looks
 @each_case
 def test_planted_neurons_come_first(name, classes, columns):
     assert set(rankings.load(name)(planted(classes, columns)).order[:3].tolist()) == set(PLANTED)
 
 
-@each_ranking
+@each_that_looks
 def test_neurons_that_are_all_alike_stay_in_their_order(name):
     X = np.repeat(np.array([[1.0], [-1], [1], [-1]], np.float32), 5, axis=1)
     data = RankingInput(X, np.array([0, 1, 0, 1]), np.ones((5, 1), np.float32), 1, 2)
     assert rankings.load(name)(data).order.tolist() == [0, 1, 2, 3, 4]
+
+
+@each_ranking
+def test_a_class_without_rows_changes_nothing_but_its_own_row(name):
+    data = planted(4, 1)
+    w = np.insert(data.weights, 2, 0, axis=1)
+    more = replace(data, y=data.y + (data.y >= 2), weights=w, n_classes=5)
+    ranking, without = rankings.load(name)(more), rankings.load(name)(data)
+    assert ranking.per_class.shape == (5, 40)
+    if name != "random":
+        np.testing.assert_array_equal(ranking.order, without.order)
+        np.testing.assert_array_equal(np.delete(ranking.per_class, 2, axis=0), without.per_class)
+        expected = np.arange(40)[::-1] if name == "bottom" else np.arange(40)
+        np.testing.assert_array_equal(ranking.per_class[2], expected)
+
+
+@each_that_looks
+def test_per_class_orders_know_the_class(name):
+    """Neuron i carries class i alone."""
+    rng = np.random.default_rng(4)
+    y = rng.integers(4, size=500)
+    X = rng.normal(size=(500, 30))
+    X[:, :4] += 3 * (y[:, None] == np.arange(4))
+    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
+    data = RankingInput(X, y, fit(X, y, 4, 0.0, 0.01).weights, 1, 4)
+    ranking = rankings.load(name)(data)
+    assert ranking.per_class[:, 0].tolist() == [0, 1, 2, 3]
+    assert set(ranking.order[:4].tolist()) == {0, 1, 2, 3}
+
+
+@each_that_looks
+def test_the_sign_and_the_scale_of_a_neuron_do_not_matter_to_a_probe(name):
+    data = planted(4, 1)
+    flip = np.where(np.arange(40) % 3 == 0, -1, 1).astype(np.float32)
+    flipped = rankings.load(name)(replace(data, X=data.X * flip, weights=data.weights * flip[:, None]))
+    np.testing.assert_array_equal(flipped.order, rankings.load(name)(data).order)

@@ -261,12 +261,34 @@ def test_products_by_numpy_equal_those_of_torch(name: str, folders: dict[str, Pa
     ids = torch.arange(5, 35).reshape(2, 15)
     ours, plain = load(folders[name], "portable"), load(folders[name], "fast")
     replaced = [m for m in ours.model.modules() if "forward" in vars(m)]
-    assert len(replaced) == {"roberta": 12, "gpt2": 8}[name]
+    assert len(replaced) == {"roberta": 12 + 1, "gpt2": 8 + 1}[name]  # the layers' products, and the model's attention
     assert not [m for m in plain.model.modules() if "forward" in vars(m)]
     for a, b in zip(
         models.hidden_states(ours.model, ids, None), models.hidden_states(plain.model, ids, None), strict=True
     ):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["plain", "causal", "bool", "float", "grouped"])
+def test_attention_by_numpy_equals_that_of_torch(case: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(2, heads, 7, 5, generator=generator) for heads in (4, 2, 2))
+    if case != "grouped":
+        k, v = (x.repeat_interleave(2, dim=1) for x in (k, v))
+    allowed = torch.rand(2, 1, 7, 7, generator=generator) < 0.7
+    allowed |= torch.eye(7, dtype=torch.bool)
+    given = {
+        "plain": {"scale": 0.3},
+        "causal": {"is_causal": True},
+        "bool": {"attn_mask": allowed},
+        "float": {"attn_mask": torch.zeros(2, 1, 7, 7).masked_fill(~allowed, -torch.inf)},
+        "grouped": {"enable_gqa": True},
+    }[case]
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, **given)
+    torch.testing.assert_close(models.attend(q, k, v, **given), wanted, atol=1e-6, rtol=1e-5)
+    nothing = torch.zeros(2, 1, 7, 7, dtype=torch.bool)
+    if case == "bool":
+        assert models.attend(q, k, v, attn_mask=nothing).isfinite().all()
 
 
 def test_half_precision_weights_are_computed_with_in_float32(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_manifest, read_npy, read_tensors
-from neurosieve.config import Params, Penalty
+from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, load_params
 from neurosieve.probes import fit_probes
 from neurosieve.probes.features import layout, standardize_train
 from neurosieve.probes.fit import feature_sets, strongest_first, tuned
@@ -23,7 +21,7 @@ CONSTANT = [3, 30]
 
 
 def params_of(**probes) -> Params:
-    raw = yaml.safe_load(Path("params.yaml").read_text())
+    raw = load_params("params.yaml").model_dump(mode="json")
     raw["probes"] |= {
         "gap": 1e-4,
         "penalties": [{"l1": 0.0, "l2": 0.01}, {"l1": 0.0, "l2": 0.3}, {"l1": 0.01, "l2": 0.01}],
@@ -32,12 +30,12 @@ def params_of(**probes) -> Params:
     return Params.model_validate(raw)
 
 
-def write(paths: Paths, unit: str) -> None:
+def write(paths: Paths, unit: str, carriers: list[int] = CARRIERS) -> None:
     rng = np.random.default_rng(5)
     for split, n in ROWS.items():
         X = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
         y = rng.integers(CLASSES if unit == "token" else 2, size=n)
-        for i, j in enumerate(CARRIERS):
+        for i, j in enumerate(carriers):
             X[:, j] += 1.5 * (y == i)
         X[:, CONSTANT] = 2
         rows = [{"input": i, "label": int(c), "seen": True} for i, c in enumerate(y)]
@@ -79,20 +77,25 @@ def test_sets_and_counts(fitted):
     check_files(folder)
     probes = read_json(folder / "probes.json")
     layers = [f"layer-{i:02d}" for i in range(LAYERS)]
-    assert probes["order"] == ["all", *layers, "prefix-01", "prefix-02"]
+    assert probes["order"] == ["all", *layers, "prefix-01", "prefix-02", "suffix-01", "suffix-02"]
     assert probes["sets"]["all"]["layers"] == [0, 3] and probes["sets"]["prefix-02"]["layers"] == [0, 2]
-    assert [probes["sets"][name]["neurons"] for name in probes["order"]] == [30, 7, 8, 8, 7, 15, 23]
+    assert probes["sets"]["suffix-01"]["layers"] == [1, 3] and probes["sets"]["suffix-02"]["layers"] == [2, 3]
+    assert [probes["sets"][name]["neurons"] for name in probes["order"]] == [30, 7, 8, 8, 7, 15, 23, 23, 15]
     assert probes["oracle"] == "all" and probes["reference"] == "layer-02"
     assert (probes["kept"], probes["constant_neurons"]) == (30, [1, 0, 0, 1])
     assert read_npy(folder / "kept.npy").tolist() == [j for j in range(32) if j not in CONSTANT]
-    assert read_manifest(folder)["facts"] == {"kept": 30, "constant": 2, "sets": 7}
+    assert read_manifest(folder)["facts"] == {"kept": 30, "constant": 2, "sets": 9}
 
 
 def test_penalty_is_the_best_on_tune_and_the_stronger_one_of_equals(fitted):
     _, _, folder = fitted
-    for name, found in read_json(folder / "probes.json")["sets"].items():
+    sets = read_json(folder / "probes.json")["sets"]
+    every = [(0.0, 0.3), (0.01, 0.01), (0.0, 0.01)]
+    oracle = every.index((sets["all"]["l1"], sets["all"]["l2"]))
+    for name, found in sets.items():
         order = [(t["l1"], t["l2"]) for t in found["tried"]]
-        assert order == [(0.0, 0.3), (0.01, 0.01), (0.0, 0.01)], name
+        # the last layers try the oracle's penalty and its neighbours
+        assert order == (every[max(0, oracle - 1) : oracle + 2] if name.startswith("suffix-") else every), name
         scores = [t["tune"] for t in found["tried"]]
         assert (found["l1"], found["l2"]) == order[scores.index(max(scores))], name
         assert found["tune"]["accuracy"] == max(scores) and found["gap"] <= 1e-4
@@ -127,6 +130,31 @@ def test_oracle_is_the_minimum_of_its_objective(fitted):
     assert found["objective"] == pytest.approx(exact.objective, rel=1.1e-4)
 
 
+def test_suffixes_are_solved_as_from_a_cold_start(fitted):
+    """Started from the wider set's weights, they reach the minimum of their own objective."""
+    unit, paths, folder = fitted
+    X, y = standardised(paths, "train").astype(np.float32), layout(paths, params_of(), "m", "t").labels("train")
+    kept_layer = np.repeat(read_npy(folder / "kept.npy") // WIDTH, 1 if unit == "token" else 2)
+    for first in (1, 2):
+        found = read_json(folder / "probes.json")["sets"][f"suffix-{first:02d}"]
+        part = np.ascontiguousarray(X[:, kept_layer >= first])
+        exact = fit(part, y, 3 if unit == "token" else 2, found["l1"], found["l2"], gap=1e-6)
+        assert found["objective"] == pytest.approx(exact.objective, rel=1.1e-4) and found["gap"] <= 1e-4
+
+
+def test_a_suffix_is_never_the_reference(tmp_path):
+    """Also where the last layers together are the best set on tune."""
+    paths = Paths("b", tmp_path)
+    write(paths, "token", carriers=[17, 20, 27])  # in the last two layers
+    fit_probes(params_of(), paths, model="m", task="t")
+    probes = read_json(paths.probes("m", "t") / "probes.json")
+    tune = {name: entry["tune"]["accuracy"] for name, entry in probes["sets"].items()}
+    best = max(tune.values())
+    assert tune["suffix-02"] == best > tune["all"]  # else the test says nothing
+    rest = {name: value for name, value in tune.items() if not name.startswith("suffix-")}
+    assert probes["reference"] in rest and rest[probes["reference"]] == max(rest.values())
+
+
 def test_rankings_are_global_orders_of_the_kept_neurons(fitted):
     unit, _, folder = fitted
     kept = read_npy(folder / "kept.npy").tolist()
@@ -136,7 +164,21 @@ def test_rankings_are_global_orders_of_the_kept_neurons(fitted):
         assert order.dtype == np.int32 and per_class.shape == (rows, 30)
         assert all(sorted(o.tolist()) == kept for o in (order, *per_class))
         carriers = CARRIERS if unit == "token" else CARRIERS[:2]
-        assert set(order[: len(carriers)].tolist()) == set(carriers)
+        if name not in CONTROL_RANKINGS:
+            assert set(order[: len(carriers)].tolist()) == set(carriers), name
+
+
+def test_every_ranking_of_the_params_is_written_and_compared(fitted):
+    unit, _, folder = fitted
+    names = read_json(folder / "probes.json")["rankings"]
+    assert names == params_of().probes.rankings and len(names) > 5
+    found = read_json(folder / "agreement.json")
+    assert found["rankings"] == names and found["sizes"] == [10] and found["sizes_left_out"] == [30, 100, 300]
+    tops = [set(read_npy(folder / f"ranking_{name}.npy")[:10].tolist()) for name in names]
+    expected = [[len(a & b) / len(a | b) for b in tops] for a in tops]
+    np.testing.assert_allclose(found["overlap"]["10"], expected)
+    carriers = CARRIERS if unit == "token" else CARRIERS[:2]
+    assert set(found["consensus"][: len(carriers)]) == set(carriers)  # global indices
 
 
 def test_same_bytes_again(fitted, tmp_path):
@@ -154,13 +196,15 @@ def test_feature_sets_of_few_layers():
     found.layers = 1
     assert feature_sets(np.arange(4), found) == {"all": (0, 0)}
     found.layers = 4  # layer 0 is constant altogether
-    assert feature_sets(np.arange(4, 16), found).keys() == {
-        "all",
-        "layer-01",
-        "layer-02",
-        "layer-03",
-        "prefix-01",
-        "prefix-02",
+    assert feature_sets(np.arange(4, 16), found) == {
+        "all": (0, 3),
+        "layer-01": (1, 1),
+        "layer-02": (2, 2),
+        "layer-03": (3, 3),
+        "prefix-01": (0, 1),
+        "prefix-02": (0, 2),
+        "suffix-01": (1, 3),
+        "suffix-02": (2, 3),
     }
 
 

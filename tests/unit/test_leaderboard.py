@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import copy
-import functools
 import html.parser
 import itertools
 import math
 import re
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import leaderboard_build as made
 import pytest
+from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.config import ConfigError
-from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
+from neurosieve.leaderboard import build_leaderboard, charts, collect, page, publish, table
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,status,metric,n_neurons,oracle,oracle_low,oracle_high,reference,majority,"
     "surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,n_failing,share,layers_used,"
     "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,note"
 )
-
-
-@functools.cache
-def collected() -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        params, paths = made.make_params(), Paths("default", folder)
-        made.write_build(params, paths)
-        return collect.collect_rows(params, paths), collect.collect_cards(params, paths)
-
-
-def make_all() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
-    """Rows, cards and facts of the made-up benchmark, for the test alone."""
-    return *copy.deepcopy(collected()), page_facts(made.make_params())
 
 
 def make_row(model: str, task: str, **changed: Any) -> dict[str, Any]:
@@ -178,7 +164,8 @@ def test_order_of_rows_and_files_of_the_artifact(built):
     names = [(r["model"], r["task"]) for r in lines]
     assert names == [(m, t) for m in made.MODELS for t in made.LEVELS]
     files = set(read_manifest(built.leaderboard())["files"])
-    assert files == {"leaderboard.csv", "metrics.json", "index.html", *(f"rows/{m}__{t}.json" for m, t in names)}
+    own = {"leaderboard.csv", "metrics.json", "comparisons.json", "index.html"}
+    assert files == own | {f"rows/{m}__{t}.json" for m, t in names}
     for line in lines:
         row = read_json(built.leaderboard() / "rows" / f"{line['model']}__{line['task']}.json")
         assert {c: table.cell(row[c]) for c in table.COLUMNS} == line
@@ -382,14 +369,14 @@ def parse(text: str) -> Html:
 
 @pytest.fixture(scope="module")
 def rendered() -> str:
-    return page.render(*make_all())
+    return page.render(*make_all(), {})
 
 
 def test_page_is_one_deterministic_file_below_a_megabyte(rendered):
-    assert page.render(*make_all()) == rendered
+    assert page.render(*make_all(), {}) == rendered
     assert len(rendered.encode()) < 700_000
     rows, cards, meta = make_all()
-    assert page.render(rows[::-1], cards, meta) == rendered
+    assert page.render(rows[::-1], cards, meta, {}) == rendered
 
 
 def test_page_asks_for_nothing_from_outside(rendered):
@@ -425,7 +412,7 @@ def test_text_is_escaped():
     rows[0] |= {"notes": [evil]}
     rows[0]["concepts"]["neurons"][0]["types"][0]["type"] = evil
     cards["token-roles"]["description"] = evil
-    text = page.render(rows, cards, meta | {"title": evil})
+    text = page.render(rows, cards, meta | {"title": evil}, {})
     assert text.count("<script") == 1 and "alert(1)</script" not in text
     assert parse(text).texts.count(evil) == 6  # title, description: twice each; note; type
 

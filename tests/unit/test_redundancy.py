@@ -14,9 +14,19 @@ from sklearn.metrics import adjusted_rand_score
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.config import Params, Redundancy
 from neurosieve.constant import column_moments, constant_columns, constant_neurons
-from neurosieve.redundancy import Sample, cluster_neurons, measure_redundancy, neighbours, summarise
+from neurosieve.redundancy import (
+    Sample,
+    cluster_neurons,
+    measure_redundancy,
+    neighbours,
+    random_members,
+    stability,
+    summarise,
+    vector_files,
+)
 from neurosieve.redundancy.cka import batches, hsic, layer_cka
 from neurosieve.redundancy.clusters import correlate, cut, medoids, unit_columns
+from neurosieve.redundancy.stability import adjusted_rand, split_halves
 
 THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
 
@@ -276,8 +286,95 @@ def test_summary_by_hand() -> None:
         "share_spanning": 2 / 3,
         "mean_span": 4 / 3,
         "max_span": 2,
-        "medoids_per_layer": [1, 2, 1, 0],
+        "representatives_per_layer": [1, 2, 1, 0],
     }
+
+
+# --- stability of the clusters
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 5), (1, 6), (40, 40), (1, 40), (40, 1), (1, 1), (12, 12)])
+def test_adjusted_rand_is_that_of_sklearn(first: int, second: int) -> None:
+    rng = np.random.default_rng(first)
+    for _ in range(5):
+        a, b = rng.integers(first, size=40), rng.integers(second, size=40)
+        if first == 40:
+            a = rng.permutation(40)
+        if first == second:
+            b = np.where(rng.random(40) < 0.7, (a + 1) % first, b)  # partly the same partition, renumbered
+        assert adjusted_rand(a, b) == pytest.approx(adjusted_rand_score(a, b), abs=1e-12)
+    assert adjusted_rand(a, a[::-1].copy()[::-1]) == 1
+
+
+def test_adjusted_rand_by_hand() -> None:
+    # pairs together: 2 of 6 in each, 1 in both; expected 2 * 2 / 6
+    assert adjusted_rand(np.array([0, 0, 1, 2]), np.array([7, 7, 9, 9])) == pytest.approx(
+        (1 - 1 * 2 / 6) / (1.5 - 2 / 6)
+    )
+    with pytest.raises(ValueError, match="expected the same items"):
+        adjusted_rand(np.zeros(3, int), np.zeros(4, int))
+
+
+def test_halves_keep_files_whole_and_rows_even() -> None:
+    rng = np.random.default_rng(0)
+    files = rng.choice(60, size=1000, p=rng.dirichlet(np.ones(60)))
+    second, by = split_halves(files, np.random.default_rng(1))
+    assert by == "file" and 0.4 < second.mean() < 0.6
+    assert not set(files[second]) & set(files[~second])
+    again, _ = split_halves(files, np.random.default_rng(1))
+    other, _ = split_halves(files, np.random.default_rng(2))
+    assert np.array_equal(again, second) and not np.array_equal(other, second)
+
+
+@pytest.mark.parametrize("files", [np.zeros(100, int), np.r_[np.zeros(80, int), np.arange(20)]])
+def test_halves_of_rows_where_one_file_has_most_of_them(files: np.ndarray) -> None:
+    second, by = split_halves(files, np.random.default_rng(1))
+    assert by == "row" and second.sum() == 50
+    assert 20 < second[:80].sum() < 60  # drawn, not cut
+
+
+def test_stability_is_high_for_clusters_of_the_data_and_none_for_those_of_the_sample() -> None:
+    rng = np.random.default_rng(15)
+    groups = np.repeat(np.arange(20), 4)
+    real = rng.standard_normal((400, 20))[:, groups] + 0.3 * rng.standard_normal((400, 80))
+    noise = rng.standard_normal((24, 80))
+    files = np.arange(400) % 40
+    halves, found = stability(sample_of([real[:, :40], real[:, 40:]]), files, [0.3], np.random.default_rng(0))
+    assert halves == {"by": "file", "rows": [200, 200], "files": [20, 20], "neurons": 80}
+    assert found == [{"adjusted_rand": 1.0, "clusters": [20, 20], "multiple": [20, 20]}]
+    _, found = stability(sample_of([noise]), np.arange(24), [0.5, 0.7], np.random.default_rng(0))
+    for entry in found:
+        assert min(entry["multiple"]) > 5 and abs(entry["adjusted_rand"]) < 0.1
+
+
+def test_stability_clusters_each_half_by_itself_without_neurons_constant_in_either() -> None:
+    x = mixtures(np.random.default_rng(16), 300, 50, sources=5)
+    files = np.repeat([0, 1], 150)
+    x[:150, 7] = 1.5  # constant in the first file alone
+    found, entries = stability(sample_of([x[:, :25], x[:, 25:]]), files, THRESHOLDS, np.random.default_rng(0))
+    assert found["neurons"] == 49 and found["files"] == [1, 1]
+    kept = np.delete(x, 7, axis=1)
+    parts = [reference_clusters(kept[files == f], THRESHOLDS)[1] for f in (0, 1)]
+    for i, entry in enumerate(entries):
+        assert entry["adjusted_rand"] == pytest.approx(adjusted_rand_score(parts[0][i], parts[1][i]), abs=1e-9)
+        assert sorted(entry["clusters"]) == sorted(int(p[i].max()) for p in parts)
+    assert len({e["adjusted_rand"] for e in entries}) > 3
+
+
+def test_stability_without_a_neuron_to_compare() -> None:
+    x = np.repeat([[1.0], [2.0]], 10, axis=0).astype(np.float32)  # constant in each file
+    halves, found = stability(sample_of([x]), np.repeat([0, 1], 10), [0.1, 0.5], np.random.default_rng(0))
+    assert halves["neurons"] == 0 and found == [None, None]
+
+
+def test_random_members_are_of_every_cluster_and_of_every_member_in_turn() -> None:
+    labels = np.array([-1, 0, 1, 1, -1, 0, 1], np.int32)
+    seen = set()
+    for seed in range(60):
+        found = random_members(labels, np.random.default_rng(seed))
+        assert found.dtype == np.int32 and labels[found].tolist() == [0, 1]
+        seen.add(tuple(found.tolist()))
+    assert seen == {(a, b) for a in (1, 5) for b in (2, 3, 6)}
 
 
 # --- the phase
@@ -289,6 +386,20 @@ def write_activations(paths: Paths, layers: list[np.ndarray]) -> None:
         for number, layer in enumerate(layers):
             out.npy(f"layer_{number:02d}.npy", layer)
         out.facts = {"layers": len(layers), "width": layers[0].shape[1], "vectors": len(layers[0])}
+    write_rows(paths, [f"{i % 20}.py" for i in range(len(layers[0]))])
+
+
+def write_rows(paths: Paths, files: list[str], tokens: bool = True) -> None:
+    """Prepared train rows: two tokens of each of half as many inputs, or pairs of the inputs."""
+    if tokens:
+        inputs = files[::2]
+        rows = [{"input": i // 2, "label": 0, "seen": True} for i in range(len(files))]
+    else:
+        inputs = files
+        rows = [{"input": 0, "input2": i, "label": 0} for i in range(3)]
+    with Writer(paths.task("roles") / "train", "prepare", {}) as out:
+        out.jsonl("inputs.jsonl", [{"id": i, "file": file} for i, file in enumerate(inputs)])
+        out.jsonl("rows.jsonl", rows)
 
 
 def settings(**changes: object) -> Params:
@@ -312,6 +423,9 @@ def test_measure_redundancy(tmp_path: Path) -> None:
 
     first = run()
     assert first == run()
+    assert sorted(first) == [
+        "clusters.npy", "manifest.json", "redundancy.json", "representatives_00.npy", "representatives_01.npy",
+    ]  # fmt: skip
     check_files(folder)
     report = read_json(folder / "redundancy.json")
     assert report["constant"] == {"per_layer": [8, 1, 0], "per_layer_on_train": [8, 1, 0]}
@@ -326,17 +440,70 @@ def test_measure_redundancy(tmp_path: Path) -> None:
     assert np.flatnonzero(labels[0] == -1).tolist() == [*range(8), 10]
     assert labels[0][8] == labels[0][21] == 0
     for row, summary in zip(labels, report["thresholds"], strict=True):
-        stands = np.load(folder / summary["medoids"])
+        stands = np.load(folder / summary["representatives"])
         assert stands.dtype == np.int32
         assert row[stands].tolist() == list(range(summary["clusters"]))
     assert report["thresholds"][0]["max_span"] == 1
     assert read_manifest(folder)["facts"]["constant"] == 9
-    assert "inputs" in read_manifest(folder)
+    assert set(read_manifest(folder)["inputs"]) == {"activations/tiny/roles/train", "prepare/tasks/roles/train"}
+    assert report["representative"] == "medoid"
+    assert report["halves"]["by"] == "file" and sum(report["halves"]["rows"]) == 300
+    assert report["halves"]["files"] == [5, 5] and report["halves"]["neurons"] == 15
+    for summary in report["thresholds"]:
+        assert summary["stability"]["adjusted_rand"] > 0.4  # the copy is found in both halves
 
     measure_redundancy(settings(rows=5000), paths, model="tiny", task="roles")
     _, reference = reference_clusters(np.concatenate(layers, axis=1)[:, labels[0] >= 0], [0.2, 0.6])
     whole = np.load(folder / "clusters.npy")[:, labels[0] >= 0]
     assert [adjusted_rand_score(a, b) for a, b in zip(reference, whole, strict=True)] == [1, 1]
+
+
+def test_halves_are_of_the_files_of_the_sampled_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = mixtures(np.random.default_rng(17), 400, 6)
+    x[:, 2] = np.arange(400) % 20 // 2  # the file of each row, in the order of write_rows
+    paths = Paths("bench", tmp_path)
+    write_activations(paths, [x])
+    seen = []
+
+    def watched(sample: Sample, files: np.ndarray, *rest: object) -> object:
+        seen.append((sample.layers[0][:, 2], files))
+        return stability(sample, files, *rest)
+
+    monkeypatch.setattr("neurosieve.redundancy.stability", watched)
+    measure_redundancy(settings(), paths, model="tiny", task="roles")
+    ((numbers, files),) = seen
+    names = sorted({f"{i}.py" for i in range(0, 20, 2)})
+    assert [names[code] for code in files] == [f"{2 * int(n)}.py" for n in numbers]
+
+
+def test_random_representatives_instead_of_medoids(tmp_path: Path) -> None:
+    x = mixtures(np.random.default_rng(14), 400, 40, sources=4)
+    paths = Paths("bench", tmp_path)
+    write_activations(paths, [x[:, :20], x[:, 20:]])
+    folder = paths.redundancy("tiny", "roles")
+    found = {}
+    for kind in ("medoid", "random", "random"):
+        measure_redundancy(settings(representative=kind), paths, model="tiny", task="roles")
+        again = found.get(kind)
+        found[kind] = [np.load(folder / f"representatives_0{i}.npy") for i in range(2)]
+        assert read_json(folder / "redundancy.json")["representative"] == kind
+    assert all(np.array_equal(a, b) for a, b in zip(again, found["random"], strict=True))  # seeded
+    labels = np.load(folder / "clusters.npy")
+    for row, stands in zip(labels, found["random"], strict=True):
+        assert row[stands].tolist() == list(range(row.max() + 1))
+    assert any(not np.array_equal(a, b) for a, b in zip(found["medoid"], found["random"], strict=True))
+
+
+def test_the_file_of_a_vector(tmp_path: Path) -> None:
+    paths = Paths("bench", tmp_path)
+    write_rows(paths, ["b", "b", "a", "a", "b", "b"])
+    assert vector_files(paths, "roles", 6).tolist() == [1, 1, 0, 0, 1, 1]  # of tokens: of the row's input
+    with pytest.raises(ArtifactError, match=r"rows.jsonl: found 6 lines, expected 7, one for each train vector"):
+        vector_files(paths, "roles", 7)
+    write_rows(paths, ["b", "c", "a", "b"], tokens=False)
+    assert vector_files(paths, "roles", 4).tolist() == [1, 2, 0, 1]  # of pairs: of the input
+    with pytest.raises(ArtifactError, match=r"inputs.jsonl: found 4 lines, expected 3"):
+        vector_files(paths, "roles", 3)
 
 
 def test_a_neuron_constant_in_the_sample_alone_is_counted_apart(tmp_path: Path) -> None:

@@ -124,6 +124,25 @@ def test_compare_equals_the_parts_computed_alone():
         assert found["sample"]["design_effect"] == pytest.approx(1, abs=0.6)  # independent rows, 30 files
 
 
+def test_effective_rows_of_sequences_and_pairs_too():
+    """A row that stands ten times in its file counts once: of 2,000 rows of 200 files 200 are effective."""
+    rng = np.random.default_rng(8)
+    labels, right = rng.integers(3, size=200), rng.random(200) < 0.7
+    reference = np.where(right, labels, (labels + 1) % 3).astype(np.int16)
+    for copies, second in ((10, None), (1, np.arange(200))):  # sequences with copies, pairs without
+        files = np.repeat(np.arange(200), copies)
+        inputs2 = None if second is None else np.repeat(second, copies)
+        rows = Rows(
+            np.repeat(labels, copies), np.arange(len(files)), inputs2, files, [str(i) for i in range(200)], None
+        )
+        bootstrap = FileBootstrap(files, 2000, 3)
+        majority = np.zeros(len(files), np.int16)
+        found = status.compare(CARD, rows, np.repeat(reference, copies), {"majority": majority}, bootstrap, 0.95)
+        sample = found["sample"]
+        assert sample["design_effect"] == pytest.approx(copies, rel=0.1)
+        assert sample["effective_rows"] == sample["rows"] / sample["design_effect"] == pytest.approx(200, rel=0.1)
+
+
 def test_compare_scores_unseen_types_only_where_there_are_enough():
     rng = np.random.default_rng(6)
     rows = made_rows(rng)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
-from neurosieve.config import Params, Penalty
-from neurosieve.probes import decide_status, features, fit_baselines, fit_probes
+from neurosieve.config import Params, Penalty, load_params
+from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
 from neurosieve.subsets import minimal, score_test, search_subsets
 from neurosieve.subsets.score import _confirmed, predict_frozen
 from neurosieve.subsets.search import candidates
@@ -31,6 +29,24 @@ def test_grid_starts_at_one_ends_at_n_and_keeps_the_ratio(n, ratio):
 def test_grid_by_hand():
     assert minimal.size_grid(20, 1.2) == [*range(1, 12), 13, 15, 17, 20]
     assert minimal.size_grid(21, 2.0) == [1, 2, 3, 6, 11, 21]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [(2.0, [1, 2, 3, 5, 10, 20]), (1.5, [1, 2, 3, 4, 5, 7, 10, 15, 20]), (4.0, [1, 2, 5, 20])],  # 2: not below 5 / 4
+)
+def test_thinned_grid_by_hand(ratio, expected):
+    fine = minimal.size_grid(20, 1.2)
+    assert minimal.thin(fine, ratio) == expected and set(expected) <= set(fine)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 57, 1792])
+def test_thinned_grid_keeps_its_ends_and_its_ratio(n):
+    fine = minimal.size_grid(n, 1.2)
+    coarse = minimal.thin(fine, 2.0)
+    assert coarse[0] == 1 and coarse[-1] == n and coarse == sorted(set(coarse) & set(fine))
+    assert all(b <= 2 * a for a, b in itertools.pairwise(coarse))
+    assert minimal.thin(fine, 1.0001) == fine  # nothing is within the ratio: every size stays
 
 
 def test_grid_refuses_what_is_no_grid():
@@ -158,6 +174,38 @@ def test_interval_counts_replicates_where_all_fail():
     assert interval([1, 4, 8], np.array([good] * 20).T) == (1, 1, 0)
 
 
+# --- random neurons
+
+
+@pytest.mark.parametrize(
+    ("better", "expected"),
+    [("1100", 4), ("0000", 1), ("1111", None), ("0001", None), ("1010", 8), ("0100", 4)],
+)
+def test_random_suffices_from_the_size_from_which_on_no_size_is_better(better, expected):
+    assert minimal.suffices_from([1, 2, 4, 8], np.array([c == "1" for c in better])) == expected
+
+
+def test_against_random_by_hand():
+    # 20 replicates, bounds at 90 % are the 2nd smallest; the draws' mean is 0.5, 0.6, 0.7 in every replicate
+    random = np.array([[0.4, 0.5, 0.6], [0.6, 0.7, 0.8]])
+    values = np.array([0.8, 0.65, 0.71])
+    wobble = np.array([-0.08, -0.04, *[0.0] * 18])
+    found = minimal.beats_random(
+        [1, 4, 8], values, values[:, None] + wobble, random, np.repeat(random[:, :, None], 20, axis=2), 0.9
+    )
+    assert found["difference"] == pytest.approx([0.3, 0.05, 0.01])
+    assert found["lower"] == pytest.approx([0.26, 0.01, -0.03])
+    assert found["random_suffices_from"] == 8 and found["sizes"] == [1, 4, 8]
+
+
+def test_against_random_is_paired():
+    """A spread that ranking and random share falls away."""
+    common = np.random.default_rng(0).normal(0, 0.2, 99)
+    random = np.zeros((2, 1))
+    found = minimal.beats_random([3], np.array([0.01]), 0.01 + common[None], random, random[:, :, None] + common, 0.95)
+    assert found["lower"] == pytest.approx([0.01]) and found["random_suffices_from"] is None
+
+
 # --- small figures
 
 
@@ -185,13 +233,15 @@ TASKS = ("planted", "permuted")
 
 
 def tiny_params(**subsets) -> Params:
-    raw = yaml.safe_load(Path("params.yaml").read_text())
+    raw = load_params("params.yaml").model_dump(mode="json")
     task = {"kind": "token-roles", "corpus": "wheels", "metric": "accuracy", "rows": ROWS}
-    raw["run"] = {"models": ["tiny", "tiny-untrained"], "tasks": list(TASKS)}
+    raw["run"] |= {"models": ["tiny", "tiny-untrained"], "tasks": list(TASKS)}
     raw["models"] = {"tiny": {"path": "."}, "tiny-untrained": {"untrained": "tiny"}}
     raw["prepare"]["tasks"] = dict.fromkeys(TASKS, task)
     raw["probes"] |= {"bootstrap": 199, "gap": 1e-4, "penalties": [{"l1": 0.0, "l2": 0.1}, {"l1": 0.002, "l2": 0.002}]}
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 1.0}], "baseline_ngrams": [1, 2]}
+    raw["probes"] |= {"rankings": ["lca", "probeless"]}
+    raw["subsets"] |= {"rankings": ["lca", "probeless"]}
     raw["subsets"] |= {"margins": {"default": {"value": 0.06, "reason": "what 4000 rows can resolve"}}, **subsets}
     return Params.model_validate(raw)
 
@@ -258,6 +308,7 @@ def bench(tmp_path_factory):
     decide_status(params, paths)
     for task in TASKS:
         for model in params.run.models:
+            fit_controls(params, paths, model=model, task=task)
             score_test(params, paths, model=model, task=task)
     return params, paths
 
@@ -317,6 +368,29 @@ def test_controls_of_the_same_size_score_far_lower(bench):
     assert scores["sets"]["bottom-lca"]["accuracy"] < scores["sets"]["subset-lca"]["accuracy"] - 0.2
 
 
+def test_against_random_over_the_sizes_of_the_rankings_and_the_controls(bench):
+    params, paths = bench
+    found = curves_of(bench, "planted")
+    report = found["beats_random"]
+    y = np.array([row["label"] for row in read_jsonl(paths.task("planted") / "judge" / "rows.jsonl")])
+    predicted = read_npy(paths.search("tiny", "planted") / "predictions_judge.npy")
+    draws = [found["curves"][f"random-{i}"] for i in range(3)]
+    coarse = minimal.thin(minimal.size_grid(47, 1.2), params.subsets.control_ratio)
+    for name, entry in report["rankings"].items():
+        curve = found["curves"][name]
+        assert entry["sizes"] == sorted((set(curve["sizes"]) & set(draws[0]["sizes"])) - {47})
+        assert set(coarse) - {47} <= set(entry["sizes"])  # every size of the coarse grid is one of the ranking's
+        for size, difference in zip(entry["sizes"], entry["difference"], strict=True):
+            mine, *random = ((predicted[c["predictions"][c["sizes"].index(size)]] == y).mean() for c in (curve, *draws))
+            assert difference == pytest.approx(mine - np.mean(random))
+        assert all(low < d for low, d in zip(entry["lower"], entry["difference"], strict=True))
+        assert entry["lower"][entry["sizes"].index(curve["size"])] > 0.2  # six carriers against six at random
+    common = set(report["rankings"]["lca"]["sizes"]) & set(report["rankings"]["probeless"]["sizes"])
+    assert report["sizes"] == sorted(common)
+    permuted = curves_of(bench, "permuted")["beats_random"]
+    assert permuted["random_suffices_from"] is not None
+
+
 def test_permuted_labels_pass_no_size(bench):
     found, scores = curves_of(bench, "permuted"), scores_of(bench, "permuted")
     for ranking in ("lca", "probeless"):
@@ -334,6 +408,7 @@ def test_judge_predictions_are_those_of_the_curves(bench):
     rows = read_jsonl(paths.task("planted") / "judge" / "rows.jsonl")
     y = np.array([row["label"] for row in rows])
     seen = []
+    assert {"lca", "probeless", "pipeline", "random-0", "bottom"} <= set(found["curves"])
     for curve in found["curves"].values():
         assert curve["sizes"] == sorted(set(curve["sizes"]))
         assert [float((predicted[i] == y).mean()) for i in curve["predictions"]] == pytest.approx(curve["judge"])
@@ -397,6 +472,23 @@ def test_scores_on_test(bench):
     twin = scores_of(bench, "planted", "tiny-untrained")
     assert twin["untrained"] is None and twin["confirmed"] is None
     assert scores["untrained"]["accuracy"] == twin["sets"]["reference"]["accuracy"]
+
+
+def test_selectivity_on_test(bench):
+    """Types are drawn at random in this build, so that a control probe can do no better than its majority."""
+    paths = bench[1]
+    scores = scores_of(bench, "planted")
+    found = scores["selectivity"]
+    rows = read_jsonl(paths.task("planted") / "test" / "rows.jsonl")
+    seen = np.array([r["seen"] for r in rows])
+    oracle = scores["sets"]["all"]["seen"]
+    assert found["rows"] == seen.sum() == oracle["rows"] and found["rows_unseen"] == (~seen).sum()
+    assert found["task"] == pytest.approx(oracle["accuracy"]) and found["metric"] == "accuracy"
+    assert len(found["control"]) == bench[0].probes.control_seeds
+    assert found["selectivity"] == pytest.approx(found["task"] - np.mean(found["control"]))
+    assert found["control_mean"] < found["control_majority"] + 0.03 and found["low"] > 0.2
+    assert "probes/controls/tiny/planted" in " ".join(read_manifest(paths.scores("tiny", "planted"))["inputs"])
+    assert scores_of(bench, "permuted")["selectivity"]["selectivity"] < 0.1
 
 
 def test_only_the_needed_layers_of_test_are_read(bench, monkeypatch):

@@ -20,12 +20,27 @@ def plain(text: str) -> str:
     return text.replace("${benchmark}", PARAMS.benchmark)
 
 
-@pytest.fixture(scope="module")
-def jobs() -> dict[str, tuple[str, list[str]]]:
-    """output file -> (rule, input files) of every job of the default benchmark."""
-    done = subprocess.run([sys.executable, "tests/list_jobs.py", "params.yaml"], text=True, capture_output=True)
+def list_jobs(params: Path | str) -> dict[str, tuple[str, list[str]]]:
+    """output file -> (rule, input files) of every job of a params file."""
+    done = subprocess.run([sys.executable, "tests/list_jobs.py", str(params)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return {path: (job["rule"], job["input"]) for job in json.loads(done.stdout) for path in job["output"]}
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, tuple[str, list[str]]]:
+    """The jobs of the default benchmark."""
+    return list_jobs("params.yaml")
+
+
+@pytest.fixture(scope="module")
+def jobs_of_both(tmp_path_factory) -> dict[str, tuple[str, list[str]]]:
+    """The same with the protocol `published` beside `strict`."""
+    text = Path("params.yaml").read_text()
+    assert PARAMS.run.protocols == ["strict"] and text.count("protocols: [strict]") == 1
+    both = tmp_path_factory.mktemp("both") / "params.yaml"
+    both.write_text(text.replace("protocols: [strict]", "protocols: [strict, published]"))
+    return list_jobs(both)
 
 
 def stage_rules(stage: str) -> list[str]:
@@ -50,15 +65,33 @@ def test_only_score_test_reads_test_activations(jobs):
     assert readers == {"score_test"}
 
 
+def test_the_published_protocol_reads_test_and_feeds_no_strict_rule(jobs, jobs_of_both):
+    """It adds its own jobs and a reader; every strict job is as it was."""
+    rule = "reproduce_published"
+    assert rule not in {name for name, _ in jobs.values()}
+    found = {path for path, (name, _) in jobs_of_both.items() if name == rule}
+    assert len(found) == len(PARAMS.run.models) * len(PARAMS.run.tasks)
+    assert {name for name, inputs in jobs_of_both.values() if found & set(inputs)} == {"build_leaderboard"}
+    assert {path for path in jobs_of_both} - found == set(jobs)
+    for path, (name, inputs) in jobs.items():
+        assert name == jobs_of_both[path][0] and set(inputs) == set(jobs_of_both[path][1]) - found
+    tests = {path for path in jobs if "/activations/" in path and path.endswith("/test/manifest.json")}
+    assert {name for name, inputs in jobs_of_both.values() if tests & set(inputs)} == {"score_test", rule}
+    (outs,) = STAGES["subsets"]["outs"]
+    assert all(inside(path, [plain(outs)]) for path in found) and rule in stage_rules("subsets")
+
+
 def test_nothing_is_chosen_after_test_was_scored(jobs):
     """What reads a test score is the leaderboard alone."""
     scores = {path for path, (rule, _) in jobs.items() if rule == "score_test"}
     assert {rule for rule, inputs in jobs.values() if scores & set(inputs)} == {"build_leaderboard"}
 
 
-def test_no_phase_reads_prepared_test_rows_but_the_dump_and_score_test(jobs):
+def test_prepared_test_rows_are_read_by_the_dump_score_test_and_the_leaderboard_alone(jobs):
+    """The leaderboard compares models on the rows of test, after all is scored."""
     tests = {path for path in jobs if "/prepare/tasks/" in path and path.endswith("/test/manifest.json")}
-    assert {rule for rule, inputs in jobs.values() if tests & set(inputs)} == {"dump_activations", "score_test"}
+    readers = {rule for rule, inputs in jobs.values() if tests & set(inputs)}
+    assert readers == {"dump_activations", "score_test", "build_leaderboard"}
 
 
 def test_every_rule_has_one_stage_that_owns_its_outputs(jobs):
@@ -96,7 +129,7 @@ def test_the_keys_of_a_phase_cover_the_settings_of_its_rules():
     names = {"model": PARAMS.run.models[0], "task": PARAMS.run.tasks[0]}
     corpora = PARAMS.task_corpora(names["task"])
     for phase, keys in config.PHASE_KEYS.items():
-        top = {key.split(".")[0] for key in keys} | {"benchmark", "version", "protocol"}
+        top = {key.split(".")[0] for key in keys} | {"benchmark", "version"}
         changed = PARAMS.model_copy(update={name: None for name in type(PARAMS).model_fields if name not in top})
         for rule in stage_rules(phase)[1:]:
             wildcards = {**names, "corpus": corpora[0]}

@@ -139,3 +139,12 @@ def test_dvc_reproduces_what_snakemake_made_and_a_clean_clone_agrees(done, tmp_p
     assert clone.run("git", "status", "--porcelain").stdout == ""
     assert "up to date" in clone.run("dvc", "status").stdout
     assert "oracle" in clone.run("dvc", "metrics", "show").stdout
+    # A model that is dropped leaves nothing behind: what `dvc repro` makes here is what a clean clone makes.
+    clone.params("models: [tiny, tiny-untrained]", "models: [tiny]")
+    clone.run("dvc", "repro")
+    assert {row["model"] for row in table(clone)} == {"tiny"}
+    clone.commit("without the twin")
+    again = clone.clone(tmp_path / "again")
+    again.run("dvc", "repro")
+    assert again.run("git", "status", "--porcelain").stdout == ""
+    assert again.files("build/tiny") == clone.files("build/tiny")

@@ -60,3 +60,13 @@ def twin(model):
 def rows(path):
     """A path function over every row (model x task) of the benchmark."""
     return [made(path(model, task)) for model in P.run.models for task in P.run.tasks]
+
+
+def transfers():
+    """The transfer between tasks of every model, where the params file asks for it."""
+    return [made(PATHS.transfer(m)) for m in P.run.models] if P.subsets.transfer else []
+
+
+def published():
+    """The rows of the protocol `published`, where the run has it."""
+    return rows(PATHS.published) if "published" in P.run.protocols else []

@@ -7,12 +7,19 @@ rule build_leaderboard:
     input:
         code=code("leaderboard"),
         cards=[made(PATHS.task(task) / "card") for task in P.run.tasks],
+        # labels and files of test, to compare models on the same rows
+        tests=[made(PATHS.task(task) / "test") for task in P.run.tasks],
+        # the manifests: what each layer costs
+        activations=rows(lambda m, t: PATHS.activations(m, t, "train")),
         redundancy=rows(PATHS.redundancy),
         baselines=[made(PATHS.baselines(task)) for task in P.run.tasks],
         probes=rows(PATHS.probes),
+        controls=rows(PATHS.controls),
         status=made(PATHS.status()),
         search=rows(PATHS.search),
         scores=rows(PATHS.scores),
+        transfer=transfers(),
+        published=published(),
         concepts=rows(PATHS.concepts),
     output:
         leaderboard=made(PATHS.leaderboard()),

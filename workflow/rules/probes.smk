@@ -2,6 +2,7 @@ rule probes:
     input:
         [made(PATHS.baselines(task)) for task in P.run.tasks],
         rows(PATHS.probes),
+        rows(PATHS.controls),
         made(PATHS.status()),
 
 
@@ -54,6 +55,34 @@ rule fit_probes:
         "fitting probes on {wildcards.model}, {wildcards.task}"
     shell:
         "python -m neurosieve.cli fit-probes --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+
+
+rule fit_controls:
+    input:
+        code=code("probes"),
+        train=lambda w: task_splits(w.task, ["train"]),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, ["train"]),
+        probes=lambda w: made(PATHS.probes(w.model, w.task)),
+    output:
+        controls=made(PATHS.controls("{model}", "{task}")),
+    log:
+        f"{LOGS}/fit_controls/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/fit_controls/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("fit_controls"),
+    message:
+        "fitting control tasks of {wildcards.model}, {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli fit-controls --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
 
 

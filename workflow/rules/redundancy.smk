@@ -6,6 +6,7 @@ rule redundancy:
 rule measure_redundancy:
     input:
         code=code("redundancy"),
+        rows=lambda w: task_splits(w.task, ["train"]),
         train=lambda w: activation_splits(w.model, w.task, ["train"]),
     output:
         redundancy=made(PATHS.redundancy("{model}", "{task}")),

@@ -2,6 +2,8 @@ rule subsets:
     input:
         rows(PATHS.search),
         rows(PATHS.scores),
+        published(),
+        transfers(),
 
 
 rule search_subsets:
@@ -35,6 +37,37 @@ rule search_subsets:
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
 
 
+rule transfer_subsets:
+    input:
+        code=code("subsets"),
+        splits=[path for t in P.run.tasks for path in task_splits(t, DEV)],
+        cards=[made(PATHS.task(t) / "card") for t in P.run.tasks],
+        activations=lambda w: [
+            path for t in P.run.tasks for path in activation_splits(w.model, t, DEV)
+        ],
+        probes=lambda w: [made(PATHS.probes(w.model, t)) for t in P.run.tasks],
+        search=lambda w: [made(PATHS.search(w.model, t)) for t in P.run.tasks],
+    output:
+        transfer=made(PATHS.transfer("{model}")),
+    log:
+        f"{LOGS}/transfer_subsets/{{model}}.log",
+    benchmark:
+        f"{TIMINGS}/transfer_subsets/{{model}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("transfer_subsets"),
+    message:
+        "trying the subset of each task of {wildcards.model} on the other tasks"
+    shell:
+        "python -m neurosieve.cli transfer-subsets --params {params.file}"
+        " --model {wildcards.model} &> {log}"
+
+
 rule score_test:
     input:
         code=code("subsets"),
@@ -49,6 +82,7 @@ rule score_test:
         probes=lambda w: [
             made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
         ],
+        controls=lambda w: made(PATHS.controls(w.model, w.task)),
         status=made(PATHS.status()),
         search=lambda w: [
             made(PATHS.search(m, w.task)) for m in [w.model, *twin(w.model)]
@@ -71,4 +105,32 @@ rule score_test:
         "scoring what was frozen of {wildcards.model}, {wildcards.task} on test"
     shell:
         "python -m neurosieve.cli score-test --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+
+
+# Chooses on test, as published; only the leaderboard reads it, and only where run.protocols asks for it.
+rule reproduce_published:
+    input:
+        code=code("subsets"),
+        splits=lambda w: task_splits(w.task, SPLITS),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, SPLITS),
+    output:
+        published=made(PATHS.published("{model}", "{task}")),
+    log:
+        f"{LOGS}/reproduce_published/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/reproduce_published/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+    params:
+        file=PARAMS_FILE,
+        settings=P.settings("reproduce_published"),
+    message:
+        "reproducing the published protocol on {wildcards.model}, {wildcards.task}"
+    shell:
+        "python -m neurosieve.cli reproduce-published --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from neurosieve.activations.batches import ActivationsError, make_plan
+from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.dump import write_layers
 from neurosieve.activations.models import load_model
 from neurosieve.artifacts import Paths, Writer
@@ -32,9 +33,10 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     ActivationsError
         a model, an input or a parameter that cannot be used; it names the file and line or the key.
     """
-    torch.set_num_threads(_threads())
+    torch.set_num_threads(threads())
     loaded = load_model(params, model, cache)
     settings = params.activations
+    cost = layer_costs(loaded, settings.window)
     entry = params.models[model]
     names = [model] if entry.untrained is None else [model, entry.untrained]
     for split in SPLITS:
@@ -56,10 +58,11 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
             plan = make_plan(source, loaded.coding, **settings.model_dump())
             files = [writer.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
             write_layers(loaded, plan, files, f"{model} {task} {split}")
-            writer.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts}
+            writer.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
 
 
-def _threads() -> int:
+def threads() -> int:
+    """Threads for torch: NEUROSIEVE_THREADS, by default 1."""
     found = os.environ.get("NEUROSIEVE_THREADS", "1")
     if not found.isdigit() or int(found) < 1:
         raise ActivationsError(f"NEUROSIEVE_THREADS: found {found!r}; write a number of threads from 1")

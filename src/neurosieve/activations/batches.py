@@ -19,7 +19,7 @@ neighbours: at most one text is unfinished between two batches.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from tokenizers import Tokenizer
 from neurosieve.artifacts import iter_jsonl
 
 CHUNK = 256  # texts tokenised at a time
+
+# ("inputs" or "rows", index) -> where it stands, for messages
+Where = Callable[[str, int], str]
 
 
 class ActivationsError(RuntimeError):
@@ -146,9 +149,9 @@ def _inputs(folder: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _chunks(folder: Path) -> Iterator[list[dict[str, Any]]]:
+def _chunks(inputs: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     chunk: list[dict[str, Any]] = []
-    for row in _inputs(folder):
+    for row in inputs:
         chunk.append(row)
         if len(chunk) == CHUNK:
             yield chunk
@@ -157,7 +160,7 @@ def _chunks(folder: Path) -> Iterator[list[dict[str, Any]]]:
         yield chunk
 
 
-def _spans(folder: Path, row: dict[str, Any], offsets: np.ndarray, rows: Rows, which: np.ndarray) -> np.ndarray:
+def _spans(where: Where, row: dict[str, Any], offsets: np.ndarray, rows: Rows, which: np.ndarray) -> np.ndarray:
     """First sub-word and the one after the last of each token of an input, (tokens, 2)."""
     first, last = offsets[:, 0], offsets[:, 1]
     something = last > first  # a sub-word of trimmed white space covers no characters
@@ -167,12 +170,12 @@ def _spans(folder: Path, row: dict[str, Any], offsets: np.ndarray, rows: Rows, w
         start, end = int(rows.start[r]), int(rows.end[r])
         if not 0 <= start < end <= len(text):
             raise ActivationsError(
-                f"{folder}/rows.jsonl:{r + 1}: found characters {start} to {end}; input {row['id']} has {len(text)}"
+                f"{where('rows', r)}: found characters {start} to {end}; input {row['id']} has {len(text)}"
             )
         hit = np.flatnonzero(something & (first < end) & (last > start))
         if not len(hit):
             raise ActivationsError(
-                f"{folder}/rows.jsonl:{r + 1}: no sub-word covers {text[start:end]!r}, characters {start} to {end} of "
+                f"{where('rows', r)}: no sub-word covers {text[start:end]!r}, characters {start} to {end} of "
                 f"input {row['id']} ({row.get('file', 'no file')}, {row.get('name', 'no name')}): the model's "
                 "tokenizer drops this text; leave the token out when the task is prepared, or use another model"
             )
@@ -181,7 +184,25 @@ def _spans(folder: Path, row: dict[str, Any], offsets: np.ndarray, rows: Rows, w
 
 
 def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, window: int, batch_tokens: int) -> Plan:
-    """The plan of the split in ``folder``; the other arguments are the params of the same names.
+    """The plan of the split in ``folder``; the other arguments are the params of the same names."""
+    return plan_inputs(
+        _inputs(folder), read_rows(folder), coding, lambda kind, index: f"{folder}/{kind}.jsonl:{index + 1}",
+        subword=subword, pooling=pooling, window=window, batch_tokens=batch_tokens,
+    )  # fmt: skip
+
+
+def plan_inputs(
+    inputs: Iterable[dict[str, Any]],
+    rows: Rows | None,
+    coding: Coding,
+    where: Where,
+    *,
+    subword: str,
+    pooling: str,
+    window: int,
+    batch_tokens: int,
+) -> Plan:
+    """The plan of inputs (id, text, and for messages file and name) and rows that are in memory.
 
     Memory: 4 bytes per sub-word, 24 per part (a token; for sequences a window) and some 40 per window.
     """
@@ -193,7 +214,6 @@ def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, windo
             f"activations.window: a window of {longest} leaves {capacity} sub-words beside {specials} special tokens; "
             f"use a model with more positions, or write at least {specials + 2}"
         )
-    rows = read_rows(folder)
     how = pooling if rows is None else subword
     # Rows of an input stand together for the loop below; the sort is stable, so vectors keep the file's order.
     order = np.argsort(rows.input, kind="stable") if rows else np.zeros(0, np.int64)
@@ -204,14 +224,14 @@ def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, windo
     windows: list[np.ndarray] = []  # per input (windows, 3): input, start, stop
     parts: list[np.ndarray] = []  # per input (parts, 4): window, vector, start, stop
     total = count = n_windows = n_windowed = n_split = n_special = 0
-    for chunk in _chunks(folder):
+    for chunk in _chunks(inputs):
         encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
         for row, encoding in zip(chunk, encodings, strict=True):
             found = np.array(encoding.ids, np.int32)
             length = len(found)
             if length == 0:
                 raise ActivationsError(
-                    f"{folder}/inputs.jsonl:{count + 1}: no sub-words in the text {row['text'][:40]!r} "
+                    f"{where('inputs', count)}: no sub-words in the text {row['text'][:40]!r} "
                     f"({row.get('file', 'no file')}, {row.get('name', 'no name')}); leave empty inputs out"
                 )
             starts = window_starts(length, capacity)
@@ -224,7 +244,7 @@ def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, windo
             else:
                 lo, hi = np.searchsorted(sorted_input, [count, count + 1])
                 vectors = order[lo:hi]
-                spans = _spans(folder, row, np.array(encoding.offsets, np.int64).reshape(-1, 2), rows, vectors)
+                spans = _spans(where, row, np.array(encoding.offsets, np.int64).reshape(-1, 2), rows, vectors)
             part, split = _parts(starts, capacity, vectors, spans, how, rows is None)
             n_split += split
             part[:, 0] += n_windows
@@ -237,10 +257,10 @@ def make_plan(folder: Path, coding: Coding, *, subword: str, pooling: str, windo
     if rows is not None and (rows.input.min() < 0 or rows.input.max() >= count):
         bad = int(np.flatnonzero((rows.input < 0) | (rows.input >= count))[0])
         raise ActivationsError(
-            f"{folder}/rows.jsonl:{bad + 1}: found input {rows.input[bad]}; inputs.jsonl has 0 to {count - 1}"
+            f"{where('rows', bad)}: found input {rows.input[bad]}; inputs.jsonl has 0 to {count - 1}"
         )
     if count == 0:
-        raise ActivationsError(f"{folder}/inputs.jsonl: no inputs")
+        raise ActivationsError(f"{where('inputs', 0)}: no inputs")
 
     every = np.concatenate(windows)
     part = np.concatenate(parts)

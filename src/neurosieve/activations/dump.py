@@ -7,6 +7,7 @@ one batch and the sums of the one text whose windows are not all done: nothing t
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,31 +35,41 @@ def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> N
     """
     with ExitStack() as stack:
         files = [_preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
-        progress = stack.enter_context(
-            tqdm(total=plan.facts["window_subwords"], desc=title, unit=" sub-words", unit_scale=True, mininterval=5)
-        )
-        # vector -> parts still to come, and the sum (or maximum) of those that came, (layers, width)
-        open_vectors: dict[int, tuple[int, np.ndarray]] = {}
-        written = 0
+        for vectors, layers in run_plan(loaded, plan, title):
+            for file, values in zip(files, layers, strict=True):
+                _write_rows(file, vectors, values)
+
+
+def run_plan(loaded: Loaded, plan: Plan, title: str) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Every vector of the plan once, as they are done: indices (n,), and per layer their values float32 (n, width).
+
+    Without a title there is no progress bar. Raises as :func:`write_layers` does.
+    """
+    # vector -> parts still to come, and the sum (or maximum) of those that came, (layers, width)
+    open_vectors: dict[int, tuple[int, np.ndarray]] = {}
+    specials = len(loaded.coding.prefix) + len(loaded.coding.suffix)
+    written = 0
+    total = plan.facts["window_subwords"]
+    with tqdm(
+        total=total, desc=title, unit=" sub-words", unit_scale=True, mininterval=5, disable=not title
+    ) as progress:
         for batch in range(plan.batches):
-            done = _run_batch(loaded, plan, batch, open_vectors)
-            for vectors, layers in done:
+            for vectors, layers in _run_batch(loaded, plan, batch, open_vectors):
                 if len(vectors) == 0:
                     continue
                 written += len(vectors)
-                for layer, (file, values) in enumerate(zip(files, layers, strict=True)):
+                for layer, values in enumerate(layers):
                     if not np.isfinite(values).all():
                         row = int(vectors[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
                         raise ActivationsError(
                             f"model {loaded.name}: layer {layer} of vector {row} ({title}) is not finite; "
                             "the weights are damaged or too large for float32"
                         )
-                    _write_rows(file, vectors, values)
+                yield vectors, layers
             first, stop = plan.batch_bounds[batch : batch + 2]
-            specials = len(loaded.coding.prefix) + len(loaded.coding.suffix)
             progress.update(int((plan.window_stop - plan.window_start)[first:stop].sum() + (stop - first) * specials))
-        if written != plan.vectors or open_vectors:
-            raise AssertionError(f"{written} of {plan.vectors} vectors written, {len(open_vectors)} unfinished")
+    if written != plan.vectors or open_vectors:
+        raise AssertionError(f"{written} of {plan.vectors} vectors made, {len(open_vectors)} unfinished")
 
 
 def _run_batch(

@@ -36,7 +36,10 @@ NO_LIMIT = 10**9  # transformers writes about 1e30 where a tokenizer has no limi
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run. layers counts the embedding layer; facts go to the manifest."""
+    """A model ready to run. layers counts the embedding layer; facts go to the manifest.
+
+    folder: where its files lie, those of the trained model for an untrained twin.
+    """
 
     name: str
     model: Any
@@ -44,6 +47,7 @@ class Loaded:
     layers: int
     width: int
     facts: dict[str, Any]
+    folder: Path
 
 
 def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded:
@@ -56,10 +60,31 @@ def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded
         raise ActivationsError(
             f"models.{name}.untrained: found {entry.untrained!r}, itself an untrained twin; name a trained model"
         )
-    folder = model_folder(trained, entry.untrained or name, cache)
+    loaded = _load(model_folder(trained, entry.untrained or name, cache), name, params.numerics, entry)
+    for key, found in (("layers", loaded.layers), ("width", loaded.width)):
+        stated = getattr(entry, key)
+        if stated is not None and stated != found:
+            raise ActivationsError(
+                f"models.{name}.{key}: found {stated} in the params file, but {loaded.folder} has {found}; "
+                f"write {found}"
+            )
+    return loaded
+
+
+def load_folder(folder: Path, name: str, numerics: str) -> Loaded:
+    """Load a trained model that no params file names; raises as :func:`load_model` does."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return _load(folder, name, numerics, Model.model_validate({"path": str(folder)}))
+
+
+def _load(folder: Path, name: str, numerics: str, entry: Model) -> Loaded:
     check_folder(folder)
     model = _from_weights(folder)
-    facts: dict[str, Any] = {"config_sha256": sha256_file(folder / CONFIG)}
+    facts: dict[str, Any] = {
+        "config_sha256": sha256_file(folder / CONFIG),
+        "tokenizer_sha256": sha256_file(folder / TOKENIZER),
+    }
     if entry.untrained is None:
         facts["model_sha256"] = _weights_sha256(folder)
     else:
@@ -67,17 +92,11 @@ def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded
         facts["model_sha256"] = _state_sha256(model)
     model.eval().requires_grad_(False)
     model.config.use_cache = False
-    if params.numerics == "portable":
+    if numerics == "portable":
         _multiply_with_numpy(model)
     coding = read_coding(folder, model)
     layers, width = _measure(model, coding, folder)
-    for key, found in (("layers", layers), ("width", width)):
-        stated = getattr(entry, key)
-        if stated is not None and stated != found:
-            raise ActivationsError(
-                f"models.{name}.{key}: found {stated} in the params file, but {folder} has {found}; write {found}"
-            )
-    return Loaded(name, model, coding, layers, width, facts)
+    return Loaded(name, model, coding, layers, width, facts, folder)
 
 
 def model_folder(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Path:
@@ -211,11 +230,19 @@ def _untrained(trained: Any, name: str, seed: int) -> tuple[Any, int]:
 
 def _weights_sha256(folder: Path) -> str:
     """sha256 of the weights file; of several, of the lines `sha256 name` in the order of their names."""
-    if (folder / WEIGHTS).is_file():
+    files = weight_files(folder)
+    if files == [folder / WEIGHTS]:
         return sha256_file(folder / WEIGHTS)
-    names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    lines = "".join(f"{sha256_file(folder / name)} {name}\n" for name in names)
+    lines = "".join(f"{sha256_file(path)} {path.name}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The one file of weights, or those that its index names, sorted by name."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    names = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+    return [folder / name for name in sorted(names)]
 
 
 def _state_sha256(model: Any) -> str:
@@ -228,11 +255,22 @@ def _state_sha256(model: Any) -> str:
 
 
 def _multiply_with_numpy(model: Any) -> None:
-    """Let numpy's OpenBLAS do the products with weights instead of torch's MKL.
+    """Let numpy's OpenBLAS do the products with weights, and those of attention, instead of torch's MKL.
 
     Both give the same bits everywhere under the pins of `numerics: portable`, but those leave MKL without AVX2:
     44 against 114 GFLOP/s on one thread, and half the time of a whole forward pass.
     """
+    inner = model.forward
+
+    def with_numpy_attention(*args: Any, **kwargs: Any) -> Any:
+        theirs = torch.nn.functional.scaled_dot_product_attention
+        torch.nn.functional.scaled_dot_product_attention = attend
+        try:
+            return inner(*args, **kwargs)
+        finally:
+            torch.nn.functional.scaled_dot_product_attention = theirs
+
+    model.forward = with_numpy_attention
 
     def forward_of(weight: np.ndarray, bias: np.ndarray | None) -> Callable[[torch.Tensor], torch.Tensor]:
         def forward(x: torch.Tensor) -> torch.Tensor:
@@ -248,6 +286,40 @@ def _multiply_with_numpy(model: Any) -> None:
             weight = module.weight.detach().numpy()
             bias = None if module.bias is None else module.bias.detach().numpy()
             module.forward = forward_of(weight.T if type(module) is torch.nn.Linear else weight, bias)
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """torch's ``scaled_dot_product_attention`` for evaluation, (batch, heads, length, size), its products by numpy.
+
+    A query that may look at nothing (padding) looks at everything alike; its vector is never used.
+    """
+    if enable_gqa:
+        key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], dim=-3) for x in (key, value))
+    query = query * (query.shape[-1] ** -0.5 if scale is None else scale)
+    # contiguous: numpy leaves arrays of other strides to a loop without BLAS
+    scores = np.matmul(query.contiguous().numpy(), key.contiguous().numpy().swapaxes(-1, -2))
+    least = np.finfo(scores.dtype).min
+    if is_causal:
+        np.copyto(scores, least, where=np.triu(np.ones(scores.shape[-2:], bool), 1))
+    elif attn_mask is not None and attn_mask.dtype == torch.bool:
+        np.copyto(scores, least, where=~attn_mask.numpy())
+    elif attn_mask is not None:
+        scores += attn_mask.numpy()
+        np.maximum(scores, least, out=scores)  # a row of -inf alone would become NaN
+    scores -= scores.max(axis=-1, keepdims=True)
+    np.exp(scores, out=scores)
+    out = np.matmul(scores, value.contiguous().numpy())
+    out /= scores.sum(axis=-1, keepdims=True)
+    return torch.from_numpy(out)
 
 
 def read_coding(folder: Path, model: Any) -> Coding:
@@ -298,12 +370,16 @@ def _positions(model: Any) -> int | None:
 
 def _measure(model: Any, coding: Coding, folder: Path) -> tuple[int, int]:
     """Layers and width, from the hidden states of a short text."""
-    ids = [*coding.prefix, *coding.tokenizer.encode("a", add_special_tokens=False).ids, *coding.suffix]
-    states = _try(folder, "cannot run the model", lambda: hidden_states(model, torch.tensor([ids]), None))
+    states = _try(folder, "cannot run the model", lambda: hidden_states(model, short_ids(coding), None))
     widths = sorted({state.shape[-1] for state in states or ()})
     if len(widths) != 1 or len(states) < 2:
         raise ActivationsError(f"{folder}: found layers of the widths {widths}; one width for all layers is needed")
     return len(states), widths[0]
+
+
+def short_ids(coding: Coding) -> torch.Tensor:
+    """Ids of a short text with its special tokens, (1, sub-words), to look at a model with."""
+    return torch.tensor([[*coding.prefix, *coding.tokenizer.encode("a", add_special_tokens=False).ids, *coding.suffix]])
 
 
 @torch.inference_mode()
@@ -314,4 +390,6 @@ def hidden_states(model: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> t
     is the model's output: for ModernBERT, GPT-2, Llama and other pre-norm models that is after the final
     normalisation, so their last layer is on another scale than the rest. For BERT and RoBERTa blocks end normalised.
     """
-    return model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+    out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    # transformers collects at the blocks: a model cut down to its embedding has none
+    return out.hidden_states or (out.last_hidden_state,)

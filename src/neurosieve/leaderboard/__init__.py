@@ -1,7 +1,7 @@
 """The leaderboard: table, a json per row, one page; publishing; the terminal's table.
 
 Reads the artifacts that collect.py names. Writes leaderboard: leaderboard.csv, rows/<model>__<task>.json, metrics.json,
-index.html.
+comparisons.json (see ranks.py), transfer.json (by model, as in subsets/transfer, where that is on), index.html.
 """
 
 from __future__ import annotations
@@ -27,20 +27,26 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     """
     from neurosieve.leaderboard import collect, page, table
 
-    rows = collect.collect_rows(params, paths)
+    rows, comparisons = collect.collect(params, paths)
     unknown = [name for name in params.leaderboard.curve_rankings if name not in rows[0]["curves"]]
     if unknown:
         raise ConfigError(
             f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; "
             f"write some of: {', '.join(rows[0]['curves'])}"
         )
+    published = collect.published_rows(params, paths)
+    transfers = collect.collect_transfer(params, paths)
     inputs = collect.input_folders(params, paths)
     with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
-        out.text("leaderboard.csv", table.to_csv(table.build_table(rows)))
+        out.text("leaderboard.csv", table.to_csv(table.build_table([*rows, *published])))
         for row in rows:
             out.text(f"rows/{row['model']}__{row['task']}.json", dump_row(row))
         out.json("metrics.json", flat_metrics(rows))
-        out.text("index.html", page.render(rows, collect.collect_cards(params, paths), page_facts(params)))
+        out.json("comparisons.json", comparisons)
+        if transfers:
+            out.json("transfer.json", transfers)
+        cards = collect.collect_cards(params, paths)
+        out.text("index.html", page.render(rows, cards, page_facts(params), transfers, published))
         out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
 
 
@@ -50,7 +56,7 @@ def page_facts(params: Params) -> dict[str, Any]:
         "title": params.leaderboard.title,
         "benchmark": params.benchmark,
         "version": params.version,
-        "protocol": params.protocol,
+        "protocol": "strict",
         "numerics": params.numerics,
         "seed": params.seed,
         "random_draws": params.subsets.random_draws,

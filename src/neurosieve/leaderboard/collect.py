@@ -1,7 +1,8 @@
 """What the earlier phases found, brought into one form: a row per model and task, a card per task.
 
-Reads: prepare/tasks/<task>/card, redundancy/, probes/ (baselines, models, status), subsets/ (search, scores),
-concepts/; nothing else of this phase reads them, so a key that changes there changes here alone. Writes no files.
+Reads: prepare/tasks/<task>/card, redundancy/, probes/ (baselines, models, status), subsets/ (search, scores,
+published), concepts/; nothing else of this phase reads them, so a key that changes there changes here alone. Writes no
+files.
 
 A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the page:
 
@@ -21,7 +22,10 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
 | comparisons | judge, test, each _unseen: reference against majority, surface and untrained, p adjusted by Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
-| certified | what the subset spares for certain: highest layer needed, values kept per vector |
+| ranks | among the models of the task, by score, subset and n_minimal; shared without evidence of a difference |
+| layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
+| agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
+| certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
 | concepts | as in concepts.json, long token types shortened |
 """
@@ -29,13 +33,15 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from neurosieve.artifacts import Paths, read_json
+from neurosieve.artifacts import Paths, read_json, read_manifest
 from neurosieve.config import Params
-from neurosieve.leaderboard.table import CONTROL_NOTE
+from neurosieve.leaderboard import ranks
+from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
 from neurosieve.probes.baselines import CONTEXT_NGRAMS
 from neurosieve.probes.intervals import FEW_FILES
 from neurosieve.probes.status import FAILS, PARTS, SUPPORTED, adjust, status_of
@@ -51,26 +57,34 @@ MINIMA = (
 def input_folders(params: Params, paths: Paths) -> list[Any]:
     """Every artifact folder that :func:`collect_rows` and :func:`collect_cards` read."""
     cells = [(m, t) for m in params.run.models for t in params.run.tasks]
+    per_row = (paths.redundancy, paths.probes, paths.controls, paths.search, paths.scores, paths.concepts)
     return [
-        *(paths.task(t) / "card" for t in params.run.tasks),
+        *(paths.task(t) / part for t in params.run.tasks for part in ("card", "test")),
         *(paths.baselines(t) for t in params.run.tasks),
+        *(paths.activations(m, t, "train") for m, t in cells),
         paths.status(),
-        *(
-            folder(m, t)
-            for folder in (paths.redundancy, paths.probes, paths.search, paths.scores, paths.concepts)
-            for m, t in cells
-        ),
+        *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
+        *(folder(m, t) for folder in per_row for m, t in cells),
+        *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
     ]
 
 
 def collect_rows(params: Params, paths: Paths) -> list[dict[str, Any]]:
     """The rows of the run, models in order, tasks in order within each; Holm on test goes over all of them."""
+    return collect(params, paths)[0]
+
+
+def collect(params: Params, paths: Paths) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The rows, and the comparisons of models on the same task that their ranks come from (see ranks.py)."""
     rows = [collect_row(params, paths, model, task) for model in params.run.models for task in params.run.tasks]
     confirm(rows, params.probes.confidence, params.probes.bootstrap)
     for row in rows:
         row["notes"] = notes(row)
         row["note"] = "; ".join(row["notes"]) or None
-    return rows
+    comparisons = ranks.compare_rows(params, paths, rows)
+    for row in rows:
+        row["ranks"] = ranks.row_ranks(comparisons, row["model"], row["task"])
+    return rows, comparisons
 
 
 def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str, Any]:
@@ -81,6 +95,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
     scores = read_json(paths.scores(model, task) / "scores.json")
     status = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
     redundancy = read_json(paths.redundancy(model, task) / "redundancy.json")
+    cost = read_manifest(paths.activations(model, task, "train"))["facts"]["cost"]
     concepts = read_json(paths.concepts(model, task) / "concepts.json")
 
     metric, headline, best = curves["metric"], curves["headline"], curves["best_ranking"]
@@ -97,7 +112,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
     return {
         "benchmark": params.benchmark,
         "version": params.version,
-        "protocol": params.protocol,
+        "protocol": "strict",
         "model": model,
         "task": task,
         "status": status["status"],
@@ -161,6 +176,12 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "neurons": neurons,
         "oracle_probe": {k: v for k, v in probes["sets"][probes["oracle"]].items() if k != "tried"},
         "layer_scores": layer_scores(probes, metric),
+        "layer_selection": curves["layers"],
+        "beats_random": curves["beats_random"],
+        "pipeline": pipeline(curves),
+        "agreement": read_json(paths.probes(model, task) / "agreement.json"),
+        "selectivity": scores["selectivity"],
+        "description_length": read_json(paths.controls(model, task) / "controls.json")["description_length"],
         "chosen_layers": per_layer(neurons.get(headline), layers, width),
         "test": test,
         "test_rows": scores["rows"],
@@ -168,12 +189,20 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
-        "certified": certified(neurons.get(headline), layers, width),
+        "certified": certified(
+            neurons.get(headline), layers, width, cost, len(frozen["classes"]), curves["columns_per_neuron"]
+        ),
         "cka": redundancy["cka"]["unbiased"],
         "clusters": redundancy["thresholds"],
         "redundancy": {k: redundancy[k] for k in ("rows", "kept", "constant", "neighbours")},
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
     }
+
+
+def collect_transfer(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:
+    """transfer.json of each model; none where ``subsets.transfer`` is off."""
+    models = params.run.models if params.subsets.transfer else []
+    return {model: read_json(paths.transfer(model) / "transfer.json") for model in models}
 
 
 def collect_cards(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:
@@ -229,6 +258,13 @@ def layer_scores(probes: Mapping[str, Any], metric: str) -> dict[str, Any]:
     }
 
 
+def pipeline(curves: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the pipeline kept and where it ended (its sizes are among the curves); None where it is off."""
+    curve = curves["curves"].get("pipeline")
+    names = (*MINIMA, "layers", "threshold", "neurons_in", "tried")
+    return None if curve is None else {name: curve[name] for name in names}
+
+
 def per_layer(neurons: Iterable[int] | None, layers: int, width: int) -> list[int] | None:
     """Number of the neurons in each layer."""
     if neurons is None:
@@ -239,12 +275,36 @@ def per_layer(neurons: Iterable[int] | None, layers: int, width: int) -> list[in
     return counts
 
 
-def certified(neurons: Sequence[int] | None, layers: int, width: int) -> dict[str, Any] | None:
-    """What a subset spares whatever the machine: blocks above its highest layer, and values kept per vector."""
+def certified(
+    neurons: Sequence[int] | None, layers: int, width: int, cost: Mapping[str, Any], classes: int, columns: int
+) -> dict[str, Any] | None:
+    """What a subset spares whatever the machine: blocks above its highest layer, and values kept per vector.
+
+    ``cost`` is that of the activations' manifest, ``columns`` the number of those of a neuron.
+    Beside the blocks: "parameters", "bytes" (as float32), "bytes_stored" (as in the model's files) and "flops" (per
+    sub-word, in a context of "window" sub-words) up to the highest layer, each with <name>_of_all of the whole model
+    and <name>_share. "classifier" is counted apart, per row: "values" it reads, "outputs" (one for two classes) and
+    "flops" of its product, with the same of a classifier on all neurons.
+    """
     if not neurons:
         return None
     highest = max(neurons) // width
+    outputs = 1 if classes == 2 else classes
+    values, of_all = len(neurons) * columns, layers * width * columns
+    needed, whole = cost["layers"][highest], cost["layers"][-1]
+    spared: dict[str, Any] = {}
+    for name in ("parameters", "bytes", "bytes_stored", "flops"):
+        spared |= {name: needed[name], f"{name}_of_all": whole[name], f"{name}_share": needed[name] / whole[name]}
     return {
+        "window": cost["window"],
+        **spared,
+        "classifier": {
+            "outputs": outputs,
+            "values": values,
+            "values_of_all": of_all,
+            "flops": 2 * values * outputs,
+            "flops_of_all": 2 * of_all * outputs,
+        },
         "highest_layer": highest,
         "blocks_needed": highest,  # layer i is the output of block i, layer 0 of the embedding
         "blocks": layers - 1,
@@ -268,6 +328,63 @@ def set_name(span: Sequence[int], layers: int) -> str:
     if (first, last) == (0, layers - 1):
         return "all layers"
     return f"layer {first}" if first == last else f"layers {first}-{last}"
+
+
+def published_rows(params: Params, paths: Paths) -> list[dict[str, Any]]:
+    """Table rows of the protocol `published`, in the order of the strict ones; none unless run.protocols names it.
+
+    They have the cells of COLUMNS and nothing more. Scores are means over seeds, ``n_minimal`` is the median of the
+    reported sizes; "low" and "high" are the smallest and largest over seeds, and no intervals.
+    """
+    if "published" not in params.run.protocols:
+        return []
+    return [
+        _published_row(params, read_json(paths.published(model, task) / "published.json"))
+        for model in params.run.models
+        for task in params.run.tasks
+    ]
+
+
+def _published_row(params: Params, found: Mapping[str, Any]) -> dict[str, Any]:
+    seeds = found["seeds"]
+    reported = [seed["rows"][seed["reported"]] for seed in seeds]
+    size = statistics.median_low(row["n"] for row in reported)
+    (low, high), (score_low, score_high) = found["spread"]["n"], found["spread"]["score"]
+    last = sorted({row["k"] for row in reported})
+    notes = [
+        "not judged: see the strict row",
+        "thresholds, sizes and the reported row were chosen on test",
+        f"{len(seeds)} seeds: scores are means, sizes the median, low and high the smallest and largest, no intervals",
+        f"reported score {score_low:.4f} to {score_high:.4f}",
+    ]
+    if len(last) > 1:
+        notes.append(f"last layer by seed: {ranges(last)}")
+    if found["metric"] != found["primary_metric"]:
+        notes.append(f"{found['metric']}, the published metric; the strict row has {found['primary_metric']}")
+    if found["unit"] == "pair":
+        notes.append("pairs by probes.pair_features, not through a dense layer as published")
+    return {
+        **dict.fromkeys(COLUMNS),
+        "benchmark": params.benchmark,
+        "version": params.version,
+        "protocol": "published",
+        "model": found["model"],
+        "task": found["task"],
+        "metric": found["metric"],
+        "n_neurons": found["n_neurons"],
+        "oracle": statistics.fmean(seed["oracle"]["score"] for seed in seeds),
+        "oracle_low": found["spread"]["oracle"][0],
+        "oracle_high": found["spread"]["oracle"][1],
+        "majority": found["majority"],
+        "ranking": "lca",
+        "n_minimal": size,
+        "n_minimal_low": low,
+        "n_minimal_high": high,
+        "share": size / found["n_neurons"],
+        "layers_used": "0" if last[-1] == 0 else f"0-{last[-1]}",
+        "subset_test": statistics.fmean(row["score"] for row in reported),
+        "note": "; ".join(notes),
+    }
 
 
 def _published(entry: Mapping[str, Any]) -> dict[str, Any]:

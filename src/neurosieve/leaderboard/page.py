@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from neurosieve.leaderboard import charts
+from neurosieve.leaderboard import charts, measures
 from neurosieve.leaderboard.charts import Plot, integer, nice_ticks
 from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
 
@@ -296,6 +296,8 @@ def _facts(row: Row) -> dict[str, str]:
         "kept of the gain, judge": percent(main["share_kept"]),
         "kept of the gain, test": percent(row["share_kept_test"]),
         "blocks needed": f"{held['blocks_needed']} of {held['blocks']}" if held else "–",
+        "operations needed": percent(held["flops_share"]) if held else "–",
+        "parameters needed": percent(held["parameters_share"]) if held else "–",
         "constant neurons": integer(row["constant_neurons"]),
         "judge rows, effective": size(row["sample"]["effective_rows"]),
     }
@@ -371,6 +373,7 @@ def _task(
         "fact_heads": list(_facts(rows[0])),
         "fact_rows": [{"model": row["model"], "values": list(_facts(row).values())} for row in rows],
         "comparisons": _comparisons(rows),
+        "measures": measures.task_tables(rows),
         "confidence": f"{100 * rows[0]['confidence']:g} %",
     }
 
@@ -472,7 +475,13 @@ def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-def render(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]], meta: Mapping[str, Any]) -> str:
+def render(
+    rows: Sequence[Row],
+    cards: Mapping[str, Mapping[str, Any]],
+    meta: Mapping[str, Any],
+    transfers: Mapping[str, Mapping[str, Any]],
+    published: Sequence[Row] = (),
+) -> str:
     """The page.
 
     Parameters
@@ -481,6 +490,8 @@ def render(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]], meta: Ma
     cards : as collect_cards makes them, by task.
     meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of rankings
         and controls that are drawn).
+    transfers : transfer.json by model; empty where transfer is off.
+    published : rows of the protocol `published`, cells of the table alone.
     """
     rows = sorted(rows, key=lambda r: (meta["tasks"].index(r["task"]), meta["models"].index(r["model"])))
     css = styles(rows)
@@ -514,6 +525,8 @@ def render(rows: Sequence[Row], cards: Mapping[str, Mapping[str, Any]], meta: Ma
         models=[{"name": m, "css": css[m], "note": notes[m]} for m in meta["models"] if m in css],
         tasks=[_task(t, [r for r in rows if r["task"] == t], cards[t], css, meta["curves"]) for t in meta["tasks"]],
         cards=[_card(t, cards[t]) for t in meta["tasks"]],
+        transfer=measures.transfer_tables(transfers),
+        published=measures.published_table(published),
         concept_rows=CONCEPT_ROWS,
         numerics=numerics + f" Seed {meta['seed']}.",
     )

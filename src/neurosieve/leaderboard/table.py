@@ -73,7 +73,7 @@ def build_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             raise TableError(f"row {i}: {key[3]} on {key[4]} is there twice; keep one")
         seen.add(key)
         table.append({name: row[name] for name in COLUMNS})
-    kinds = sorted({(str(r["benchmark"]), str(r["version"]), str(r["protocol"])) for r in table})
+    kinds = sorted({(str(r["benchmark"]), str(r["version"])) for r in table})
     if len(kinds) > 1:
         raise TableError(f"rows of several benchmarks or versions: {kinds}; make one table of each")
     return table
@@ -111,8 +111,13 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 def changed_cells(committed: str, now: str) -> list[dict[str, str]]:
     """Cells in which two leaderboard.csv differ: row (model/task), column, committed, now; "(none)" for no row."""
-    old = {f"{r['model']}/{r['task']}": r for r in read_csv(committed)}
-    new = {f"{r['model']}/{r['task']}": r for r in read_csv(now)}
+
+    def name_of(row: Mapping[str, str]) -> str:
+        other = "" if row["protocol"] == "strict" else f" ({row['protocol']})"
+        return f"{row['model']}/{row['task']}{other}"
+
+    old = {name_of(r): r for r in read_csv(committed)}
+    new = {name_of(r): r for r in read_csv(now)}
     columns = list(COLUMNS) + sorted({c for r in old.values() for c in r} - set(COLUMNS))
     changes = []
     for name in list(new) + [n for n in old if n not in new]:

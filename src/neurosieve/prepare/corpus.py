@@ -36,7 +36,8 @@ class PrepareError(RuntimeError):
 class Record:
     """What one input is made of: a function of a corpus, or a line of a user's data.
 
-    `key` is equal for copies. `label` and `split` ("train", "dev", "test") are the data's own, where it has them.
+    `key` is equal for copies. `label` and `split` ("train", "dev", "test") are the data's own, where it has them;
+    `tags` likewise, one for each space-separated token of the text.
     """
 
     package: str
@@ -48,6 +49,7 @@ class Record:
     docstring_span: tuple[int, int] | None = None
     label: str | None = None
     split: str | None = None
+    tags: tuple[str, ...] | None = None
 
 
 def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = DEFAULT_CACHE) -> None:

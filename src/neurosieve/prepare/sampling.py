@@ -19,13 +19,17 @@ from neurosieve.prepare.python_tokens import Token
 
 @dataclass(frozen=True)
 class Want:
-    """What a split asks of a kind: so many rows, drawn with `rng`; `cap_per_type` is None but in train."""
+    """What a split asks of a kind: so many rows, drawn with `rng`.
+
+    `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come.
+    """
 
     rows: int
     classes: tuple[str, ...]
     max_rows_per_input: int
     cap_per_type: int | None
     rng: np.random.Generator
+    cap_per_class: int | None = None
 
 
 @dataclass
@@ -76,6 +80,7 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
     """Rows of a token task: whole functions as inputs, random tokens of each as rows, in the order of the text."""
     sample = Sample()
     counts: Counter[str] = Counter()
+    per_class: Counter[int] = Counter()
     for record in over_files(records, want.rng):
         room = min(want.max_rows_per_input, want.rows - len(sample.rows))
         if room <= 0:
@@ -86,8 +91,10 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
         for i in want.rng.permutation(len(tokens)):
             if len(chosen) == room:
                 break
-            if want.cap_per_type is None or counts[tokens[i].text] < want.cap_per_type:
+            free = want.cap_per_type is None or counts[tokens[i].text] < want.cap_per_type
+            if free and (want.cap_per_class is None or per_class[tokens[i].label] < want.cap_per_class):
                 counts[tokens[i].text] += 1
+                per_class[tokens[i].label] += 1
                 chosen.append(tokens[i])
         if not chosen:
             sample.left_out["every token type is at its cap"] += 1

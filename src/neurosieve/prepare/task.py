@@ -34,10 +34,10 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     """
     spec = params.prepare.tasks[task]
     kind = load_kind(spec.kind)
-    records, source = _read(kind, spec, paths, f"prepare.tasks.{task}")
+    records, sources = _read(kind, spec, params, paths, task)
     parts = by_package(records, spec.packages, f"prepare.tasks.{task}")
     members, left_out = assign(parts, lambda r: kind.why_not(r, spec), kind.PER_FILE, spec.tune_share, params.seed)
-    classes = kind.CLASSES or tuple(sorted({r.label for rs in members.values() for r in rs if r.label is not None}))
+    classes = kind.CLASSES or tuple(spec.classes or _labels(members))
     samples: dict[str, Sample] = {}
     for split in SPLITS:
         want = Want(
@@ -46,6 +46,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             max_rows_per_input=spec.max_rows_per_input,
             cap_per_type=spec.cap_per_type if split == "train" else None,
             rng=rng(params.seed, spec.kind, split),
+            cap_per_class=-(-getattr(spec.rows, split) // len(classes)) if spec.balanced else None,
         )
         samples[split] = kind.build(members[split], want)
         left_out.update(samples[split].left_out)
@@ -59,7 +60,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     folder = paths.task(task)
     settings = {"task": task, "seed": params.seed, "settings": spec.model_dump(mode="json", exclude={"folder"})}
     for split, sample in samples.items():
-        with Writer(folder / split, "prepare", {**settings, "split": split}, [source]) as out:
+        with Writer(folder / split, "prepare", {**settings, "split": split}, sources) as out:
             out.jsonl("inputs.jsonl", sample.inputs)
             out.jsonl("rows.jsonl", sample.rows)
             facts = card["splits"][split]
@@ -71,17 +72,24 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     log.info("task %s: rows %s, short %s", task, {s: len(x.rows) for s, x in samples.items()}, card["short"])
 
 
-def _read(kind: Kind, spec: Task, paths: Paths, where: str) -> tuple[list[Record], Path]:
-    """Records of a task, and the artifact or file they come from."""
+def _labels(members: dict[str, list[Record]]) -> list[str]:
+    """Labels and tags of the records, sorted."""
+    records = [record for split in members.values() for record in split]
+    return sorted({tag for r in records for tag in (r.tags or (r.label,)) if tag is not None})
+
+
+def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tuple[list[Record], list[Path]]:
+    """Records of a task, and the artifact or files they come from."""
+    where = f"prepare.tasks.{task}"
     found = "corpus" if spec.corpus is not None else "folder"
     if found != kind.SOURCE:
         raise PrepareError(f"{where}: found `{found}:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`")
     if spec.corpus is not None:
         artifact = paths.corpus(spec.corpus)
-        return read_corpus(artifact), artifact
+        return read_corpus(artifact), [artifact]
     assert spec.folder is not None
-    data = Path(spec.folder) / "data.jsonl"
-    return kind.read(data, spec), data
+    records = kind.read(Path(spec.folder) / getattr(kind, "DATA", "data.jsonl"), spec)
+    return records, [Path(file) for file in params.task_files(task)]
 
 
 def _check(

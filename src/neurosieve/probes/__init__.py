@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_RUN = {"fit_baselines": "baselines", "fit_probes": "fit", "decide_status": "status"}
+_RUN = {"fit_baselines": "baselines", "fit_probes": "fit", "fit_controls": "control", "decide_status": "status"}
 
 
 def __getattr__(name: str) -> Any:

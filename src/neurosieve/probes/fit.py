@@ -1,38 +1,43 @@
-"""Probes on all neurons, on each layer and on each prefix of layers, and the rankings of the neurons.
+"""Probes on all neurons, on each layer, on each prefix and suffix of layers, and the rankings of the neurons.
 
 Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/{train,tune,judge}.
 Writes probes/models/<model>/<task>:
 
 probes.json            {"order": names of the feature sets, "sets": {name: {"layers": [first, last], "neurons", "l1",
                        "l2", "gap", "iterations", "objective", "nonzero", "tune": metrics, "judge": metrics,
-                       "tried": [{"l1", "l2", "tune"}]}}, "oracle": "all", "reference": best set on tune, "layers",
-                       "width", "kept": neurons that are not constant, "constant_neurons": their number by layer,
-                       "rankings": names}
+                       "tried": [{"l1", "l2", "tune"}]}}, "oracle": "all", "reference": best set on tune but for the
+                       suffixes, "layers", "width", "kept": neurons that are not constant, "constant_neurons": their
+                       number by layer, "rankings": names}
 predictions_tune.npy   int16 (sets, rows), predictions_judge.npy alike, in the order of "order"
 weights.safetensors    weights (columns, K) and intercept (K,) of the oracle, float32; reference_weights and
                        reference_intercept alike, columns those of the reference's kept neurons
 kept.npy               int32 (kept,) global indices of the neurons that are not constant on train
 ranking_<name>.npy     int32 (kept,) global indices, best first; ranking_<name>_per_class.npy (classes or 1, kept)
+agreement.json         how far the rankings agree (see agreement.agreement): "rankings", "sizes", "sizes_left_out",
+                       "overlap", "avg_overlap", "mean_overlap", "neuron_vote", "chance", "consensus"
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, Writer, read_json
-from neurosieve.config import Params, Penalty
+from neurosieve.config import CONTROL_RANKINGS, Params, Penalty
 from neurosieve.probes import metrics, rankings
+from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 
 log = logging.getLogger(__name__)
 
 ORACLE = "all"
+SUFFIX = "suffix-"  # the last layers: tried beside the others, never the reference (METHOD 3.1)
 
 
 def strongest_first(penalties: list[Penalty]) -> list[Penalty]:
@@ -53,20 +58,50 @@ def tuned(
 
     ``data`` holds "train" and "tune", float32 (rows, columns), standardised.
     """
-    best: Probe | None = None
-    best_score, tried, probe = -np.inf, [], None
+    probes = solve(data, labels, n_classes, strongest_first(penalties), params, cache)
+    return best_on_tune(probes, data, labels, n_classes, score)
+
+
+def solve(
+    data: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    n_classes: int,
+    penalties: list[Penalty],
+    params: Params,
+    cache: GramCache | None = None,
+    warm: list[Probe] | None = None,
+) -> list[Probe]:
+    """A probe per penalty, each started from its own in ``warm``, else from the one before."""
+    probes: list[Probe] = []
     cache = cache or GramCache(data["train"])
-    for penalty in strongest_first(penalties):
+    for i, penalty in enumerate(penalties):
+        start = warm[i] if warm is not None else probes[-1] if probes else None
         probe = fit(
             data["train"], labels["train"], n_classes, penalty.l1, penalty.l2,
-            gap=params.probes.gap, max_iterations=params.probes.max_iterations, warm=probe, cache=cache,
+            gap=params.probes.gap, max_iterations=params.probes.max_iterations, warm=start, cache=cache,
         )  # fmt: skip
-        value = float(score(_confusion(labels["tune"], probe.predict(data["tune"]), n_classes)))
-        tried.append({"l1": penalty.l1, "l2": penalty.l2, "tune": value})
-        if value > best_score:
-            best, best_score = probe, value
-    assert best is not None
-    return best, tried
+        probes.append(probe)
+    return probes
+
+
+def best_on_tune(
+    probes: list[Probe],
+    data: dict[str, np.ndarray],
+    labels: dict[str, np.ndarray],
+    n_classes: int,
+    score: metrics.Metric,
+) -> tuple[Probe, list[dict[str, float]]]:
+    """The first of the probes that no other beats on tune, and the score of each."""
+    found = [float(score(_confusion(labels["tune"], p.predict(data["tune"]), n_classes))) for p in probes]
+    tried = [{"l1": p.l1, "l2": p.l2, "tune": value} for p, value in zip(probes, found, strict=True)]
+    return probes[found.index(max(found))], tried
+
+
+def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
+    """The penalty (l1, l2) and its neighbours in the order from strong to weak."""
+    ordered = strongest_first(penalties)
+    at = next(i for i, p in enumerate(ordered) if (p.l1, p.l2) == (l1, l2))
+    return ordered[max(0, at - 1) : at + 2]
 
 
 def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -75,11 +110,13 @@ def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarr
 
 
 def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, int]]:
-    """Name -> first and last layer. Sets without a kept neuron are left out; prefix-00 is layer-00, the last is all."""
+    """Name -> first and last layer. Sets without a kept neuron are left out; prefix-00 is layer-00, the last is all,
+    and so are suffix-00 and the last suffix."""
     last = features.layers - 1
     sets = {ORACLE: (0, last)}
     sets |= {f"layer-{i:02d}": (i, i) for i in range(features.layers) if last}
     sets |= {f"prefix-{i:02d}": (0, i) for i in range(1, last)}
+    sets |= {f"{SUFFIX}{i:02d}": (i, last) for i in range(1, last)}
     layer_of = kept // features.width
     return {name: (a, b) for name, (a, b) in sets.items() if ((layer_of >= a) & (layer_of <= b)).any()}
 
@@ -107,6 +144,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     gram: GramCache | None = None
     undecided: tuple[float, np.ndarray | None] = (-np.inf, None)  # tune score and row weights of the best single layer
     layer_of = kept // features.width
+    wider: list[Probe] = []  # probes of the set that holds the next suffix: all neurons, then each suffix
     # single layers first: they are cheap, and the best of them shapes the metric for the sets of many layers
     order = sorted(sets, key=lambda name: sets[name][0] != sets[name][1])
     for name in tqdm(order, desc=f"probes {model} {task}", unit="set", mininterval=5):
@@ -120,7 +158,16 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
         else:
             gram = GramCache(data["train"], undecided[1]) if gram is None else gram
             cache = gram.take(columns)
-        probe, tried = tuned(part, labels, n_classes, params.probes.penalties, score, params, cache)
+        penalties, warm = strongest_first(params.probes.penalties), None
+        if name.startswith(SUFFIX):
+            # as along a ranking: from the wider set's weights, its best penalty and the neighbours of that
+            around = candidates(penalties, fitted[ORACLE].l1, fitted[ORACLE].l2)
+            penalties, wider = around, [p for p in wider if any((p.l1, p.l2) == (c.l1, c.l2) for c in around)]
+            warm = [replace(p, weights=p.weights[-part["train"].shape[1] :]) for p in wider]
+        probes = solve(part, labels, n_classes, penalties, params, cache, warm)
+        probe, tried = best_on_tune(probes, part, labels, n_classes, score)
+        if name == ORACLE or warm is not None:
+            wider = probes
         if first == last and (value := max(t["tune"] for t in tried)) > undecided[0]:
             undecided = value, row_weights(probe, part["train"])
         fitted[name] = probe
@@ -142,7 +189,10 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
             **found,
         }
     results = {name: results[name] for name in sets}
-    reference = max(results, key=lambda name: (results[name]["tune"][card["metric"]], -results[name]["neurons"]))
+    reference = max(
+        (name for name in results if not name.startswith(SUFFIX)),
+        key=lambda name: (results[name]["tune"][card["metric"]], -results[name]["neurons"]),
+    )
     oracle, best = fitted[ORACLE], fitted[reference]
     data_for_ranking = rankings.RankingInput(
         X=data["train"], y=labels["train"], weights=oracle.weights, columns=features.columns_per_neuron,
@@ -152,10 +202,13 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     inputs = [*(paths.task(task) / s for s in (*splits, "card")), *(paths.activations(model, task, s) for s in splits)]
     settings = {"model": model, "task": task, **params.settings("fit_probes")}
     with Writer(paths.probes(model, task), "probes", settings, inputs) as out:
-        for name in params.subsets.rankings:
+        orders: dict[str, np.ndarray] = {}
+        for name in params.probes.rankings:
             ranking = rankings.load(name)(data_for_ranking)
-            out.npy(f"ranking_{name}.npy", kept[ranking.order].astype(np.int32))
+            orders[name] = kept[ranking.order]
+            out.npy(f"ranking_{name}.npy", orders[name].astype(np.int32))
             out.npy(f"ranking_{name}_per_class.npy", kept[ranking.per_class].astype(np.int32))
+        out.json("agreement.json", agreement(orders, params.probes.agreement_sizes, CONTROL_RANKINGS))
         out.json(
             "probes.json",
             {
@@ -167,7 +220,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
                 "width": features.width,
                 "kept": len(kept),
                 "constant_neurons": constant,
-                "rankings": list(params.subsets.rankings),
+                "rankings": list(params.probes.rankings),
             },
         )
         out.npy("kept.npy", kept.astype(np.int32))

@@ -42,6 +42,8 @@ METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen t
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
 ABSENT = -1e6  # intercept of a class without train rows
+LONGEST = 5.0  # a Newton step moves no intercept further: where all rows are saturated it would leap out of float32
+CENTRED = 1e-4  # largest slope of an intercept that is taken for its optimum: further off the bound is none
 CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
 
 Steps = Iterator[tuple[np.ndarray, np.ndarray, float, float]]
@@ -314,7 +316,7 @@ class _Problem:
             value = new
             if np.abs(slope).max() <= accuracy:
                 break
-            step = self.intercept_step(P, slope)
+            step = np.clip(self.intercept_step(P, slope), -LONGEST, LONGEST)
             b = b - step
         return P, new, b
 
@@ -323,8 +325,11 @@ class _Problem:
             np.square(W).sum(dtype=np.float64)
         )
 
-    def gap(self, W: np.ndarray, G: np.ndarray) -> float:
-        """P - D at weights W with the gradient G of the loss there and the intercept at its optimum."""
+    def gap(self, W: np.ndarray, P: np.ndarray, G: np.ndarray) -> float:
+        """P - D at weights W, from the probabilities P and the gradient G there; none (a huge number, for infinity is
+        an overflow) where the intercept is not at its optimum, for then R is not feasible."""
+        if np.abs(self.intercept_gradient(P)).max() > CENTRED:
+            return float(np.finfo(np.float64).max)
         if self.l1 == 0:
             return float(np.square(G + np.float32(self.l2) * W).sum(dtype=np.float64)) / (2 * self.l2)
         A = np.abs(W)
@@ -337,7 +342,7 @@ class _Problem:
     def measure(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, float]:
         """Optimal intercept, objective and gap of weights W in float64, but for the products with X."""
         P, loss, b = self.centre(self.forward(W).astype(np.float64), b, 1e-13)
-        return b, loss + self.penalty(W), self.gap(W, self.gradient(P))
+        return b, loss + self.penalty(W), self.gap(W, P, self.gradient(P))
 
 
 class _Metric:
@@ -393,7 +398,7 @@ def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndar
     step = before = np.empty(0, np.float32)
     for count in itertools.count(1):
         G = problem.gradient(P)
-        yield W, b, loss + problem.penalty(W), problem.gap(W, G)
+        yield W, b, loss + problem.penalty(W), problem.gap(W, P, G)
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
             metric, pairs, step = _Metric(gram, C, l2), [], np.empty(0, np.float32)
@@ -416,14 +421,14 @@ def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndar
         if start >= 0:  # rounding has used up the history
             v, start, pairs = slope, -float(np.dot(slope, slope)), []
         D = np.ascontiguousarray(metric.direct(-v.reshape(problem.k, -1)))
-        t, b, P, loss, dZ = _line_search(problem, W, Z, b, D, start)
+        t, b, P, loss, dZ = _line_search(problem, W, Z, b, D, start, loss)
         W = W + np.float32(t) * D
         Z = Z + np.float32(t) * dZ if count % REFRESH else problem.forward(W)
         step = np.float32(-t) * v
 
 
 def _line_search(
-    problem: _Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float
+    problem: _Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float, loss: float
 ) -> tuple[float, np.ndarray, np.ndarray, float, np.ndarray]:
     """Step t along D, together with the intercept, by Newton's method in the K'+1 unknowns.
 
@@ -434,15 +439,15 @@ def _line_search(
     own = float(problem.own(dZ).sum(dtype=np.float64)) / problem.n
     wd, dd = float(np.vdot(W, D)), float(np.vdot(D, D))
     ww = float(np.vdot(W, W))
-    t, accepted = 1.0, np.inf
+    t, accepted = 1.0, loss + problem.l2 / 2 * ww
     here: tuple[float, np.ndarray] = (0.0, b)
-    for trial in range(40):
+    for _ in range(40):
         A = dZ * np.float32(t)
         A += Z
         A += b[:, None].astype(np.float32)
         P, loss = problem.loss(A)
         value = loss + problem.l2 / 2 * (ww + 2 * t * wd + t * t * dd)
-        if trial and value > accepted + 1e-6 * abs(accepted):  # overshot: half way back
+        if value > accepted + 1e-6 * abs(accepted):  # overshot: half way back
             t, b = (t + here[0]) / 2, (b + here[1]) / 2
             continue
         accepted, here = value, (t, b)
@@ -455,7 +460,7 @@ def _line_search(
         H[0, 0], H[0, 1:], H[1:, 0] = tt + problem.l2 * dd, tb, tb
         H[1:, 1:] = problem.intercept_curvature(P)
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
-        t, b = max(t - move[0], t / 10), b - move[1:]
+        t, b = min(max(t - move[0], t / 10), 10 * t), b - np.clip(move[1:], -LONGEST, LONGEST)
     return t, b, P, loss, dZ
 
 
@@ -471,7 +476,7 @@ def _fista(problem: _Problem, W: np.ndarray, b: np.ndarray) -> Steps:
     for count in itertools.count():
         P, loss, b = problem.centre(ZV, b, 1e-5)
         G = problem.gradient(P)
-        yield V, b, loss + problem.penalty(V), problem.gap(V, G)
+        yield V, b, loss + problem.penalty(V), problem.gap(V, P, G)
         if count % 10 == 0 and count < 60:
             s = np.sqrt(np.diag(problem.class_curvature(P)))
             scale = (s / s.mean()).astype(np.float32)[:, None]

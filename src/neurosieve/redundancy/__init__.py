@@ -1,9 +1,17 @@
-"""Redundancy without a task: similarity of layers (CKA), clusters of correlated neurons.
+"""Redundancy without a task: similarity of layers (CKA), clusters of correlated neurons, and how stable these are.
 
-Reads: activations/<model>/<task>/train (layer_NN.npy). For sequences and pairs the vectors are those of the inputs.
+Reads: activations/<model>/<task>/train (layer_NN.npy), prepare/tasks/<task>/train (the file of each vector). For
+sequences and pairs the vectors are those of the inputs.
 Writes: redundancy/<model>/<task>: redundancy.json (CKA, neighbours, clusters per threshold), clusters.npy int32
-(thresholds, neurons) with -1 for neurons not clustered, medoids_NN.npy int32 (clusters,), the global indices of the
-medoids in the order of the clusters, NN being the place of the threshold in ``redundancy.thresholds``.
+(thresholds, neurons) with -1 for neurons not clustered, representatives_NN.npy int32 (clusters,), the global indices of
+the neurons that stand for the clusters, in the order of the clusters, NN being the place of the threshold in
+``redundancy.thresholds``: medoids, or random members (``redundancy.representative``).
+
+Of redundancy.json: "thresholds": a list of what :func:`summarise` gives, with "threshold", "representatives": name of
+the file, "stability": {"adjusted_rand": of the partitions of the two halves of the rows, "clusters": [of each half],
+"multiple": [clusters of two or more neurons, of each half]}; "halves": {"by": "file" or "row", "rows": [of each],
+"files": [of each], "neurons": those that are constant in neither half, and compared}. An index of 1 with "multiple"
+[0, 0] says only that no neurons were joined.
 """
 
 from __future__ import annotations
@@ -15,11 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, read_manifest, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, Writer, iter_jsonl, read_manifest, read_npy
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns, constant_neurons
 from neurosieve.redundancy.cka import layer_cka
-from neurosieve.redundancy.clusters import correlate, cut, medoids, unit_columns
+from neurosieve.redundancy.clusters import Correlation, correlate, cut, medoids, unit_columns
+from neurosieve.redundancy.stability import adjusted_rand, split_halves
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,45 @@ class Clusters:
     nearest: np.ndarray
 
 
+def _rng(params: Params, task: str, what: str) -> np.random.Generator:
+    return np.random.default_rng([params.seed, zlib.crc32(what.encode()), zlib.crc32(task.encode())])
+
+
+def sampled_rows(params: Params, task: str, vectors: int) -> np.ndarray:
+    """Ascending indices of the train vectors that are used, of ``vectors``; they do not depend on the model."""
+    rng = _rng(params, task, "redundancy rows")
+    return np.sort(rng.choice(vectors, size=min(params.redundancy.rows, vectors), replace=False))
+
+
+def vector_files(paths: Paths, task: str, vectors: int) -> np.ndarray:
+    """int (vectors,) codes of the file of each train vector: that of its row's input for tokens, else of its input.
+
+    Raises
+    ------
+    ArtifactError
+        where the task has another number of rows (tokens) or inputs than there are vectors.
+    """
+    folder = paths.task(task) / "train"
+    files = [row["file"] for row in iter_jsonl(folder / "inputs.jsonl")]
+    rows = iter_jsonl(folder / "rows.jsonl")
+    first = next(rows, None)
+    name = "inputs.jsonl"
+    if first is not None and "seen" in first:  # tokens: a vector per row
+        files, name = [files[first["input"]], *(files[row["input"]] for row in rows)], "rows.jsonl"
+    if len(files) != vectors:
+        raise ArtifactError(
+            f"{folder / name}: found {len(files)} lines, expected {vectors}, one for each train vector; "
+            "run the phase `activations` again"
+        )
+    return np.unique(files, return_inverse=True)[1]
+
+
 def sample_train(params: Params, paths: Paths, model: str, task: str) -> Sample:
     """Train vectors of ``params.redundancy.rows`` rows (all where there are fewer), the same rows for every model."""
     folder = paths.activations(model, task, "train")
     facts = read_manifest(folder)["facts"]
     vectors, width = int(facts["vectors"]), int(facts["width"])
-    rng = np.random.default_rng([params.seed, zlib.crc32(b"redundancy rows"), zlib.crc32(task.encode())])
-    rows = np.sort(rng.choice(vectors, size=min(params.redundancy.rows, vectors), replace=False))
+    rows = sampled_rows(params, task, vectors)
     layers, constant, constant_on_train = [], [], []
     for number in range(int(facts["layers"])):
         path = folder / f"layer_{number:02d}.npy"
@@ -76,28 +117,31 @@ def sample_train(params: Params, paths: Paths, model: str, task: str) -> Sample:
     return Sample(layers, np.stack(constant), np.stack(constant_on_train), vectors)
 
 
+def _correlation(layers: list[np.ndarray], kept: np.ndarray) -> Correlation:
+    """Correlation of the ``kept`` neurons, bool (all neurons,), one at least, none of them constant in ``layers``."""
+    width = layers[0].shape[1]
+    columns = [
+        unit_columns(layer[:, mask]) for layer, mask in zip(layers, kept.reshape(-1, width), strict=True) if mask.any()
+    ]
+    return correlate(np.concatenate(columns), np.flatnonzero(kept) // width, len(layers))
+
+
 def cluster_neurons(sample: Sample, thresholds: Sequence[float], neurons: np.ndarray | None = None) -> Clusters:
     """Cluster the neurons with the given global indices (all by default), constant ones left out, at all thresholds.
 
     Every threshold cuts the one tree of these neurons; none works on what another has left (METHOD 3.2, row 12).
     """
-    width = len(sample.constant[0])
     kept = ~sample.constant.ravel()
     if neurons is not None:
         wanted = np.zeros(len(kept), bool)
         wanted[neurons] = True
         kept &= wanted
     chosen = np.flatnonzero(kept)
-    columns = [
-        unit_columns(layer[:, mask])
-        for layer, mask in zip(sample.layers, kept.reshape(-1, width), strict=True)
-        if mask.any()
-    ]
     labels = np.full((len(thresholds), len(kept)), -1, np.int32)
-    if not columns:
+    if not len(chosen):
         none = np.zeros(0, np.int32)
         return Clusters(chosen, labels, [none] * len(thresholds), np.zeros((0, len(sample.layers)), np.float32))
-    found = correlate(np.concatenate(columns), chosen // width, len(sample.layers))
+    found = _correlation(sample.layers, kept)
     labels[:, chosen] = cut(found.distances, thresholds)
     return Clusters(
         chosen,
@@ -107,14 +151,53 @@ def cluster_neurons(sample: Sample, thresholds: Sequence[float], neurons: np.nda
     )
 
 
-def summarise(labels: np.ndarray, medoids: np.ndarray, layers: int) -> dict[str, Any]:
-    """Figures of the clusters at one threshold, from labels (all neurons,) and medoids (clusters,).
+def random_members(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One neuron of each cluster at random, int32 (clusters,), from labels (all neurons,): as published (METHOD 2)."""
+    neurons = np.flatnonzero(labels >= 0)
+    shuffled = rng.permutation(neurons)
+    _, first = np.unique(labels[shuffled], return_index=True)
+    return shuffled[first].astype(np.int32)
+
+
+def stability(
+    sample: Sample, files: np.ndarray, thresholds: Sequence[float], rng: np.random.Generator
+) -> tuple[dict[str, Any], list[dict[str, Any] | None]]:
+    """How the clusters of one half of the rows agree with those of the other; the module's docstring has the schema.
+
+    files : int (rows,) file of each row of the sample. Returns "halves", and "stability" of every threshold, None where
+    no neuron is left to compare. Costs two more linkages, each on half the rows.
+    """
+    second, by = split_halves(files, rng)
+    parts = [[layer[at] for layer in sample.layers] for at in (~second, second)]
+    constant = [np.stack([constant_neurons(layer) for layer in part]) for part in parts]
+    kept = ~(sample.constant | constant[0] | constant[1]).ravel()
+    halves = {
+        "by": by,
+        "rows": [int((~second).sum()), int(second.sum())],
+        "files": [int(np.unique(files[at]).size) for at in (~second, second)],
+        "neurons": int(kept.sum()),
+    }
+    if not kept.any():
+        return halves, [None] * len(thresholds)
+    cuts = [cut(_correlation(part, kept).distances, thresholds) for part in parts]
+    return halves, [
+        {
+            "adjusted_rand": adjusted_rand(*both),
+            "clusters": [int(labels.max()) + 1 for labels in both],
+            "multiple": [int((np.bincount(labels) > 1).sum()) for labels in both],
+        }
+        for both in zip(*cuts, strict=True)
+    ]
+
+
+def summarise(labels: np.ndarray, representatives: np.ndarray, layers: int) -> dict[str, Any]:
+    """Figures of the clusters at one threshold, from labels (all neurons,) and representatives (clusters,).
 
     A cluster's span is its highest minus its lowest layer. Spans and shares are over clusters of two or more neurons
     (``multiple``); None where there is none.
     """
     width = len(labels) // layers
-    count = len(medoids)
+    count = len(representatives)
     neurons = np.flatnonzero(labels >= 0)
     size = np.bincount(labels[neurons], minlength=count)
     low, high = np.full(count, layers), np.zeros(count, int)
@@ -134,7 +217,7 @@ def summarise(labels: np.ndarray, medoids: np.ndarray, layers: int) -> dict[str,
         "share_spanning": float((span > 0).mean()) if multiple else None,
         "mean_span": float(span.mean()) if multiple else None,
         "max_span": int(span.max()) if multiple else None,
-        "medoids_per_layer": np.bincount(medoids // width, minlength=layers).tolist(),
+        "representatives_per_layer": np.bincount(representatives // width, minlength=layers).tolist(),
     }
 
 
@@ -160,7 +243,8 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
     Raises
     ------
     ArtifactError
-        activations that are missing, of another shape than their manifest says, not finite, or fewer than four.
+        activations that are missing, of another shape than their manifest says, not finite, or fewer than four; task
+        rows that are not those of the activations.
     """
     settings = params.redundancy
     folder = paths.activations(model, task, "train")
@@ -168,7 +252,7 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
     rows = len(sample.layers[0])
     if rows < 4:
         raise ArtifactError(f"{folder}: found {rows} train vectors, expected 4 or more; raise the task's rows.train")
-    rng = np.random.default_rng([params.seed, zlib.crc32(b"redundancy cka"), zlib.crc32(task.encode())])
+    rng = _rng(params, task, "redundancy cka")
     layers, width = sample.constant.shape
     # constant units count for nothing in CKA: at most rounding would be left of them
     varying = [
@@ -177,6 +261,12 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
     ]
     similarity = layer_cka(varying, settings.cka_rows, settings.cka_batches, rng)
     clusters = cluster_neurons(sample, settings.thresholds)
+    representatives = clusters.medoids
+    if settings.representative == "random":
+        rng = _rng(params, task, "redundancy representatives")
+        representatives = [random_members(labels, rng) for labels in clusters.labels]
+    files = vector_files(paths, task, sample.vectors)[sampled_rows(params, task, sample.vectors)]
+    halves, stable = stability(sample, files, settings.thresholds, _rng(params, task, "redundancy halves"))
     report = {
         "model": model,
         "task": task,
@@ -192,19 +282,22 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
         "kept": len(clusters.neurons),
         "cka": similarity,
         "neighbours": neighbours(clusters, layers),
+        "representative": settings.representative,
+        "halves": halves,
         "thresholds": [
-            {"threshold": threshold, "medoids": f"medoids_{i:02d}.npy"} | summarise(labels, found, layers)
+            {"threshold": threshold, "representatives": f"representatives_{i:02d}.npy", "stability": stable[i]}
+            | summarise(labels, found, layers)
             for i, (threshold, labels, found) in enumerate(
-                zip(settings.thresholds, clusters.labels, clusters.medoids, strict=True)
+                zip(settings.thresholds, clusters.labels, representatives, strict=True)
             )
         ],
     }
     wanted = {"model": model, "task": task, **params.settings("measure_redundancy")}
-    with Writer(paths.redundancy(model, task), "redundancy", wanted, [folder]) as out:
+    with Writer(paths.redundancy(model, task), "redundancy", wanted, [folder, paths.task(task) / "train"]) as out:
         out.json("redundancy.json", report)
         out.npy("clusters.npy", clusters.labels)
-        for i, found in enumerate(clusters.medoids):
-            out.npy(f"medoids_{i:02d}.npy", found)
+        for i, found in enumerate(representatives):
+            out.npy(f"representatives_{i:02d}.npy", found)
         out.facts = {
             "rows": rows,
             "vectors": sample.vectors,

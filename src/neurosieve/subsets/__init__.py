@@ -8,7 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_RUN = {"search_subsets": "search", "score_test": "score"}
+_RUN = {
+    "search_subsets": "search",
+    "transfer_subsets": "transfer",
+    "score_test": "score",
+    "reproduce_published": "published",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,9 @@ every tested size passes. A curve need not be monotone, so the largest failing a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,16 @@ def size_grid(n: int, ratio: float) -> list[int]:
     while sizes[-1] > 1:  # 1e-9: 6 / 1.2 must give 5 whatever the last bit says
         sizes.append(min(sizes[-1] - 1, math.ceil(sizes[-1] / ratio - 1e-9)))
     return sizes[::-1]
+
+
+def thin(sizes: Sequence[int], ratio: float) -> list[int]:
+    """Those of the ascending ``sizes`` for a coarser curve: from the largest down, each time the smallest within a
+    factor of ``ratio`` (else the next one down). So every size of the coarse curve lies on the fine one as well."""
+    kept = [sizes[-1]]
+    for i in range(len(sizes) - 2, -1, -1):
+        if i == 0 or kept[-1] > ratio * sizes[i - 1] + 1e-9:
+            kept.append(sizes[i])
+    return kept[::-1]
 
 
 def passes(lower: np.ndarray, baseline_lower: np.ndarray, margin: float) -> np.ndarray:
@@ -135,6 +147,40 @@ def rows_needed(rows: int, half_width: float, margin: float) -> int:
 def share_kept(subset: float, reference: float, baseline: float) -> float | None:
     """Share of (reference - best baseline) that the subset keeps; None where that is not above 0."""
     return (subset - baseline) / (reference - baseline) if reference > baseline else None
+
+
+def suffices_from(sizes: Sequence[int], better: np.ndarray) -> int | None:
+    """The smallest of the ascending ``sizes`` from which on none is ``better`` than random, None if the largest is."""
+    run = int(_suffix(~np.asarray(better, dtype=bool)))
+    return int(sizes[len(sizes) - run]) if run else None
+
+
+def beats_random(
+    sizes: Sequence[int], values: np.ndarray, replicates: np.ndarray, random_values: np.ndarray,
+    random_replicates: np.ndarray, confidence: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Does a ranking beat random neurons, size by size?
+
+    Parameters
+    ----------
+    sizes : (S,) ascending, without the size of all neurons, where every order has the same set.
+    values, replicates : (S,) and (S, B) scores of the ranking, and in the bootstrap replicates.
+    random_values, random_replicates : (D, S) and (D, S, B), the same of the random draws, on the same replicates.
+
+    Returns
+    -------
+    "sizes"; "difference": ranking minus the mean of the draws, by size; "lower": its one-sided bound. The bound speaks
+    of new files for these draws, not of other draws; "random_suffices_from": see :func:`suffices_from`, a size being
+    better where its lower bound is above 0.
+    """
+    difference = np.asarray(values) - np.mean(random_values, axis=0)
+    lower = intervals.lower(np.asarray(replicates) - np.mean(random_replicates, axis=0), confidence)
+    return {
+        "sizes": list(sizes),
+        "difference": difference,
+        "lower": lower,
+        "random_suffices_from": suffices_from(sizes, lower > 0),
+    }
 
 
 def mean_over_log_sizes(sizes: np.ndarray, scores: np.ndarray) -> float:

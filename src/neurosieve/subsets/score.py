@@ -2,7 +2,7 @@
 
 Reads: prepare/tasks/<task>/{test,card}, subsets/search/<model>/<task> (frozen.json, frozen.safetensors, curves.json),
 activations/<model>/<task>/test, both of the untrained twin as well where the model has one, probes/baselines/<task>
-(fitted models, no scores) and probes/status. Writes subsets/scores/<model>/<task>:
+(fitted models, no scores), probes/controls/<model>/<task> and probes/status. Writes subsets/scores/<model>/<task>:
 
 scores.json           see :func:`score_test`
 predictions_test.npy  int16 (predictors, rows), rows in the order of scores.json's "predictions"
@@ -27,14 +27,9 @@ from neurosieve.subsets import minimal
 SPLIT = "test"
 
 
-def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
-    """Test predictions int16 (rows,) of the frozen sets (all by default), from their weights alone.
-
-    Only the test activations of the neurons in the sets are read.
-    """
-    folder = paths.search(model, task)
-    frozen, tensors = read_json(folder / "frozen.json"), read_tensors(folder / "frozen.safetensors")
-    features = Features(
+def frozen_features(paths: Paths, model: str, task: str, frozen: Mapping[str, Any]) -> Features:
+    """Layout of the features that frozen.json speaks of."""
+    return Features(
         paths=paths,
         model=model,
         task=task,
@@ -44,6 +39,16 @@ def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None =
         layers=frozen["layers"],
         width=frozen["width"],
     )
+
+
+def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
+    """Test predictions int16 (rows,) of the frozen sets (all by default), from their weights alone.
+
+    Only the test activations of the neurons in the sets are read.
+    """
+    folder = paths.search(model, task)
+    frozen, tensors = read_json(folder / "frozen.json"), read_tensors(folder / "frozen.safetensors")
+    features = frozen_features(paths, model, task, frozen)
     predicted = {}
     for key in keys or list(frozen["sets"]):
         entry = frozen["sets"][key]
@@ -54,6 +59,35 @@ def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None =
         probe = Probe(weights, intercept, gap=0.0, iterations=0, objective=0.0, l1=entry["l1"], l2=entry["l2"])
         predicted[key] = probe.predict(X).astype(np.int16)
     return predicted
+
+
+def predict_controls(
+    paths: Paths, model: str, task: str, features: Features
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """What the control probes of probes/controls say of test; None for sequences and pairs, which have none.
+
+    Returns (predicted, labels, majority): int16 (seeds, rows) predicted control classes, int16 (seeds, rows) control
+    classes of the rows' types, -1 where train lacks the type, and int64 (seeds,) the most frequent control class of
+    train.
+    """
+    folder = paths.controls(model, task)
+    control = read_json(folder / "controls.json")["control"]
+    if control is None:
+        return None
+    tensors = read_tensors(folder / "controls.safetensors")
+    X = features.load(SPLIT, tensors["neurons"].astype(np.int64))
+    X -= tensors["mean"]
+    X *= tensors["scale"]
+    probes = (
+        Probe(W, b, gap=0.0, iterations=0, objective=0.0, l1=0.0, l2=0.0)
+        for W, b in zip(tensors["weights"], tensors["intercept"], strict=True)
+    )
+    predicted = np.stack([probe.predict(X) for probe in probes]).astype(np.int16)
+    of_type = {row["type"]: row["labels"] for row in iter_jsonl(folder / "types.jsonl")}
+    unseen = [-1] * len(predicted)
+    types = [row["type"] for row in iter_jsonl(paths.task(task) / SPLIT / "rows.jsonl")]
+    labels = np.array([of_type.get(name, unseen) for name in types], np.int16).T
+    return predicted, labels, np.array([fit["majority"] for fit in control["fits"]])
 
 
 class Scorer:
@@ -99,6 +133,69 @@ class Scorer:
             },
         }
 
+    def selectivity(
+        self, oracle: np.ndarray, predicted: np.ndarray, labels: np.ndarray, majority: np.ndarray
+    ) -> dict[str, Any] | None:
+        """Task score of the oracle minus the mean score of the control probes, on test tokens of types that train has.
+
+        Parameters
+        ----------
+        oracle : (rows,) classes that the probe of all neurons predicts.
+        predicted, labels, majority : as :func:`predict_controls` returns them.
+
+        Returns
+        -------
+        {"rows", "files", "rows_unseen": those left out, "metric": "accuracy", "task", "control": [per seed],
+        "control_mean", "selectivity": task - control_mean, "low", "high": its two one-sided bounds over files,
+        "control_majority": mean score of always the most frequent control class, "primary": the same figures in the
+        primary metric, over "scored_classes" (those of the card that these rows have enough of)}. None where the rows
+        lie in fewer than intervals.MIN_FILES files.
+        """
+        at = (labels >= 0).all(axis=0)
+        files = self.rows.files[at]
+        if np.unique(files).size < intervals.MIN_FILES:
+            return None
+        n_classes, n_files = len(self.card["classes"]), self.bootstrap.n_files
+        constant = np.broadcast_to(majority[:, None], labels.shape)
+
+        def counts(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+            return metrics.confusion_by_file(y[at], p[at], files, n_classes, n_files)
+
+        task = counts(self.rows.labels, oracle)
+        control = np.stack([counts(y, p) for y, p in zip(labels, predicted, strict=True)])
+        floor = np.stack([counts(y, p) for y, p in zip(labels, constant, strict=True)])
+        scored = metrics.scored_among(self.rows.labels[at], files, self.card["scored_classes"])
+
+        def figures(name: str) -> dict[str, Any] | None:
+            if name == "macro_f1" and not scored:
+                return None
+
+            def score(C: np.ndarray) -> np.ndarray:
+                return metrics.metric(name, C, scored)
+
+            each = score(control.sum(1))
+            value = float(score(task.sum(0)))
+            replicates = self.bootstrap.replicates(task, score) - self.bootstrap.replicates(control, score).mean(0)
+            return {
+                "metric": name,
+                "task": value,
+                "control": each.tolist(),
+                "control_mean": float(each.mean()),
+                "selectivity": value - float(each.mean()),
+                "low": float(intervals.lower(replicates, self.confidence)),
+                "high": float(intervals.upper(replicates, self.confidence)),
+                "control_majority": float(score(floor.sum(1)).mean()),
+            }
+
+        return {
+            "rows": int(at.sum()),
+            "files": int(np.unique(files).size),
+            "rows_unseen": int((~at).sum()),
+            **(figures("accuracy") or {}),
+            "primary": figures(self.card["metric"]),
+            "scored_classes": scored,
+        }
+
     def _part(self, predicted: np.ndarray, at: np.ndarray) -> dict[str, Any]:
         labels, files = self.rows.labels[at], self.rows.files[at]
         scored = metrics.scored_among(labels, files, self.card["scored_classes"])
@@ -118,6 +215,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
      "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
      by raw p (Holm goes over rows, at the leaderboard), "comparisons", "comparisons_unseen", "sample",
      "sample_unseen": as in status.json,
+     "selectivity": null but for tokens, see :meth:`Scorer.selectivity`,
      "share_kept": {ranking: share of (reference - best baseline) that the frozen subset keeps on test},
      "confirmed_status": the three comparisons hold on test; "confirmed_subset": the lower bound of (headline subset -
      reference) is above -margin, null where no minimum is claimed; "confirmed": both; each is null for a row whose
@@ -132,6 +230,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     sets = predict_frozen(paths, model, task)
     baselines = dict(zip(*predict_baselines(paths, task, SPLIT), strict=True))
     untrained = None if twin is None else predict_frozen(paths, twin, task, ["reference"])["reference"]
+    controls = predict_controls(paths, model, task, frozen_features(paths, model, task, frozen))
 
     reference = scorer.replicates(sets["reference"])
     reported: dict[str, dict[str, Any]] = {}
@@ -189,6 +288,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         "surface": entry["surface"],
         "untrained": None if untrained is None else scorer.report(untrained),
         **status,
+        "selectivity": None if controls is None else scorer.selectivity(sets["all"], *controls),
         "share_kept": share,
         **_confirmed(status, subset, curves["margin"]["value"]),
     }
@@ -203,6 +303,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         *(paths.activations(m, task, SPLIT) for m in (model, twin) if m),
         *(paths.search(m, task) for m in (model, twin) if m),
         paths.baselines(task),
+        paths.controls(model, task),
         paths.status(),
     ]
     used = {"model": model, "task": task, "twin": twin, **params.settings("score_test", task=task)}

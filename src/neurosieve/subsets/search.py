@@ -4,22 +4,26 @@ Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/
 probes/baselines/<task>, probes/models/<model>/<task>, and that of the untrained twin where the model has one.
 Writes subsets/search/<model>/<task>:
 
-curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not constant, "layers", "width",
+curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not constant, "n_layers", "width",
                        "columns_per_neuron", "margin": {"value", "reason"}, "confidence", "penalties": those tried,
                        "reference": {"set", "neurons", "l1", "l2", "tune", "judge"}, "oracle": {"judge"},
                        "baseline": which of "baselines" is best on tune, "baselines": {majority|surface|untrained:
                        {"tune", "judge"}}, "dev": {"too_small", "half_width", "half_widths", "half_size", "rows",
                        "files", "rows_needed": or null}, "headline", "best_ranking", "mean_tune": {ranking: mean over
                        log n, by which the best is chosen}, "curves": {name: see :func:`_report`, :func:`_result`},
-                       "random": {"sizes", "tune", "judge": means over draws, "judge_low", "judge_high": range}}.
-                       Curves: the rankings, random-<draw>, bottom (the headline ranking from its end)
+                       "random": {"sizes", "tune", "judge": means over draws, "judge_low", "judge_high": range},
+                       "beats_random": {"rankings": {name: see :func:`minimal.beats_random`}, "sizes":
+                       those of all rankings, "random_suffices_from": from which on no ranking beats random, or null},
+                       "layers": see :func:`layers.select_layers`}.
+                       Curves: the rankings, pipeline (see :func:`pipeline_curve`; it also has "layers", "threshold",
+                       "neurons_in", "tried"), random-<draw>, bottom (the headline ranking from its end)
 predictions_judge.npy  int16 (probes, rows): judge predictions of every size of every curve, in the rows that the
                        curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
                        {key: {"kind": oracle|reference|subset|random|bottom, "ranking": whose size it has, "draw",
                        "claimed": the size is n_minimal (else it is an estimate), "neurons": global indices, best
                        first, "l1", "l2", "judge": primary metric}}}. Keys: all, reference, subset-<ranking>,
-                       random-<draw>-<ranking>, bottom-<ranking>
+                       random-<draw>-<ranking>, bottom-<ranking>, subset-pipeline
 frozen.safetensors     <key>.weights (columns, K), <key>.intercept (K,), <key>.mean and <key>.scale (columns,), float32:
                        scores = ((x - mean) * scale) @ weights + intercept
 
@@ -42,17 +46,18 @@ from tqdm import tqdm
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_npy, read_tensors
 from neurosieve.config import Params, Penalty
-from neurosieve.probes import intervals, metrics
+from neurosieve.probes import intervals, metrics, rankings
 from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
-from neurosieve.probes.fit import strongest_first
+from neurosieve.probes.fit import candidates
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
-from neurosieve.subsets import minimal
+from neurosieve.redundancy import Clusters, cluster_neurons, sample_train
+from neurosieve.subsets import layers, minimal
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "tune", "judge")
-RANDOM, BOTTOM = "random", "bottom"
+RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
 
 
 @dataclass(frozen=True)
@@ -196,13 +201,6 @@ def fit_point(data: Data, part: dict[str, np.ndarray], gram: GramCache, warm: li
     return Point(tried, chosen, tune[chosen], predicted, data.judged(predicted))
 
 
-def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
-    """The penalty (l1, l2) and its neighbours in the order from strong to weak."""
-    ordered = strongest_first(penalties)
-    at = next(i for i, p in enumerate(ordered) if (p.l1, p.l2) == (l1, l2))
-    return ordered[max(0, at - 1) : at + 2]
-
-
 def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe, reference: Probe) -> Data:
     """Features as the probes phase makes them: constant neurons dropped, standardised by train."""
     features = layout(paths, params, model, task)
@@ -257,6 +255,105 @@ def random_orders(params: Params, model: str, task: str, n: int, draws: int) -> 
     """Permutations of ``n`` neurons, seeded by the benchmark, the row and the draw."""
     names = [zlib.crc32(name.encode()) for name in (model, task, RANDOM)]
     return [np.random.default_rng([params.seed, *names, draw]).permutation(n) for draw in range(draws)]
+
+
+def layer_report(
+    data: Data, rival: Rival, probes: dict[str, Any], judge: dict[str, np.ndarray], *, too_small: bool
+) -> dict[str, Any]:
+    """Selection of layers from the stored judge predictions of the probes phase, without a refit."""
+    found: dict[layers.Span, layers.Found] = {}
+    for name, entry in probes["sets"].items():
+        judged = data.judged(judge[name])
+        found[entry["layers"][0], entry["layers"][1]] = layers.Found(
+            neurons=entry["neurons"],
+            judge=judged.value,
+            difference=judged.value - rival.reference.value,
+            lower=rival.lower(judged, rival.reference),
+            baseline_lower=rival.lower(judged, rival.baseline),
+        )
+    return layers.select_layers(found, data.features.layers, rival.margin, too_small=too_small)
+
+
+def representatives(clusters: Clusters, cut: int, inside: np.ndarray) -> np.ndarray:
+    """Of the neurons ``inside`` (ascending global indices): the medoid of each cluster at threshold number ``cut``,
+    and the neurons that could not be clustered, being constant in the sampled rows."""
+    return np.union1d(clusters.medoids[cut], np.setdiff1d(inside, clusters.neurons))
+
+
+def pipeline_curve(data: Data, rival: Rival, full: Point, bottom: int, paths: Paths) -> tuple[Curve, dict[str, Any]]:
+    """Layers, clusters, ranking (the published LS+CC+LCA) under the strict rules: the curve to be searched.
+
+    Of the neurons of the first ``bottom`` layers all are taken, or one per cluster of correlated ones: for each
+    threshold the clusters are made anew from these neurons on train, the probe is refitted on the medoids, and the
+    threshold that is best on tune is kept, of equals the one with fewer neurons. The ranking is that of this probe.
+    The sizes along it are compared with the row's own reference and margin: no step has a tolerance of its own.
+
+    Returns
+    -------
+    The curve, with the point of all its neurons, and {"layers", "threshold", "neurons_in", "tried": [{"threshold",
+    "neurons", "tune"}]}.
+    """
+    params = data.params
+    settings = params.subsets.pipeline
+    assert settings is not None
+    inside = data.kept[data.kept // data.features.width < bottom]
+    cuts = [t for t in settings.thresholds if t is not None]
+    clusters = None
+    if cuts:
+        clusters = cluster_neurons(sample_train(params, paths, data.features.model, data.features.task), cuts, inside)
+    tried: list[dict[str, Any]] = []
+    found: list[tuple[np.ndarray, Point]] = []
+    for threshold in settings.thresholds:
+        neurons = inside
+        if threshold is not None:
+            assert clusters is not None
+            neurons = representatives(clusters, cuts.index(threshold), inside)
+        at = np.searchsorted(data.kept, neurons)
+        columns = data.features.columns(at)
+        part = {split: np.take(X, columns, axis=1) for split, X in data.X.items()}
+        warm = [replace(probe, weights=probe.weights[columns]) for probe in full.tried]
+        found.append((at, fit_point(data, part, data.gram.take(columns), warm)))
+        tried.append({"threshold": threshold, "neurons": len(at), "tune": found[-1][1].tune})
+    best = max(range(len(tried)), key=lambda i: (tried[i]["tune"], -tried[i]["neurons"]))
+    at, point = found[best]
+    ranking = rankings.load(settings.ranking)(
+        rankings.RankingInput(
+            X=np.take(data.X["train"], data.features.columns(at), axis=1), y=data.y["train"],
+            weights=point.probe.weights, columns=data.features.columns_per_neuron, n_classes=data.n_classes,
+            seed=params.seed, mass_step=params.probes.lca_step,
+        )
+    )  # fmt: skip
+    columns = data.features.columns(ranking.order)
+    ordered = replace(point, tried=[replace(probe, weights=probe.weights[columns]) for probe in point.tried])
+    curve = Curve(data, rival, at[ranking.order], {len(at): ordered})
+    chosen = {"layers": bottom, "threshold": tried[best]["threshold"], "neurons_in": len(at), "tried": tried}
+    return curve, chosen
+
+
+def against_random(curves: dict[str, Curve], draws: list[Curve], confidence: float) -> dict[str, Any]:
+    """ "beats_random" of curves.json, over the sizes that a ranking and the random draws have in common."""
+    tested = set.intersection(*(set(draw.points) for draw in draws)) - {len(draws[0].order)}
+    found: dict[str, dict[str, Any]] = {}
+    for name, curve in curves.items():
+        sizes = sorted(tested & set(curve.points))
+        judged = [curve.points[s].judged for s in sizes]
+        random = [[draw.points[s].judged for s in sizes] for draw in draws]
+        if sizes:
+            found[name] = minimal.beats_random(
+                sizes,
+                np.array([j.value for j in judged]),
+                np.stack([j.replicates for j in judged]),
+                np.array([[j.value for j in draw] for draw in random]),
+                np.stack([np.stack([j.replicates for j in draw]) for draw in random]),
+                confidence,
+            )
+    common = sorted(set.intersection(*(set(f["sizes"]) for f in found.values()))) if found else []
+    better = [any(f["lower"][f["sizes"].index(s)] > 0 for f in found.values()) for s in common]
+    return {
+        "rankings": found,
+        "sizes": common,
+        "random_suffices_from": minimal.suffices_from(common, np.array(better)) if common else None,
+    }
 
 
 @dataclass
@@ -328,7 +425,8 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
             curve.release()
 
         # Random halves first: they say whether judge can resolve the margin at all.
-        grid, coarse = (minimal.size_grid(n, ratio) for ratio in (settings.ratio, settings.control_ratio))
+        grid = minimal.size_grid(n, settings.ratio)
+        coarse = minimal.thin(grid, settings.control_ratio)
         half = -(-n // 2)
         controls: dict[str, Curve] = {}
         half_widths: list[float] = []
@@ -366,19 +464,34 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         for curve in controls.values():
             run(curve, {results[name]["size"] for name in controlled})
 
+        selected = layer_report(data, rival, probes, judge, too_small=too_small)
+        pipeline: dict[str, Curve] = {}
+        steps: dict[str, dict[str, Any]] = {}
+        if settings.pipeline is not None:
+            bottom = layers.number_that_passes(selected["bottom"])
+            curve, steps[PIPELINE] = pipeline_curve(data, rival, full, bottom, paths)
+            pipeline[PIPELINE] = curve
+            # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there
+            run(curve, minimal.thin(minimal.size_grid(len(curve.order), settings.ratio), settings.pipeline.ratio))
+            while (size := _next(curve, too_small)) is not None:
+                run(curve, [size])
+            results[PIPELINE] = _result(curve, too_small, baseline)
+
     frozen = Frozen(data)
     first, last = reference["layers"]
     layer_of = data.kept // data.features.width
     in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
     frozen.add("all", "oracle", everyone, oracle, data.value("judge", judge[probes["oracle"]]))
     frozen.add("reference", "reference", in_reference, chosen, rival.reference.value)
-    _freeze_subsets(frozen, curves, {name: controls if name in controlled else {} for name in curves}, results)
+    searched = {**curves, **pipeline}
+    _freeze_subsets(frozen, searched, {name: controls if name in controlled else {} for name in searched}, results)
 
     predictions: list[np.ndarray] = []
     reports: dict[str, dict[str, Any]] = {}
-    for name, curve in {**curves, **controls}.items():
+    for name, curve in {**searched, **controls}.items():
         kind = "ranking" if name in curves else name.partition("-")[0]
-        reports[name] = {"kind": kind, **_report(curve, len(predictions)), **results.get(name, _coarse(curve))}
+        result = {**results.get(name, _coarse(curve)), **steps.get(name, {})}
+        reports[name] = {"kind": kind, **_report(curve, len(predictions)), **result}
         predictions += [curve.points[s].predicted for s in curve.sizes]
     rows = len(data.y["judge"])
     report = {
@@ -387,7 +500,7 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         "metric": data.metric,
         "n_neurons": data.features.n_neurons,
         "n_kept": n,
-        "layers": data.features.layers,
+        "n_layers": data.features.layers,
         "width": data.features.width,
         "columns_per_neuron": data.features.columns_per_neuron,
         "margin": margin.model_dump(mode="json"),
@@ -418,6 +531,10 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         "mean_tune": on_tune,
         "curves": reports,
         "random": _mean([reports[f"{RANDOM}-{draw}"] for draw in range(settings.random_draws)]),
+        "beats_random": against_random(
+            curves, [controls[f"{RANDOM}-{draw}"] for draw in range(settings.random_draws)], rival.confidence
+        ),
+        "layers": selected,
     }
     inputs = [
         *(paths.task(task) / split for split in (*SPLITS, "card")),
@@ -492,10 +609,11 @@ def _result(curve: Curve, too_small: bool, baseline: str) -> dict[str, Any]:
     if too_small:
         reason = "dev too small"
     elif found.n_minimal is None:
+        every = "all neurons" if len(curve.order) == len(curve.data.kept) else "all neurons that the pipeline keeps"
         reason = (
-            "all neurons are not within the margin of the reference"
+            f"{every} are not within the margin of the reference"
             if lower[-1] <= -rival.margin
-            else f"all neurons are not above the best baseline ({baseline})"
+            else f"{every} are not above the best baseline ({baseline})"
         )
     else:
         replicates = np.stack([j.replicates for j in judged])

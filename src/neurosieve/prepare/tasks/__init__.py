@@ -10,6 +10,7 @@ PER_FILE     fewest usable records of a file from which rows can be made
 why_not(record, task)   why a record cannot be used, in a few words, or None
 build(records, want)    a Sample from the usable records of one split; all chance from want.rng
 read(path, task)        only SOURCE "folder": the records of the file `path`; PrepareError naming bad lines
+DATA                    optional, only SOURCE "folder": name of that file in the folder, by default data.jsonl
 
 The contract tests run on every kind: SOURCE "corpus" on tests/data/tiny_corpus, "folder" on tests/data/tiny_<kind>.
 """

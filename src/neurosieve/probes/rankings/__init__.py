@@ -1,6 +1,11 @@
 """Rankings of neurons: one file, one ranking; a file dropped in is registered and the contract tests run on it.
 
 A file ``<name>.py`` (``_`` for ``-``) defines ``rank(data: RankingInput) -> Ranking``. Reads and writes no files.
+Files whose name begins with ``_`` are helpers.
+
+Every ranking keeps to this: the columns of one neuron are one group; classes without rows count for nothing, and their
+row of ``per_class`` is the order of the index; two classes have one row of ``per_class``; equal neurons stay in the
+order of their index. ``bottom`` and ``random`` are controls (config.CONTROL_RANKINGS): what others are to beat.
 """
 
 from __future__ import annotations
@@ -11,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+FEW = 20  # rows; the metrics ask as many of a class that they score
+DECIMALS = 12  # scores that agree so far are ties: what rounding leaves of a sum taken in another order
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,30 @@ def load(name: str) -> Callable[[RankingInput], Ranking]:
     if name not in names():
         raise ValueError(f"ranking {name!r} has no file; write one of: {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").rank
+
+
+def from_scores(data: RankingInput, classes: np.ndarray, scores: np.ndarray) -> Ranking:
+    """Ranking by scores (len(classes), neurons) of the classes that have rows: together by their mean, then each alone.
+
+    The mean, because the primary metric of many classes, macro-F1, counts them alike; the largest would be that of the
+    easiest class or the noise of the rarest. Classes with fewer than FEW rows, whose score is mostly noise, count only
+    where no class has more.
+    """
+    count = np.bincount(data.y, minlength=data.n_classes)[classes]
+    counted = scores[count >= FEW] if (count >= FEW).any() else scores
+    return Ranking(by_score(np.round(counted.mean(axis=0), DECIMALS)), class_orders(data, classes, scores))
+
+
+def class_orders(data: RankingInput, classes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """``per_class`` of a ranking, from scores as :func:`from_scores` takes them."""
+    every = np.zeros((data.n_classes, data.neurons))
+    every[classes] = scores
+    return np.stack([by_score(np.round(s, DECIMALS)) for s in (scores[:1] if data.n_classes == 2 else every)])
+
+
+def first_of_best(score: np.ndarray, tolerance: float) -> int:
+    """Lowest position whose score is within ``tolerance`` of the largest: equal neurons differ by rounding."""
+    return int(np.flatnonzero(score >= score.max() - tolerance)[0])
 
 
 def by_score(score: np.ndarray) -> np.ndarray:

@@ -1,0 +1,255 @@
+"""Tables of the page beyond the board: text cells made from the rows. Pure functions; reads and writes no files.
+
+A table is {"title", "text", "heads", "lines": [(name of the line, [cells])]}; cells are plain text, escaped by the
+template. A missing figure is an en dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurosieve.leaderboard.charts import integer
+
+Row = Mapping[str, Any]
+Table = dict[str, Any]
+NONE = "–"
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def count(value: int | None, about: bool = False) -> str:
+    return NONE if value is None else f"{'about ' if about else ''}{integer(value)}"
+
+
+def between(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" [{decimals(low)}, {decimals(high)}]"
+
+
+def from_to(low: int | None, high: int | None) -> str:
+    return "" if low is None or high is None else f" [{count(low)}–{count(high)}]"
+
+
+def task_tables(rows: Sequence[Row]) -> list[Table]:
+    """Tables of one task, a line or several per model; a table without a line is left out."""
+    tables = [layers(rows), rankings(rows), selectivity(rows), description_length(rows), spared(rows), ranks(rows)]
+    tables += [agreement(row) for row in rows]
+    return [table for table in tables if table["lines"]]
+
+
+def layers(rows: Sequence[Row]) -> Table:
+    """Fewest layers from the bottom and from the top, and the single layers that pass."""
+    lines = []
+    for row in rows:
+        found = row["layer_selection"]
+        cells = []
+        for side in ("bottom", "top"):
+            entry = found[side]
+            number = entry["layers"] if entry["layers"] is not None else entry["estimate"]
+            cells.append(count(number, about=entry["layers"] is None))
+        single = [str(entry["layer"]) for entry in found["single"] if entry["passes"]]
+        lines.append((row["model"], [*cells, ", ".join(single) or "none"]))
+    return {
+        "title": "Layers that suffice",
+        "text": "By the rule of the sizes, on judge: every larger number of layers passes as well. “About” marks an "
+        "estimate without a claim.",
+        "heads": ["fewest from the bottom", "fewest from the top", "single layers that pass"],
+        "lines": lines,
+    }
+
+
+def rankings(rows: Sequence[Row]) -> Table:
+    """Every searched ranking and the pipeline: minimum, score, and from where random neurons do as well."""
+    lines = []
+    for row in rows:
+        found = dict(row["minima"])
+        if row["pipeline"] is not None:
+            found["pipeline"] = row["pipeline"]
+        for name, entry in found.items():
+            size = entry["n_minimal"]
+            interval = from_to(entry["n_minimal_low"], entry["n_minimal_high"])
+            number = count(size) + interval if size else count(entry["n_estimate"], about=True)
+            test = row["test"].get("subset" if name == row["ranking"] else f"subset-{name}") or {}
+            beats = row["beats_random"]["rankings"].get(name)
+            suffices = NONE if beats is None else _from(beats["random_suffices_from"])
+            kept = NONE
+            if name == "pipeline":
+                cut = entry["threshold"]
+                kept = f"{count(entry['neurons_in'])} in {entry['layers']} layers"
+                kept += ", no clusters" if cut is None else f", clusters at {cut:g}"
+            cells = [number, share(entry["share_kept"]), decimals(test.get(row["metric"])), suffices, kept]
+            lines.append((f"{row['model']}: {name}", cells))
+    return {
+        "title": "Rankings, and the pipeline of layers, clusters and ranking",
+        "text": "Random suffices from: the size from which on the ranking is not above random neurons on judge (lower "
+        "bound of the paired difference to the mean of the draws); “never” where it is above up to the largest size "
+        "compared.",
+        "heads": ["minimal subset", "kept of the gain", "test", "random suffices from", "searched among"],
+        "lines": lines,
+    }
+
+
+def _from(size: int | None) -> str:
+    return "never" if size is None else count(size)
+
+
+def selectivity(rows: Sequence[Row]) -> Table:
+    """Task minus control task, on test tokens of types seen in train (Hewitt and Liang 2019)."""
+    lines = []
+    for row in rows:
+        found = row["selectivity"]
+        if found is None:
+            continue
+        spread = f"{decimals(min(found['control']))}–{decimals(max(found['control']))}"
+        cells = [
+            decimals(found["task"]),
+            decimals(found["control_mean"]),
+            spread,
+            decimals(found["selectivity"]) + between(found["low"], found["high"]),
+            count(found["rows"]),
+        ]
+        lines.append((row["model"], cells))
+    return {
+        "title": "Selectivity",
+        "text": "Accuracy of the probe on all neurons less its accuracy on control tasks, in which every token type "
+        "has a random label; on test tokens whose type occurs in train.",
+        "heads": ["task", "control, mean", "control, seeds", "selectivity", "rows"],
+        "lines": lines,
+    }
+
+
+def description_length(rows: Sequence[Row]) -> Table:
+    """Online code of the train labels (Voita and Titov 2020), beside shuffled labels."""
+    lines = []
+    for row in rows:
+        found = row["description_length"]
+        if found is not None:
+            cells = [decimals(found["bits_per_row"]), decimals(found["compression"], 2)]
+            lines.append((row["model"], [*cells, decimals(found["shuffled_compression"], 2), count(found["rows"])]))
+    return {
+        "title": "Description length",
+        "text": "Online code of the train labels given all neurons. Compression is against a uniform code; with "
+        "shuffled labels it should not exceed what the class frequencies give.",
+        "heads": ["bits per row", "compression", "shuffled labels", "rows"],
+        "lines": lines,
+    }
+
+
+def spared(rows: Sequence[Row]) -> Table:
+    """What the headline subset needs of the model: certified counts."""
+    lines = []
+    for row in rows:
+        found = row["certified"]
+        if found is None:
+            continue
+        cells = [f"{found['highest_layer']} of {found['blocks']}"]
+        cells += [share(found[f"{name}_share"]) for name in ("flops", "parameters", "bytes_stored")]
+        values = found["classifier"]
+        cells.append(f"{count(values['values'])} of {count(values['values_of_all'])}")
+        lines.append((row["model"], cells))
+    return {
+        "title": "What the subset needs of the model",
+        "text": "Up to its highest layer, as a share of the whole model; counted, not timed. `neurosieve cost` times "
+        "the real path on your machine.",
+        "heads": ["highest layer", "FLOPs", "parameters", "bytes stored", "values for the classifier"],
+        "lines": lines,
+    }
+
+
+def ranks(rows: Sequence[Row]) -> Table:
+    """Ranks among the models of the task; shared without evidence of a difference."""
+    lines = []
+    for row in rows:
+        found = row["ranks"]
+        lines.append((row["model"], [count(found[name]) for name in ("score", "subset", "n_minimal")]))
+    return {
+        "title": "Ranks",
+        "text": "One more than the number of models that are better, by the paired bootstrap on test with Holm over "
+        "the pairs, or by disjoint intervals of the minimal subset. Models without evidence of a difference share a "
+        "rank. Untrained twins are ranked among themselves.",
+        "heads": ["score of all neurons", "score of the subset", "neurons needed"],
+        "lines": lines,
+    }
+
+
+def agreement(row: Row) -> Table:
+    """Mean overlap of the first neurons of every two rankings."""
+    found = row["agreement"]
+    lines = []
+    heads: list[str] = []
+    text = ""
+    if found["avg_overlap"] is not None:
+        heads = [*found["rankings"], "vote"]
+        for i, name in enumerate(found["rankings"]):
+            cells = [decimals(value, 2) for value in found["avg_overlap"][i]]
+            lines.append((name, [*cells, decimals(found["neuron_vote"][name], 2)]))
+        sizes = ", ".join(count(size) for size in found["sizes"])
+        text = (
+            f"Intersection over union of the first neurons, mean over {sizes} neurons; by chance "
+            f"{decimals(found['chance']['avg_overlap'], 2)}. Vote: the same against the vote of the other rankings."
+        )
+    return {"title": f"Agreement between rankings: {row['model']}", "text": text, "heads": heads, "lines": lines}
+
+
+def transfer_tables(transfers: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """For each model the task by task matrix: the subset of the task in the column, used for the task in the line."""
+    tables = []
+    for model, found in transfers.items():
+        tasks = found["tasks"]
+        lines = []
+        for target in tasks:
+            cells = []
+            for source in tasks:
+                entry = found["matrix"][target][source]
+                if entry is None or entry["judge"] is None:
+                    cells.append(NONE)
+                else:
+                    random = "" if entry["random"] is None else f" ({decimals(entry['random'], 2)})"
+                    cells.append(f"{decimals(entry['judge'], 2)}{random}")
+            lines.append((target, [*cells, decimals(found["reference"][target], 2)]))
+        subsets = found["subsets"]
+        heads = [name + _size(subsets[name]) for name in tasks]
+        tables.append(
+            {
+                "title": model,
+                "text": "Line: the task; column: whose subset is used, with its number of neurons. Judge score, in "
+                "brackets that of as many random neurons.",
+                "heads": [*heads, "reference"],
+                "lines": lines,
+            }
+        )
+    return tables
+
+
+def _size(subset: Mapping[str, Any] | None) -> str:
+    return "" if subset is None else f" ({count(subset['neurons'], about=not subset['claimed'])})"
+
+
+def published_table(rows: Sequence[Row]) -> Table | None:
+    """Rows of the protocol `published`; None where it did not run."""
+    lines = []
+    for row in rows:
+        cells = [
+            decimals(row["oracle"]) + between(row["oracle_low"], row["oracle_high"]),
+            count(row["n_minimal"]) + from_to(row["n_minimal_low"], row["n_minimal_high"]),
+            decimals(row["subset_test"]),
+            row["layers_used"] or NONE,
+            row["note"] or "",
+        ]
+        lines.append((f"{row['model']}, {row['task']}", cells))
+    if not lines:
+        return None
+    return {
+        "title": "Protocol published",
+        "text": "The published steps, repeated with several seeds: mean, with the smallest and the largest over seeds. "
+        "Thresholds, stopping and the reported row are chosen on test, as published, so these figures make no claim; "
+        "the strict rows above do.",
+        "heads": ["all neurons", "neurons", "subset", "layers", "note"],
+        "lines": lines,
+    }

@@ -1,0 +1,183 @@
+"""Are two rows different? Models on the same task, compared pair by pair, and the ranks that follow.
+
+Reads, for every task: prepare/tasks/<task>/{test,card} (labels and files, no activations) and of every model
+subsets/scores/<model>/<task> (scores.json, predictions_test.npy). Writes no files; leaderboard/comparisons.json is
+
+{task: {"score": pairs by the probe on all neurons, "subset": pairs by the headline subset, each {"a", "b",
+        "difference": score of a minus that of b, "low", "high": its interval, "p": two-sided, "p_holm"},
+        "n_minimal": [{"a", "b", "difference": number of a minus that of b, "a_low", "a_high", "b_low", "b_high",
+        "different"}], an open upper end being null,
+        "rank_score", "rank_subset", "rank_n_minimal": {model: rank or null},
+        "smallest_p_holm": what a pair of "score" can reach at best with so many replicates and pairs}}
+
+Scores are compared by the paired bootstrap over the files of test, the same draws for all models; p-values are adjusted
+by Holm over the pairs of a task. Numbers of neurons differ where their intervals are disjoint, and only claimed ones
+are compared. Rows without evidence of a difference share a rank: 1 + the number of rows that are significantly better.
+Such ranks are not an order of quality: A may share one with B, and B with C, though A is better than C. Untrained twins
+are compared with all, but ranked among themselves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurosieve.artifacts import ArtifactError, Paths, read_json, read_npy
+from neurosieve.config import Params
+from neurosieve.probes import intervals, metrics
+from neurosieve.probes.features import read_rows
+
+log = logging.getLogger(__name__)
+
+SPLIT = "test"
+ORACLE = "all"
+
+
+def compare_scores(
+    values: Mapping[str, float], replicates: Mapping[str, np.ndarray], confidence: float
+) -> list[dict[str, Any]]:
+    """Every pair of models, in the given order.
+
+    Parameters
+    ----------
+    values : score by model.
+    replicates : (B,) scores of the same bootstrap replicates by model.
+    confidence : two-sided; the interval leaves out 0 where p, not adjusted, is 1 - confidence at most.
+    """
+    pairs: list[dict[str, Any]] = []
+    for a, b in itertools.combinations(values, 2):
+        d = replicates[a] - replicates[b]
+        one_sided = (1 + confidence) / 2
+        pairs.append(
+            {
+                "a": a,
+                "b": b,
+                "difference": values[a] - values[b],
+                "low": float(intervals.lower(d, one_sided)),
+                "high": float(intervals.upper(d, one_sided)),
+                "p": min(1.0, 2 * float(min(intervals.p_value(d), intervals.p_value(-d)))),
+            }
+        )
+    for pair, p in zip(pairs, intervals.holm([pair["p"] for pair in pairs]), strict=True):
+        pair["p_holm"] = float(p)
+    return pairs
+
+
+def compare_minima(minima: Mapping[str, tuple[int, int, int | None]]) -> list[dict[str, Any]]:
+    """Every pair of models with a claimed minimum: (number, low, high) each, high None where it is open."""
+    pairs: list[dict[str, Any]] = []
+    for (a, (n, low, high)), (b, (m, other_low, other_high)) in itertools.combinations(minima.items(), 2):
+        apart = (high is not None and high < other_low) or (other_high is not None and other_high < low)
+        pairs.append(
+            {
+                "a": a, "b": b, "difference": n - m, "a_low": low, "a_high": high, "b_low": other_low,
+                "b_high": other_high, "different": apart,
+            }
+        )  # fmt: skip
+    return pairs
+
+
+def ranks(models: Iterable[str], better: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """1 + the number of models that are better, by model; ``better`` are pairs (winner, loser)."""
+    found = dict.fromkeys(models, 1)
+    for winner, loser in set(better):
+        if winner in found and loser in found:
+            found[loser] += 1
+    return found
+
+
+def better_scores(pairs: Sequence[Mapping[str, Any]], confidence: float) -> list[tuple[str, str]]:
+    """(winner, loser) of the pairs whose adjusted p is 1 - confidence at most."""
+    won = [p for p in pairs if p["p_holm"] <= 1 - confidence + 1e-12]  # 1 - 0.95 is a little above 0.05
+    return [(p["a"], p["b"]) if p["difference"] > 0 else (p["b"], p["a"]) for p in won]
+
+
+def better_minima(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(winner, loser) of the pairs that differ: fewer neurons win."""
+    return [(p["a"], p["b"]) if p["difference"] < 0 else (p["b"], p["a"]) for p in pairs if p["different"]]
+
+
+def compare_rows(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """comparisons.json of the rows of collect.py (see the module's docstring).
+
+    Raises
+    ------
+    ArtifactError
+        where a model was scored on another number of test rows than the task has.
+    """
+    strict = [row for row in rows if row["protocol"] == "strict"]
+    return {task: _compare_task(params, paths, [r for r in strict if r["task"] == task]) for task in params.run.tasks}
+
+
+def row_ranks(comparisons: Mapping[str, Mapping[str, Any]], model: str, task: str) -> dict[str, int | None]:
+    """ "ranks" of a row: its rank by "score", "subset" and "n_minimal", None where it has no such figure."""
+    found = comparisons[task]
+    return {name: found[f"rank_{name}"][model] for name in ("score", "subset", "n_minimal")}
+
+
+def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    task = rows[0]["task"]
+    confidence = params.probes.confidence
+    card = read_json(paths.task(task) / "card" / "card.json")
+    score = metrics.primary(card)
+    given = read_rows(paths, task, SPLIT)
+    bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, given.files, params.probes.bootstrap)
+    groups = [[r["model"] for r in rows if (r["control_of"] is None) is trained] for trained in (True, False)]
+    predicted = {row["model"]: _predictions(paths, row["model"], task, len(given.labels)) for row in rows}
+
+    def ranked(better: list[tuple[str, str]], having: Iterable[str]) -> dict[str, int | None]:
+        """Trained models among themselves, twins among themselves; None for a model without the figure."""
+        with_figure = set(having)
+        places = {m: r for group in groups for m, r in ranks([m for m in group if m in with_figure], better).items()}
+        return {row["model"]: places.get(row["model"]) for row in rows}
+
+    found: dict[str, Any] = {}
+    for name, key in (("score", ORACLE), ("subset", f"subset-{params.subsets.headline}")):
+        values, replicates = {}, {}
+        for model, named in predicted.items():
+            if key in named:
+                C = metrics.confusion_by_file(given.labels, named[key], given.files, len(card["classes"]))
+                values[model] = float(score(C.sum(0)))
+                replicates[model] = bootstrap.replicates(C, score)
+        found[name] = compare_scores(values, replicates, confidence)
+        found[f"rank_{name}"] = ranked(better_scores(found[name], confidence), values)
+    minima = {row["model"]: _minimum(row, params) for row in rows if row["n_minimal"] is not None}
+    found["n_minimal"] = compare_minima(minima)
+    found["rank_n_minimal"] = ranked(better_minima(found["n_minimal"]), minima)
+    count = len(found["score"])
+    smallest = min(1.0, count * 2 / (params.probes.bootstrap + 1)) if count else None
+    if smallest is not None and smallest > 1 - confidence + 1e-12:
+        log.warning(
+            "task %s: no pair of %d models can differ with %d replicates; write probes.bootstrap: %d or more",
+            task, len(rows), params.probes.bootstrap, math.ceil(2 * count / (1 - confidence) - 1e-9) - 1,
+        )  # fmt: skip
+    found["smallest_p_holm"] = smallest
+    return found
+
+
+def _minimum(row: Mapping[str, Any], params: Params) -> tuple[int, int, int | None]:
+    """n_minimal and its interval; the upper end is open where it lies among the replicates in which no size passes."""
+    replicates = params.probes.bootstrap
+    without = row["minima"][row["ranking"]]["replicates_without"] or 0
+    # the end is the k-th largest; with as many as k replicates above every size it is one of those
+    at_end = np.concatenate([np.zeros(replicates - without), np.ones(without)])
+    is_open = bool(intervals.upper(at_end, params.probes.confidence))
+    return row["n_minimal"], row["n_minimal_low"], None if is_open else row["n_minimal_high"]
+
+
+def _predictions(paths: Paths, model: str, task: str, rows: int) -> dict[str, np.ndarray]:
+    """Test predictions by the name of the predictor."""
+    folder = paths.scores(model, task)
+    names = read_json(folder / "scores.json")["predictions"]
+    table = read_npy(folder / "predictions_test.npy")
+    if table.shape != (len(names), rows):
+        raise ArtifactError(
+            f"{folder / 'predictions_test.npy'}: found {table.shape[0]} predictors of {table.shape[1]} rows, expected "
+            f"{len(names)} of {rows}, the rows of {paths.task(task) / SPLIT}; run `score-test` again"
+        )
+    return dict(zip(names, table, strict=True))

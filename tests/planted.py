@@ -1,0 +1,282 @@
+"""Benchmarks whose answer is known: a label made from a few carriers, among noise neurons and copies of the carriers.
+
+:func:`build` writes the tasks and activations of a model and of its untrained twin as real artifacts, so that the real
+rules run on them. Used by tests/unit/test_planted.py and benchmarks/planted_truth.py.
+
+The label is the class with the largest sum of its own carriers (two classes: the sign of the sum of all), with noise
+added to each sum. Carriers are independent, standard normal and equal in weight, so that a linear probe on them is the
+best rule there is, and each is needed as much as every other. A copy is its carrier with noise of its own: it tells
+nothing that the carrier does not. The twin has noise everywhere.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from neurosieve.artifacts import Paths, Writer, read_json, read_npy
+from neurosieve.config import Params, load_params
+from neurosieve.probes import decide_status, fit_baselines, fit_controls, fit_probes
+from neurosieve.probes.solver import fit
+from neurosieve.redundancy import measure_redundancy
+from neurosieve.subsets import score_test, search_subsets
+
+ROOT = Path(__file__).parents[1]
+SPLITS = ("train", "tune", "judge", "test")
+MODEL, TWIN = "planted", "planted-untrained"
+TYPES = 400  # token types; one in six of them does not occur in train
+RANKINGS = ["lca", "greedy", "probeless"]
+CONSTANT = 3  # units of the first layer that never vary, as the first token's vector at layer 0 does
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is planted. ``noise``: variance of the label's noise relative to that of the sum it is added to;
+    ``correlation``: of a copy with its carrier; ``rows`` of train, tune, judge, test, with 40 to 100 of them a file."""
+
+    carriers: int
+    copies: int
+    noise: float
+    correlation: float = 0.97
+    classes: int = 2
+    layers: int = 4
+    width: int = 375
+    rows: tuple[int, int, int, int] = (2500, 1500, 6000, 3000)
+    margin: float = 0.02
+
+    @property
+    def neurons(self) -> int:
+        return self.layers * self.width
+
+    def accuracy(self, carriers: int | None = None) -> float:
+        """The best accuracy there is with so many of the carriers (all by default).
+
+        Two classes: the sum of j of k carriers has the correlation r = sqrt(j / (k (1 + noise))) with what the label
+        is the sign of, and two normal variables have the same sign with probability 1/2 + arcsin(r)/pi (Sheppard
+        1899). More classes: of a probe fitted on 200,000 rows and scored on as many others.
+        """
+        j = self.carriers if carriers is None else carriers
+        if self.classes == 2:
+            return 0.5 + math.asin(math.sqrt(j / (self.carriers * (1 + self.noise)))) / math.pi
+        return fitted_accuracy(self, j)
+
+    def cost(self) -> float:
+        """Loss of the best accuracy from leaving out one carrier and its copies: the same for each, by symmetry."""
+        return self.accuracy() - self.accuracy(self.carriers - 1)
+
+    def label(self, carriers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Classes int64 (rows,) from the carriers' values (rows, carriers)."""
+        n = len(carriers)
+        if self.classes == 2:
+            return (carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n) > 0).astype(int)
+        each = self.carriers / self.classes
+        if each != int(each):
+            raise ValueError(f"{self.carriers} carriers cannot be shared equally by {self.classes} classes")
+        sums = carriers.reshape(n, int(each), self.classes).sum(1)
+        return (sums + math.sqrt(self.noise * each) * rng.standard_normal(sums.shape)).argmax(axis=1)
+
+
+@functools.cache
+def fitted_accuracy(setting: Setting, carriers: int, rows: int = 200_000) -> float:
+    """Accuracy of a probe on the first ``carriers`` carriers and nothing else, fitted on so many rows that it is the
+    best linear rule, on as many fresh ones."""
+    rng = np.random.default_rng([17, carriers])
+    X = rng.standard_normal((2 * rows, setting.carriers), np.float32)
+    y = setting.label(X, rng)
+    probe = fit(X[:rows, :carriers], y[:rows], setting.classes, 0.0, 1e-5, gap=1e-5)
+    return float((probe.predict(X[rows:, :carriers]) == y[rows:]).mean())
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Where things were planted: global indices. ``groups``: a carrier and its copies each, the carrier first."""
+
+    groups: list[np.ndarray]
+    constant: np.ndarray
+    setting: Setting = field(repr=False)
+
+    @property
+    def planted(self) -> set[int]:
+        """Carriers and copies."""
+        return {int(n) for group in self.groups for n in group}
+
+    def covered(self, neurons: list[int]) -> int:
+        """Carriers of which the neuron itself or a copy is among ``neurons``."""
+        return sum(bool(set(group.tolist()) & set(neurons)) for group in self.groups)
+
+    def partition(self) -> np.ndarray:
+        """(neurons,) the true cluster of every neuron: a carrier with its copies, each other neuron by itself."""
+        labels = np.arange(self.setting.neurons)
+        for group in self.groups:
+            labels[group] = group.min()
+        return labels
+
+
+def make_params(setting: Setting, tasks: list[str], seed: int, **changes: dict[str, Any]) -> Params:
+    """Params of a planted benchmark: the default ones, but for its models and tasks, the margin, the rankings, sparse
+    penalties instead of ridge ones, quick baselines, and ``changes`` (block -> {key: value})."""
+    raw = load_params(ROOT / "params.yaml").model_dump(mode="json")
+    rows = dict(zip(SPLITS, setting.rows, strict=True))
+    raw |= {"benchmark": "planted", "seed": seed, "run": raw["run"] | {"models": [MODEL, TWIN], "tasks": tasks}}
+    raw["models"] = {MODEL: {"path": "."}, TWIN: {"untrained": MODEL}}
+    raw["prepare"]["tasks"] = {
+        t: {"kind": "token-roles", "corpus": "wheels", "metric": "accuracy", "rows": rows} for t in tasks
+    }
+    raw["probes"]["penalties"] = [{"l1": l1, "l2": 0.001} for l1 in (0.03, 0.015, 0.007, 0.003)]
+    raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
+    raw["subsets"] |= {"rankings": RANKINGS, "headline": "lca", "transfer": False}
+    reason = "at most a third of what leaving out one carrier costs"
+    raw["subsets"]["margins"] = {"default": {"value": setting.margin, "reason": reason}}
+    for block, values in changes.items():
+        raw[block] |= values
+    return Params.model_validate(raw, strict=False)
+
+
+def build(paths: Paths, setting: Setting, task: str, seed: int, labels: str = "carriers") -> Truth:
+    """Write prepare/tasks/<task> and the activations of the model and of its twin.
+
+    ``labels``: "carriers"; "permuted", the same in random order; "lookup", of the token's type alone, which then is
+    what the carriers tell too (their sum has the label's sign, and noise as above).
+    """
+    rng = np.random.default_rng([seed, 31])
+    places = rng.permutation(setting.neurons)
+    constant = places[places < setting.width][:CONSTANT]
+    free = places[~np.isin(places, constant)]
+    size = setting.copies + 1
+    groups = [free[i * size : (i + 1) * size] for i in range(setting.carriers)]
+    # every neuron has a scale and an offset of its own: a probe that is not standardised would be misled by them
+    scale = np.exp(rng.standard_normal(setting.neurons)).astype(np.float32)
+    offset = (3 * scale * rng.standard_normal(setting.neurons)).astype(np.float32)
+    of_type = rng.integers(0, setting.classes, TYPES)
+    for split, rows in zip(SPLITS, setting.rows, strict=True):
+        X = rng.standard_normal((rows, setting.neurons), np.float32)
+        carriers = X[:, [g[0] for g in groups]]
+        types = rng.integers(0, TYPES * 5 // 6 if split == "train" else TYPES, rows)
+        y = setting.label(carriers, rng)
+        if labels == "permuted":
+            y = rng.permutation(y)
+        elif labels == "lookup":
+            # flip whole rows of carriers where the label they give is not the type's: their distribution stays
+            if setting.classes != 2:
+                raise ValueError("labels of the type alone are made for two classes")
+            carriers[y != of_type[types]] *= -1
+            y = of_type[types]
+        for i, (first, *rest) in enumerate(groups):
+            X[:, first] = carriers[:, i]
+            for neuron in rest:
+                X[:, neuron] *= math.sqrt(1 - setting.correlation**2)
+                X[:, neuron] += setting.correlation * carriers[:, i]
+        X *= scale
+        X += offset
+        X[:, constant] = offset[constant]
+        _write_split(paths, task, split, y, types)
+        _write_vectors(paths, MODEL, task, split, X, setting)
+        _write_vectors(paths, TWIN, task, split, rng.standard_normal(X.shape, np.float32), setting)
+    classes = [f"class-{i}" for i in range(setting.classes)]
+    card = {"task": task, "unit": "token", "classes": classes, "metric": "accuracy"}
+    with Writer(paths.task(task) / "card", "prepare", {}) as out:
+        out.json("card.json", card | {"scored_classes": list(range(setting.classes))})
+    return Truth(groups, constant, setting)
+
+
+def _write_split(paths: Paths, task: str, split: str, y: np.ndarray, types: np.ndarray) -> None:
+    """One token per input; its text says no more than its type. Four packages of 25 files, fewer where rows are few."""
+    files = min(100, len(y) // 40)
+    texts = [f"x = t{t}" for t in types.tolist()]
+    with Writer(paths.task(task) / split, "prepare", {}) as out:
+        out.jsonl(
+            "inputs.jsonl",
+            [
+                {"id": i, "text": text, "file": f"{split}/{i % files:03d}.py", "package": f"{split}-{i % files % 4}",
+                 "name": f"f{i}"}
+                for i, text in enumerate(texts)
+            ],
+        )  # fmt: skip
+        out.jsonl(
+            "rows.jsonl",
+            [
+                {"input": i, "start": 4, "end": len(text), "label": label, "type": text[4:],
+                 "seen": t < TYPES * 5 // 6}
+                for i, (text, label, t) in enumerate(zip(texts, y.tolist(), types.tolist(), strict=True))
+            ],
+        )  # fmt: skip
+
+
+def _write_vectors(paths: Paths, model: str, task: str, split: str, X: np.ndarray, setting: Setting) -> None:
+    with Writer(paths.activations(model, task, split), "activations", {}) as out:
+        for layer in range(setting.layers):
+            out.npy(f"layer_{layer:02d}.npy", X[:, layer * setting.width : (layer + 1) * setting.width])
+        out.facts = {"layers": setting.layers, "width": setting.width, "vectors": len(X)}
+
+
+def run_probes(params: Params, paths: Paths, task: str) -> str:
+    """Baselines, the probes of both models, and the row's status."""
+    fit_baselines(params, paths, task=task)
+    for model in params.run.models:
+        fit_probes(params, paths, model=model, task=task)
+    decide_status(params, paths)
+    return str(read_json(paths.status() / "status.json")["rows"][f"{MODEL}/{task}"]["status"])
+
+
+def run_subsets(params: Params, paths: Paths, task: str) -> None:
+    """Clusters, the search of both models, and the scores on test."""
+    measure_redundancy(params, paths, model=MODEL, task=task)
+    search_subsets(params, paths, model=MODEL, task=task)
+    # of the twin the reference alone is scored on test, so its curves may be few
+    few = {"rankings": ["lca"], "headline": "lca", "pipeline": None, "random_draws": 2, "half_draws": 1, "ratio": 1.2}
+    light = params.model_copy(update={"subsets": params.subsets.model_copy(update=few)})
+    search_subsets(light, paths, model=TWIN, task=task)
+    fit_controls(params, paths, model=MODEL, task=task)
+    score_test(params, paths, model=MODEL, task=task)
+
+
+def rand_index(params: Params, paths: Paths, truth: Truth, task: str, threshold: float) -> float:
+    """Adjusted Rand index of the clusters at a threshold against what was planted, constant ones left out."""
+    labels = read_npy(paths.redundancy(MODEL, task) / "clusters.npy")[params.redundancy.thresholds.index(threshold)]
+    if not np.array_equal(np.flatnonzero(labels < 0), np.sort(truth.constant)):
+        raise AssertionError(f"left out {np.flatnonzero(labels < 0)}, constant are {np.sort(truth.constant)}")
+    kept = labels >= 0
+    return float(adjusted_rand_score(truth.partition()[kept], labels[kept]))
+
+
+def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
+    """What the search found, beside what was planted.
+
+    "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" (judge), "curves": {name:
+    {"n_minimal", "low", "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies,
+    "covered": carriers among them, themselves or by a copy, "test"}}, "random": {name: mean test accuracy of random
+    neurons of the same number}, for the curves that have such controls.
+    """
+    found = read_json(paths.search(MODEL, task) / "curves.json")
+    frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
+    scores = read_json(paths.scores(MODEL, task) / "scores.json")
+    curves = {}
+    for name in [*params.subsets.rankings, "pipeline"]:
+        curve = found["curves"][name]
+        chosen = frozen[f"subset-{name}"]["neurons"] if curve["size"] else []
+        curves[name] = {
+            "n_minimal": curve["n_minimal"],
+            "low": curve["n_minimal_low"],
+            "high": curve["n_minimal_high"],
+            "reason": curve["reason"],
+            "size": curve["size"],
+            "planted": sum(n in truth.planted for n in chosen) / len(chosen) if chosen else None,
+            "covered": truth.covered(chosen),
+            "test": scores["sets"][f"subset-{name}"]["accuracy"] if chosen else None,
+        }
+    return {
+        "status": scores["status"],
+        "test_status": scores["test_status"],
+        "confirmed": scores["confirmed"],
+        "dev_too_small": found["dev"]["too_small"],
+        "half_width": found["dev"]["half_width"],
+        "reference": found["reference"]["judge"],
+        "curves": curves,
+        "random": {name: entry["accuracy"] for name, entry in scores["random"].items()},
+    }

@@ -1,0 +1,82 @@
+"""Tables of the page beyond the board: what stands in which cell."""
+
+import pytest
+from leaderboard_build import make_all
+
+from neurosieve.leaderboard import measures, page
+from neurosieve.leaderboard.table import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [row for row in make_all()[0] if row["task"] == "token-roles"]
+
+
+def line(table, name):
+    return dict(zip(table["heads"], dict(table["lines"])[name], strict=True))
+
+
+def test_every_table_has_a_cell_per_head(rows):
+    for table in measures.task_tables(rows):
+        assert table["lines"]
+        for _, cells in table["lines"]:
+            assert len(cells) == len(table["heads"])
+            assert all(isinstance(cell, str) and cell for cell in cells)
+
+
+def test_layers_tell_a_claim_from_an_estimate(rows):
+    row = rows[0]
+    found = line(measures.layers([row]), row["model"])
+    assert found["fewest from the bottom"] == str(row["layers"] - 2)
+    assert found["single layers that pass"] == "none"
+    bottom = {**row["layer_selection"]["bottom"], "layers": None, "estimate": 3}
+    changed = {**row, "layer_selection": {**row["layer_selection"], "bottom": bottom}}
+    assert line(measures.layers([changed]), row["model"])["fewest from the bottom"] == "about 3"
+
+
+def test_a_ranking_that_always_beats_random_says_never(rows):
+    row = rows[0]
+    name = f"{row['model']}: lca"
+    assert line(measures.rankings([row]), name)["random suffices from"] == "2"
+    never = {**row["beats_random"]["rankings"]["lca"], "random_suffices_from": None}
+    changed = {**row, "beats_random": {**row["beats_random"], "rankings": {"lca": never}}}
+    assert line(measures.rankings([changed]), name)["random suffices from"] == "never"
+
+
+def test_the_pipeline_says_what_it_searched_among(rows):
+    row = rows[0]
+    entry = {**row["minima"]["lca"], "layers": 3, "threshold": 0.3, "neurons_in": 512}
+    found = line(measures.rankings([{**row, "pipeline": entry}]), f"{row['model']}: pipeline")
+    assert found["searched among"] == "512 in 3 layers, clusters at 0.3"
+
+
+def test_selectivity_is_left_out_where_there_is_none(rows):
+    assert line(measures.selectivity(rows), rows[0]["model"])["selectivity"] == "0.290 [0.270, 0.310]"
+    assert not measures.selectivity([{**row, "selectivity": None} for row in rows])["lines"]
+    tables = measures.task_tables([{**row, "selectivity": None} for row in rows])
+    assert "Selectivity" not in [table["title"] for table in tables]
+
+
+def test_transfer_and_published_rows_stand_on_the_page_and_are_escaped():
+    entry = {"judge": 0.81234, "random": 0.5}
+    transfer = {
+        "m<1>": {
+            "tasks": ["a", "b"],
+            "reference": {"a": 0.9, "b": 0.8},
+            "subsets": {"a": {"neurons": 12, "claimed": False}, "b": None},
+            "matrix": {"a": {"a": entry, "b": None}, "b": {"a": entry, "b": None}},
+        }
+    }
+    (table,) = measures.transfer_tables(transfer)
+    assert table["heads"] == ["a (about 12)", "b", "reference"]
+    assert dict(table["lines"])["b"] == ["0.81 (0.50)", "–", "0.80"]
+    published = {
+        **dict.fromkeys(COLUMNS), "protocol": "published", "model": "m<1>", "task": "a", "oracle": 0.7,
+        "oracle_low": 0.65, "oracle_high": 0.75, "n_minimal": 30, "n_minimal_low": 9, "n_minimal_high": 1200,
+        "subset_test": 0.71, "layers_used": "0-2", "note": "chosen on test",
+    }  # fmt: skip
+    cells = measures.published_table([published])["lines"][0][1]
+    assert cells == ["0.700 [0.650, 0.750]", "30 [9–1,200]", "0.710", "0-2", "chosen on test"]
+    text = page.render(*make_all(), transfer, [published])
+    assert 'id="transfer"' in text and 'id="published"' in text and "m&lt;1&gt;" in text and "m<1>" not in text
+    assert 'id="published"' not in page.render(*make_all(), {})
