@@ -67,7 +67,7 @@ def make_checkout(tmp_path_factory):
     import tiny_models
 
     model = tmp_path_factory.mktemp("model") / "tiny"
-    tiny_models.save(model, "modernbert")
+    tiny_models.save(model, "modernbert", head=True)
 
     def make() -> Checkout:
         root = tmp_path_factory.mktemp("checkout")

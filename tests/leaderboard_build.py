@@ -144,6 +144,34 @@ def write_build(params: Params, paths: Paths) -> None:
             _write(
                 paths.concepts(model, task), "concepts", "concepts.json", make_concepts(model, task, search["frozen"])
             )
+            _write(paths.ablation(model, task), "concepts", "ablation.json", make_ablation(model, task))
+
+
+def make_ablation(model: str, task: str) -> dict[str, Any]:
+    """A language model of tokens alone has one."""
+    if model != "neurosieve-base" or task != "token-roles":
+        return {"model": model, "task": task, "ablation": None, "reason": "no usable language-modelling head"}
+
+    def entry(chosen: float, used: bool) -> dict[str, Any]:
+        return {
+            "chosen": chosen,
+            "random": {"mean": -0.3, "low": -0.5, "high": -0.1},
+            "difference": chosen + 0.3,
+            "low": chosen + 0.2,
+            "high": chosen + 0.4,
+            "more_than_random": used,
+            "by_class": {},
+            "divergence": {"chosen": 0.4, "random": 0.3},
+        }
+
+    right = {"untouched": 0.4, "0 chosen": 0.1, "0 random": 0.3, "2 chosen": 0.35, "2 random": 0.3}
+    found = {
+        "neurons": 50,
+        "tokens": 200,
+        "accuracy": right,
+        "amounts": {"0": entry(-1.2, True), "2": entry(-0.3, False)},
+    }
+    return {"model": model, "task": task, "ablation": found, "reason": None}
 
 
 def make_labels(task: str) -> np.ndarray:
@@ -451,18 +479,18 @@ def make_search(model: str, task: str) -> dict[str, Any]:
     weight = np.repeat(place / place.sum() / width, width)
     order = rng.choice(layers * width, size=n, replace=False, p=weight)
     sets: dict[str, Any] = {
-        "all": _frozen("oracle", None, None, range(n)),
-        "reference": _frozen("reference", None, None, range(n // 2)),
+        "all": _frozen("oracle", None, None, range(n), top),
+        "reference": _frozen("reference", None, None, range(n // 2), top),
     }
     for name in ("lca", "probeless"):
         size = curves[name]["size"]
         if size is not None:
             claimed = curves[name]["n_minimal"] is not None
-            sets[f"subset-{name}"] = _frozen("subset", name, claimed, order[:size])
+            sets[f"subset-{name}"] = _frozen("subset", name, claimed, order[:size], top)
             sets |= {
-                f"random-{i}-{name}": _frozen("random", name, claimed, range(size)) | {"draw": i} for i in range(3)
+                f"random-{i}-{name}": _frozen("random", name, claimed, range(size), top) | {"draw": i} for i in range(3)
             }
-            sets[f"bottom-{name}"] = _frozen("bottom", name, claimed, order[-size:])
+            sets[f"bottom-{name}"] = _frozen("bottom", name, claimed, order[-size:], top)
     return {
         "curves": report,
         "frozen": {
@@ -494,8 +522,15 @@ def make_layers(layers: int, small: bool) -> dict[str, Any]:
     return {"bottom": side, "top": side, "single": [{"layer": i, **single} for i in range(layers)]}
 
 
-def _frozen(kind: str, ranking: str | None, claimed: bool | None, neurons: Any) -> dict[str, Any]:
-    return {"kind": kind, "ranking": ranking, "draw": None, "claimed": claimed, "neurons": [int(v) for v in neurons]}
+def _frozen(kind: str, ranking: str | None, claimed: bool | None, neurons: Any, top: float) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "ranking": ranking,
+        "draw": None,
+        "claimed": claimed,
+        "neurons": [int(v) for v in neurons],
+        "judge": top - LOSS[kind],
+    }
 
 
 LOSS = {"oracle": 0.0, "reference": -0.003, "subset": 0.008, "random": 0.12, "bottom": 0.25}
@@ -609,6 +644,11 @@ def make_selectivity(task: str) -> dict[str, Any] | None:
     }
 
 
+def named(rank: int) -> bool:
+    """Whether the neuron of this rank is beyond chance: every fourth is not."""
+    return rank % 4 != 3
+
+
 def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]:
     chosen = frozen["sets"].get("subset-lca", {"neurons": []})["neurons"]
     width = frozen["width"]
@@ -629,6 +669,17 @@ def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, An
                 "best_class": best,
                 "best_auroc": value,
                 "direction": 1,
+                "null": {
+                    "auroc": value - 0.05,
+                    "expected": 0.5,
+                    "sd": 0.04,
+                    "z": (value - 0.55) / 0.04,
+                    "p_max": 0.005 if named(rank) else 0.31,
+                    "q": 0.001 if named(rank) else 0.12,
+                    "significant": named(rank),
+                },
+                "concept": best if named(rank) else None,
+                "purity": {"top": 100, "share": 0.64, "chance": 0.21, "types": 37} if types else None,
                 "types": [{"type": t, "count": 9, "mean_z": 2.0, "mean_abs_z": 2.0} for t in types],
             }
         )
@@ -642,5 +693,11 @@ def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, An
         "described": len(neurons),
         "chosen_per_layer": [],
         "best_class_counts": {},
+        "permutations": 200,
+        "unit_permuted": "functions" if task == "doc-match" else "types",
+        "level": 0.05,
+        "tested": {c: "all" if task == "doc-match" or c == CLASSES[task][-1] else "unseen" for c in CLASSES[task]},
+        "significant": sum(entry["concept"] is not None for entry in neurons),
+        "null_max_quantile": 3.4,
         "neurons": neurons,
     }

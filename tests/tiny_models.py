@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
     BertConfig,
     BertModel,
     GPT2Config,
@@ -57,11 +59,18 @@ def save(
     seed: int = 0,
     positions: int = 64,
     dtype: torch.dtype = torch.float32,
+    head: bool = False,
 ) -> Path:
-    """Save a tiny model (config.json, model.safetensors, tokenizer.json, ...) into ``folder`` and return it."""
+    """Save a tiny model (config.json, model.safetensors, tokenizer.json, ...) into ``folder`` and return it.
+
+    ``head``: with its language-modelling head.
+    """
     folder = Path(folder)
     torch.manual_seed(seed)
     model = _model(architecture, positions)
+    if head:
+        auto = AutoModelForMaskedLM if architecture in ENCODERS else AutoModelForCausalLM
+        model = auto.from_config(model.config)
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             norm = parameter.ndim == 1 and name.endswith("weight")

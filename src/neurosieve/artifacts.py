@@ -32,7 +32,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "probes", "concepts"),
+    "concepts": (*COMMON, "constant.py", "prepare/wheels.py", "activations", "probes", "concepts"),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 
@@ -86,7 +86,10 @@ class Paths:
         return self.root / "subsets" / "transfer" / model
 
     def concepts(self, model: str, task: str) -> Path:
-        return self.root / "concepts" / model / task
+        return self.root / "concepts" / "neurons" / model / task
+
+    def ablation(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "ablation" / model / task
 
     def leaderboard(self) -> Path:
         return self.root / "leaderboard"

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "score-test": ("subsets", "score_test", ("model", "task"), "everything frozen, on test"),
     "reproduce-published": ("subsets", "reproduce_published", ("model", "task"), "the published protocol, on test"),
     "describe-neurons": ("concepts", "describe_neurons", ("model", "task"), "what the chosen neurons encode"),
+    "ablate-neurons": ("concepts", "ablate_neurons", ("model", "task"), "does the model itself use them?"),
     "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
 }
 

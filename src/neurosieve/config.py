@@ -8,6 +8,7 @@ what was found and what to write instead.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from itertools import product
 from pathlib import Path
@@ -30,7 +31,10 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
     "redundancy": ("benchmark", "seed", "numerics", "run", "redundancy"),
     "probes": ("benchmark", "seed", "numerics", "run", "models", "probes"),
     "subsets": ("benchmark", "seed", "numerics", "run", "models", "redundancy.rows", "probes", "subsets", "published"),
-    "concepts": ("benchmark", "numerics", "run", "concepts", "subsets.headline", "probes.pair_features"),
+    "concepts": (
+        "benchmark", "seed", "numerics", "run", "models", "activations.batch_tokens", "probes.pair_features",
+        "probes.bootstrap", "probes.confidence", "subsets.headline", "concepts",
+    ),
     "leaderboard": (
         "benchmark", "version", "seed", "numerics", "run", "models", "prepare", "activations",
         "redundancy", "probes", "subsets", "published", "concepts", "leaderboard",
@@ -342,11 +346,47 @@ class Published(Block):
         return self
 
 
+class Ablation(Block):
+    """Neurons changed inside a language model, to see whether its own predictions use them; token tasks only."""
+
+    tokens: int = Field(400, gt=0, description="judge tokens that the model predicts, at most")
+    amounts: list[Annotated[float, Field(ge=0)]] = Field(
+        [0.0, 2.0],
+        min_length=1,
+        description="what a neuron's deviation from its train mean is multiplied by: 0 ablates, above 1 amplifies",
+    )
+    random_draws: int = Field(5, ge=2, description="draws of as many random neurons of the same layers")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most; masked models mask them all")
+
+    @field_validator("amounts")
+    @classmethod
+    def _unique(cls, value: list[float]) -> list[float]:
+        if len({f"{amount:g}" for amount in value}) < len(value):
+            raise ValueError("amounts must differ in their first six digits")
+        return value
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, in rank order")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
     min_count: int = Field(gt=0, description="a type must occur so often to be listed")
     context: int = Field(ge=0, description="characters of context each side, kept in build/ only")
+    permutations: int = Field(200, gt=0, description="of the labels over token types, over functions for other tasks")
+    level: Share = Field(0.05, description="family-wise, over the neurons and classes of a row, at which one is named")
+    purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
+    ablation: Ablation | None = Field(
+        None, description="change the described neurons inside the model and measure its own predictions; null: off"
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.level * (self.permutations + 1) < 1:
+            raise ValueError(
+                f"{self.permutations} permutations cannot reach the level {self.level:g}; "
+                f"write permutations: {math.ceil(1 / self.level) - 1} or more"
+            )
+        return self
 
 
 class Leaderboard(Block):
@@ -480,10 +520,22 @@ class Params(Block):
             }
         if rule == "describe_neurons":
             return {
-                "numerics": self.numerics,
-                "concepts": self.concepts.model_dump(mode="json"),
+                **common,
+                "concepts": self.concepts.model_dump(mode="json", exclude={"ablation"}),
                 "headline": self.subsets.headline,
                 "pair_features": self.probes.pair_features,
+            }
+        if rule == "ablate_neurons":
+            ablation = self.concepts.ablation
+            return {
+                **common,
+                "models": self.settings("dump_activations", model=model)["models"],
+                "neurons": self.concepts.neurons,
+                "ablation": None if ablation is None else ablation.model_dump(mode="json"),
+                "batch_tokens": self.activations.batch_tokens,
+                "bootstrap": self.probes.bootstrap,
+                "confidence": self.probes.confidence,
+                "headline": self.subsets.headline,
             }
         if rule == "build_leaderboard":
             return self.model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""AUROC against scikit-learn, token types by hand, and the phase on a made-up task."""
+"""AUROC against scikit-learn, token types by hand, the null on made-up neurons, and the phase on a made-up task."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+from scipy.stats import false_discovery_control
 from sklearn.metrics import roc_auc_score
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_jsonl, read_manifest
-from neurosieve.concepts import describe_neurons
+from neurosieve.concepts import _against_chance, describe_neurons
 from neurosieve.concepts.auroc import auroc, best_class, top_types
+from neurosieve.concepts.null import (
+    Null,
+    benjamini_hochberg,
+    critical,
+    family_wise,
+    judged_on_unseen,
+    permute,
+    permuted_labels,
+    pooled,
+    purity,
+)
 from neurosieve.config import Concepts, Params, Probes, Subsets
 
 
@@ -55,6 +68,155 @@ def test_top_types_by_hand() -> None:
     assert top_types(z, codes, ["b", "a", *names[2:]], 3, 2) == [4, 1, 0]
     assert top_types(z, codes, names, 9, 1) == [3, 4, 0, 1, 2]
     assert top_types(z, codes, names, 9, 3) == []
+
+
+# --- the null
+
+
+def p_alone(X: np.ndarray, labels: np.ndarray, units: np.ndarray, n: int = 199, seed: int = 0) -> np.ndarray:
+    """p of every neuron by itself for class 0."""
+    z = permute(X, labels, units, None, [0], n, np.random.default_rng(seed)).z
+    return np.array([family_wise(np.abs(z[0, [j], 0]), z[:, [j]])[0] for j in range(X.shape[1])])
+
+
+def test_auroc_under_permutation_equals_a_loop() -> None:
+    rng = np.random.default_rng(4)
+    units = np.sort(rng.integers(0, 40, 300))
+    units = np.unique(units, return_inverse=True)[1][rng.permutation(300)]
+    labels, seen = rng.integers(0, 3, 300), units % 3 == 0
+    X = np.round(rng.normal(size=(300, 4)) + labels[:, None], 1).astype(np.float32)  # ties
+    labels[(labels == 2) & ~seen] = rng.integers(0, 2, ((labels == 2) & ~seen).sum())  # class 2: seen types only
+    null = permute(X, labels, units, seen, [0, 2], 7, np.random.default_rng(5))
+    drawn = permuted_labels(labels, units, 7, np.random.default_rng(5), seen.astype(int))
+    assert null.on_unseen(0) and not null.on_unseen(2)
+    assert (drawn[0] == labels).all() and (drawn[1:] != labels).any(axis=1).all()
+    for i, (c, at) in enumerate([(0, ~seen), (2, np.ones(300, bool))]):
+        expected = [[roc_auc_score(row[at] == c, X[at, j]) for j in range(4)] for row in drawn]
+        np.testing.assert_allclose(null.aurocs[:, :, i], expected, atol=1e-12)
+    np.testing.assert_allclose(null.z.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(null.z.std(axis=0), 1)
+
+
+def test_labels_of_a_unit_move_as_one_sequence_within_the_stratum() -> None:
+    units = np.array([3, 0, 0, 1, 2, 0, 1, 1, 2, 2, 4, 5, 6, 6, 6])
+    labels = np.array([9, 1, 2, 5, 6, 3, 4, 5, 6, 7, 8, 0, 6, 6, 7])
+    groups = (units >= 5).astype(int)  # 5 and 6 swap with nobody: they alone have their number of rows in the group
+    turns = {u: labels[units == u].tolist() for u in range(7)}
+    found = set()
+    for drawn in permuted_labels(labels, units, 400, np.random.default_rng(0), groups)[1:]:
+        rotated = {u: drawn[units == u].tolist() for u in range(7)}
+        for members in ([0, 1, 2], [3, 4], [5], [6]):
+            keys = [
+                next(s for s in members if row in [turns[s][k:] + turns[s][:k] for k in range(len(row))])
+                for row in (rotated[u] for u in members)
+            ]
+            assert sorted(keys) == members
+        found.add(tuple(drawn.tolist()))
+    # 6 orders and 3 turns of three sequences; 2 orders; 3 turns of the last: the first draws are far from all of them
+    assert len(found) > 300
+
+
+def test_a_longer_sequence_is_read_round_from_any_place() -> None:
+    units, labels = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 4])
+    found = {tuple(row) for row in permuted_labels(labels, units, 200, np.random.default_rng(0)).tolist()}
+    swapped = {(*pair, *three) for pair in ((2, 3), (3, 4), (4, 2)) for three in ((0, 1, 0), (1, 0, 1))}
+    kept = {(*pair, *three) for pair in ((0, 1), (1, 0)) for three in ((2, 3, 4), (3, 4, 2), (4, 2, 3))}
+    assert found == swapped | kept
+
+
+def test_types_known_by_heart_are_significant_over_tokens_and_not_over_types() -> None:
+    rng = np.random.default_rng(2)
+    units = np.repeat(np.arange(30), 100)
+    labels = rng.permutation(np.arange(30) % 3)[units]  # every type has one class
+    X = rng.normal(size=(30, 100))[units] + 0.3 * rng.normal(size=(3000, 100))  # a value per type, whatever its class
+    over_tokens, over_types = p_alone(X, labels, np.arange(3000)), p_alone(X, labels, units)
+    assert (over_tokens <= 0.05).mean() > 0.75
+    assert (over_types <= 0.05).mean() <= 0.1
+    middling = np.abs(auroc(X, labels, 3)[:, 0] - 0.5).argsort()[50]
+    assert over_tokens[middling] == 1 / 200 and over_types[middling] > 0.2
+
+
+def test_a_planted_neuron_is_significant() -> None:
+    rng = np.random.default_rng(3)
+    units = np.repeat(np.arange(60), 5)
+    labels = rng.integers(0, 3, 60)[units]
+    X = rng.normal(size=(60, 6))[units] + rng.normal(size=(300, 6))
+    X[:, 4] -= 3 * (labels == 1)
+    null = permute(X, labels, units, None, [0, 1, 2], 199, rng)
+    p = family_wise(np.abs(null.z[0]).max(axis=1), null.z)
+    assert p[4] == 1 / 200 and p[[0, 1, 2, 3, 5]].min() > 0.05
+    assert null.z[0, 4].argmin() == 1
+
+
+def test_family_wise_rate_on_neurons_without_a_concept() -> None:
+    rng = np.random.default_rng(6)
+    wrong = 0
+    for _ in range(40):
+        count = np.minimum(rng.geometric(0.3, 80), 12)
+        units = np.repeat(np.arange(80), count)
+        profiles = np.where(count > 3, 1, 0)[:, None]  # common types have other classes than rare ones
+        labels = (rng.random((80, 1)) < 0.3 + 0.4 * profiles)[units, 0] + (rng.random(len(units)) < 0.2)
+        X = rng.normal(size=(80, 8))[units] + 0.5 * rng.normal(size=(len(units), 8))
+        z = permute(X, labels.astype(int), units, None, [0, 1, 2], 99, rng).z
+        wrong += family_wise(np.abs(z[0]).max(axis=1), z).min() <= 0.1
+    assert 1 <= wrong <= 8  # 4 expected; more than 8 in one of fifty such tests
+
+
+def test_to_tell_common_types_from_rare_ones_is_no_concept() -> None:
+    rng = np.random.default_rng(7)
+    count = np.repeat([1, 20], [200, 40])
+    units = np.repeat(np.arange(240), count)
+    labels = (rng.random(240) < np.where(count > 1, 0.2, 0.9))[units].astype(int)
+    X = np.log(count)[units][:, None] + rng.normal(size=(len(units), 1))
+    assert auroc(X, labels, 2)[0, 0] > 0.6
+    null = permute(X, labels, units, None, [0], 199, rng)
+    assert null.mean[0, 0] > 0.6
+    assert family_wise(np.abs(null.z[0, :, 0]), null.z)[0] > 0.1
+
+
+def test_p_values_by_hand() -> None:
+    # an observation and three draws of two neurons and two classes; the maxima are 3, 2, 1, 4
+    z = np.array([[[3, 0], [-2, 1]], [[1, 2], [0, 0]], [[1, -1], [0, 1]], [[0, 0], [-4, 0]]], float)
+    evidence = np.array([3.0, 2.0])
+    assert family_wise(evidence, z).tolist() == [2 / 4, 3 / 4]
+    assert family_wise(np.array([4.5, 0.0]), z).tolist() == [0, 1]  # never 0 for what was observed: its maximum counts
+    # maxima over classes without the observation: 2, 0, 1, 1, 0, 4
+    assert pooled(evidence, z).tolist() == [2 / 7, 3 / 7]
+    assert (critical(z, 0.25), critical(z, 0.5), critical(z, 0.2)) == (3, 2, 4)
+    for level in (0.2, 0.25, 0.5, 0.8):
+        for value in (0.0, 1.0, 1.5, 2.5, 3.5, 5.0):
+            passes = family_wise(np.array([value]), z)[0] <= level
+            assert passes == (value > critical(z, level))
+
+
+def test_benjamini_hochberg_equals_scipy() -> None:
+    rng = np.random.default_rng(8)
+    for p in (rng.random(30), rng.integers(1, 20, 50) / 200, np.array([1.0, 0.01]), np.array([0.3])):
+        np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p), rtol=1e-12)
+    assert benjamini_hochberg(np.array([0.04, 0.01, 0.03])).tolist() == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_purity_by_hand() -> None:
+    z = np.array([0.1, -5.0, 4.0, 3.0, -3.0, 0.0])
+    member = np.array([True, True, False, True, False, False])
+    types = np.array([0, 7, 7, 2, 1, 1])
+    assert purity(z, member, types, 3) == {"top": 3, "share": 2 / 3, "chance": 0.5, "types": 2}
+    assert purity(z, member, types, 4) == {"top": 4, "share": 0.5, "chance": 0.5, "types": 3}
+    assert purity(z, member, types, 50) == {"top": 6, "share": 0.5, "chance": 0.5, "types": 4}
+
+
+def test_a_class_is_judged_on_unseen_types_where_there_are_enough() -> None:
+    units = np.arange(60) // 4  # 15 types of 4 rows
+    assert judged_on_unseen(units < 5, units)
+    assert not judged_on_unseen(np.arange(60) < 19, units)  # rows
+    assert not judged_on_unseen((units < 4) | (units == 20), units)  # types
+    assert not judged_on_unseen(units >= 4, units)  # the rest
+
+
+def test_permutations_must_reach_the_level() -> None:
+    Concepts.model_validate({"neurons": 1, "top_types": 1, "min_count": 1, "context": 0, "permutations": 19})
+    with pytest.raises(ValidationError, match="write permutations: 19 or more"):
+        Concepts.model_validate({"neurons": 1, "top_types": 1, "min_count": 1, "context": 0, "permutations": 18})
 
 
 # --- the phase
@@ -211,7 +373,10 @@ def test_pairs_use_the_first_pair_feature(tmp_path: Path) -> None:
     assert entry["auroc"]["RARE"] is None
     assert entry["best_class"] == ("STORE" if expected >= 0.5 else "LOAD")
     assert entry["direction"] == 1
-    assert entry["types"] == [] and entry["auroc_unseen"] is None
+    assert entry["types"] == [] and entry["auroc_unseen"] is None and entry["purity"] is None
+    assert report["unit_permuted"] == "functions" and report["tested"] == {"LOAD": "all", "STORE": "all"}
+    assert entry["concept"] is None and entry["null"]["p_max"] > 0.05  # random numbers
+    assert entry["null"]["auroc"] == entry["best_auroc"]
     assert read_jsonl(paths.concepts("tiny", "roles") / "contexts.jsonl") == []
 
 
@@ -229,6 +394,65 @@ def test_sequences(tmp_path: Path) -> None:
     assert (entry["best_class"], entry["best_auroc"], entry["direction"]) == ("STORE", 1.0, 1)
 
 
+def test_only_what_is_beyond_chance_is_named(tmp_path: Path) -> None:
+    """Neuron 1 follows STORE on all types; neuron 4 on those of train alone; neuron 2 has a value per type."""
+    paths = Paths("bench", tmp_path)
+    rng = np.random.default_rng(3)
+    words = [f"w{i:02d}" for i in range(80)]
+    of = np.repeat(np.arange(80), 30)  # type of each row
+    label_of, seen_of = rng.permutation(np.arange(80) % 2), np.arange(80) < 30
+    rows = [
+        {"input": 0, "start": 0, "end": 3, "label": int(label_of[t]), "type": words[t], "seen": bool(seen_of[t])}
+        for t in of
+    ]
+    write_task(paths, "token", rows, ["w00"])
+    layers = [rng.normal(size=(2400, WIDTH)).astype(np.float32) for _ in range(2)]
+    layers[0][:, 1] += 3 * label_of[of]
+    layers[0][:, 2] = rng.normal(size=80)[of]
+    layers[1][:, 1] += 5 * label_of[of] * seen_of[of]
+    for split in ("train", "judge"):
+        write_activations(paths, split, layers)
+    write_search(paths, [1, 2, 4])
+    describe_neurons(settings(purity_top=20), paths, model="tiny", task="roles")
+    report = read_json(paths.concepts("tiny", "roles") / "concepts.json")
+    assert (report["permutations"], report["unit_permuted"], report["level"]) == (200, "types", 0.05)
+    assert report["tested"] == {"LOAD": "unseen", "STORE": "unseen"}
+    planted, by_heart, on_seen = report["neurons"]
+    assert (planted["concept"], by_heart["concept"], on_seen["concept"]) == ("STORE", None, None)
+    assert on_seen["best_class"] == "STORE" and on_seen["best_auroc"] > 0.65  # all of judge would have named it
+    assert report["significant"] == 1
+    assert planted["null"]["p_max"] == 1 / 201 and planted["null"]["significant"]
+    for entry in report["neurons"]:
+        null = entry["null"]
+        assert null["auroc"] == entry["auroc_unseen"][entry["best_class"]]
+        assert null["z"] == pytest.approx((null["auroc"] - null["expected"]) / null["sd"])
+        assert null["significant"] == (null["p_max"] <= 0.05)
+        assert null["significant"] == (abs(null["z"]) > report["null_max_quantile"])
+        assert null["q"] <= null["p_max"] * 3
+    unseen = np.flatnonzero(~seen_of[of])
+    over_tokens = permute(layers[0][unseen, 2:], label_of[of[unseen]], np.arange(1500), None, [0, 1], 200, rng).z
+    assert np.abs(over_tokens[0]).max() > critical(over_tokens, 0.05)  # tokens permuted would have named neuron 2
+    x = layers[0][:, 1].astype(np.float64)
+    top = unseen[np.argsort(-np.abs(x - x.mean())[unseen])[:20]]
+    expected = {"top": 20, "share": label_of[of[top]].mean(), "chance": label_of[~seen_of].mean()}
+    assert planted["purity"] == expected | {"types": len(set(of[top]))}
+
+
+def test_evidence_needs_the_direction_of_all_rows_and_the_side_of_one_half() -> None:
+    draws = np.linspace(-0.01, 0.01, 99)[:, None, None]
+    # of the only class: up, as on all rows; down; up, but below 0.5; above 0.5, but less so than by chance
+    observed, chance = np.array([[[0.7], [0.3], [0.45], [0.6]], [[0.5], [0.5], [0.3], [0.8]]])
+    null = Null(np.concatenate([observed[None], chance + draws]), [1], np.array([True]))
+    on_all = np.array([[0.0, 0.8]] * 4)
+    found = _against_chance(null, [1, 1, 1, 1], on_all, 0.05)
+    assert [entry is not None and entry["significant"] for entry in found] == [True, False, False, False]
+    assert [entry and entry["p_max"] for entry in found] == [0.01, 1, 1, 1]
+    expected = [entry["expected"] for entry in found if entry]
+    assert expected == pytest.approx([0.502, 0.498, 0.3015, 0.798])  # the observation is one of the hundred
+    down = _against_chance(null, [None, 1, None, None], 1 - on_all, 0.05)
+    assert down[0] is down[2] is None and down[1] is not None and down[1]["significant"]
+
+
 def test_nothing_chosen(tmp_path: Path) -> None:
     paths = Paths("bench", tmp_path)
     token_task(paths)
@@ -237,6 +461,7 @@ def test_nothing_chosen(tmp_path: Path) -> None:
     report = read_json(paths.concepts("tiny", "roles") / "concepts.json")
     assert (report["subset"], report["claimed"], report["chosen"], report["neurons"]) == (None, None, 0, [])
     assert report["best_class_counts"] == {"LOAD": 0, "STORE": 0, "RARE": 0}
+    assert (report["significant"], report["null_max_quantile"]) == (0, None)
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

@@ -432,6 +432,45 @@ def test_rows_that_may_not_speak_are_greyed_with_their_note(rendered):
     )
 
 
+def test_a_subset_above_its_reference_makes_a_note():
+    curves = {"headline": "lca", "reference": {"judge": 0.8}, "margin": {"value": 0.01}}
+    for judge, weak in ((0.809, False), (0.8101, True)):
+        frozen = {"sets": {"subset-lca": {"judge": judge}}}
+        assert collect.weak_reference(frozen, curves) is weak
+    assert collect.weak_reference({"sets": {}}, curves) is False
+    row = make_row("neurosieve-base", "token-roles")
+    assert "is weak" not in "".join(collect.notes(row))
+    assert "is weak" in "".join(collect.notes(row | {"weak_reference": True}))
+
+
+def test_a_class_is_named_only_for_neurons_beyond_chance(rendered):
+    rows, _, _ = make_all()
+    shown = [
+        (row["concepts"]["tested"], neuron)
+        for row in rows
+        for neuron in row["concepts"]["neurons"][: page.CONCEPT_ROWS]
+    ]
+    lines = re.findall(
+        r'<tr( class="off")?><td class="n">\d+</td><td class="n">\d+</td><td>([^<]*)</td><td class="n">([^<]*)</td>'
+        r'<td class="n">0.500</td><td class="n">([^<]*)</td>(<td class="n">64.0 % <span class="range">21.0 %)?',
+        rendered,
+    )
+    assert len(lines) == len(shown) > 20
+    found = sorted((name, auroc, p, bool(css), bool(share)) for css, name, auroc, p, share in lines)
+    expected = []
+    for tested, neuron in shown:
+        tokens = neuron["auroc_unseen"] is not None
+        mark = "*" if tokens and tested[neuron["best_class"]] == "all" else ""
+        auroc = f"{neuron['null']['auroc']:.3f}{mark}"
+        p = f"{neuron['null']['p_max']:.3f}"
+        expected.append((neuron["concept"] or "–", auroc, p, neuron["concept"] is None, tokens))
+    assert found == sorted(expected)
+    assert any(name == "–" for name, *_ in found) and any(auroc.endswith("*") for _, auroc, *_ in found)
+    named, of = rows[0]["concepts"]["significant"], rows[0]["concepts"]["described"]
+    assert f"Beyond chance: {named} of the {of} described." in rendered and named < of
+    assert "whose type is unseen in train" in rendered and "permuted over functions" in rendered
+
+
 def test_twins_share_the_colour_of_their_model():
     rows, _, _ = make_all()
     assert page.styles(rows) == {

@@ -57,6 +57,17 @@ def test_selectivity_is_left_out_where_there_is_none(rows):
     assert "Selectivity" not in [table["title"] for table in tables]
 
 
+def test_what_the_model_uses_is_told_from_what_is_not_shown(rows):
+    ablated, doubled = (line(measures.used(rows), f"neurosieve-base: {how}") for how in ("ablated", "deviation × 2"))
+    assert ablated["chosen"] == "−1.200" and ablated["random"] == "−0.300 [−0.500, −0.100]"
+    assert ablated["difference"] == "−0.900 [−1.000, −0.800]" and ablated["more than random"] == "yes"
+    assert ablated["right"] == "40.0 % / 10.0 % / 30.0 %"
+    assert doubled["more than random"] == "not shown" and doubled["neurons / tokens"] == "50 / 200"
+    none = [{**r, "ablation": {"ablation": None, "reason": "no head"}} for r in rows]
+    assert not measures.used(none)["lines"]
+    assert "What the model itself uses" not in [table["title"] for table in measures.task_tables(none)]
+
+
 def test_transfer_and_published_rows_stand_on_the_page_and_are_escaped():
     entry = {"judge": 0.81234, "random": 0.5}
     transfer = {

@@ -1,6 +1,7 @@
 rule concepts:
     input:
         rows(PATHS.concepts),
+        rows(PATHS.ablation),
 
 
 rule describe_neurons:
@@ -28,4 +29,33 @@ rule describe_neurons:
         "describing the chosen neurons of {wildcards.model}, {wildcards.task}"
     shell:
         "python -m neurosieve.cli describe-neurons --params {params.file}"
+        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+
+
+rule ablate_neurons:
+    input:
+        code=code("concepts"),
+        judge=lambda w: task_splits(w.task, ["judge"]),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, ["train"]),
+        search=lambda w: made(PATHS.search(w.model, w.task)),
+        weights=lambda w: P.model_files(w.model),
+    output:
+        ablation=made(PATHS.ablation("{model}", "{task}")),
+    log:
+        f"{LOGS}/ablate_neurons/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/ablate_neurons/{{model}}/{{task}}.tsv"
+    conda:
+        "../envs/neurosieve.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+    params:
+        file=PARAMS_FILE,
+        settings=lambda w: P.settings("ablate_neurons", model=w.model, task=w.task),
+    message:
+        "changing the chosen neurons inside {wildcards.model}, {wildcards.task}"
+    shell:
+        "NEUROSIEVE_THREADS={threads} python -m neurosieve.cli ablate-neurons --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"

@@ -21,6 +21,7 @@ rule build_leaderboard:
         transfer=transfers(),
         published=published(),
         concepts=rows(PATHS.concepts),
+        ablation=rows(PATHS.ablation),
     output:
         leaderboard=made(PATHS.leaderboard()),
     log:

@@ -2,7 +2,8 @@
 
 Reads the model's folder, or the wheel cache (.cache/wheels), into which the model of a wheel is unpacked, once.
 Only safetensors and tokenizer.json are read, no pickle, no code of the model's own, nothing from the network.
-Encoders and decoders alike, without their heads. Weights stored in half precision are computed with in float32.
+Encoders and decoders alike, without their heads but for :func:`load_language_model`. Weights stored in half precision
+are computed with in float32.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging
 
@@ -76,6 +77,39 @@ def load_folder(folder: Path, name: str, numerics: str) -> Loaded:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return _load(folder, name, numerics, Model.model_validate({"path": str(folder)}))
+
+
+class NoHeadError(ActivationsError):
+    """A model without a language-modelling head of its own; the message says why and holds no path."""
+
+
+def load_language_model(folder: Path, name: str, numerics: str) -> tuple[Loaded, int | None]:
+    """A trained model with its language-modelling head, and the id of its mask, None for a causal model.
+
+    ``Loaded.model`` has logits; layers and width are those of the model without head. Which head it has is read from
+    ``architectures`` in config.json. Raises NoHeadError where there is none, else as :func:`load_model` does.
+    """
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    check_folder(folder)
+    stated = _try(folder, f"cannot read {CONFIG}", lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    names = [str(value) for value in stated.get("architectures") or []]
+    masked = any(value.endswith(("ForMaskedLM", "ForPreTraining")) for value in names)
+    if not masked and not any(value.endswith(("ForCausalLM", "LMHeadModel")) for value in names):
+        raise NoHeadError(f"{CONFIG} names {', '.join(names) or 'no architecture'}, without a language-modelling head")
+    model = _from_weights(folder, AutoModelForMaskedLM if masked else AutoModelForCausalLM)
+    model.eval().requires_grad_(False)
+    model.config.use_cache = False
+    if numerics == "portable":
+        _multiply_with_numpy(model)
+    coding = read_coding(folder, model)
+    layers, width = _measure(model, coding, folder)
+    mask = None
+    if masked:
+        mask = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).mask_token_id
+        if mask is None:
+            raise NoHeadError("a masked language model whose tokenizer names no mask token")
+    return Loaded(name, model, coding, layers, width, {"model_sha256": _weights_sha256(folder)}, folder), mask
 
 
 def _load(folder: Path, name: str, numerics: str, entry: Model) -> Loaded:
@@ -177,7 +211,7 @@ def _try(folder: Path, what: str, load: Callable[[], Any]) -> Any:
         raise ActivationsError(f"{folder}: {what}: {text[:300]}") from error
 
 
-def _from_weights(folder: Path) -> Any:
+def _from_weights(folder: Path, auto: Any = AutoModel) -> Any:
     config = _try(
         folder,
         f"cannot use {CONFIG}",
@@ -188,7 +222,7 @@ def _from_weights(folder: Path) -> Any:
     model, report = _try(
         folder,
         "cannot load the model",
-        lambda: AutoModel.from_pretrained(
+        lambda: auto.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -200,6 +234,8 @@ def _from_weights(folder: Path) -> Any:
     )
     # A pooler belongs to a head and no hidden state depends on it. Anything else missing would be random numbers.
     missing = sorted(key for key in report["missing_keys"] if key.split(".")[0] != "pooler")
+    if missing and auto is not AutoModel:
+        raise NoHeadError(f"the weights lack {len(missing)} tensors of {type(model).__name__}, such as {missing[0]}")
     if missing:
         raise ActivationsError(
             f"{folder}: the weights lack {len(missing)} tensors of {type(model).__name__}, such as {missing[0]}; "

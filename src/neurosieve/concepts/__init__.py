@@ -1,22 +1,33 @@
-"""What the chosen neurons encode: AUROC per class, and the token types they react to most.
+"""What the chosen neurons encode: AUROC per class against a null, and the token types they react to most.
 
 Reads: subsets/search/<model>/<task> (frozen.json), activations/<model>/<task>/{train,judge},
 prepare/tasks/<task>/judge (inputs.jsonl, rows.jsonl), card.
-Writes: concepts/<model>/<task>: concepts.json; contexts.jsonl with lines of source code, which stays in build/ and is
-never published.
+Writes: concepts/neurons/<model>/<task>: concepts.json; contexts.jsonl with lines of source code, which stays in build/
+and is never published. The other rule of the phase, with its own folder, is in :mod:`neurosieve.concepts.ablation`.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_jsonl, read_npy
 from neurosieve.concepts.auroc import auroc, best_class, top_types
+from neurosieve.concepts.null import Null, benjamini_hochberg, critical, family_wise, permute, pooled, purity
 from neurosieve.config import Params
 from neurosieve.constant import column_moments
 from neurosieve.probes.features import Features, layout
+
+
+def __getattr__(name: str) -> Any:
+    """The other rule of the phase, imported when it is asked for."""
+    if name == "ablate_neurons":
+        from neurosieve.concepts.ablation import ablate_neurons
+
+        return ablate_neurons
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def chosen_neurons(paths: Paths, model: str, task: str) -> tuple[str | None, bool | None, np.ndarray]:
@@ -40,6 +51,12 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     token types are given for tokens alone. z-scores take mean and standard deviation from train. The best class is
     among the scored classes of the card: the others have too few rows for their AUROC to mean much.
 
+    ``concept`` is the best class of a neuron whose AUROC is farther from what permuted labels give, in the direction
+    it has on all of judge, than ``concepts.level`` allows the farthest of all neurons and classes; else None. It is
+    judged on types unseen in train, or on all of judge where these have too few rows of the class. Labels are permuted
+    over types for tokens, over (first) inputs for sequences and pairs; see :mod:`neurosieve.concepts.null`. z, its
+    quantile and the p values are of standardised AUROCs. Purity is of the rows that the class is judged on.
+
     Raises
     ------
     ArtifactError
@@ -56,7 +73,8 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     on_unseen = None if seen is None else auroc(X[~seen], labels[~seen], len(features.classes))
     types: list[list[dict[str, Any]]] = [[] for _ in neurons]
     contexts: list[dict[str, Any]] = []
-    eligible = distinct = None
+    eligible = distinct = z = None
+    codes = np.unique(features.rows("judge").inputs, return_inverse=True)[1]  # units that labels are permuted over
     if features.unit == "token":
         rows = read_jsonl(paths.task(task) / "judge" / "rows.jsonl")
         texts = [entry["text"] for entry in read_jsonl(paths.task(task) / "judge" / "inputs.jsonl")]
@@ -73,12 +91,23 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
                 example = at[np.argmax(np.abs(z[at, i]))]  # the first of the rows with the largest |z|
                 context = _context(rows[example], texts, settings.context)
                 contexts.append({"neuron": int(neuron), "row": int(example), "z": float(z[example, i])} | context)
-    described = [
-        _describe(features, model, rank, int(neuron), on_all, on_unseen, card["scored_classes"])
-        | {"types": types[rank]}
-        for rank, neuron in enumerate(neurons)
-    ]
-    best = [entry["best_class"] for entry in described]
+    best_of = [best_class(values, card["scored_classes"]) for values in on_all]
+    tested = [c for c in card["scored_classes"] if c in labels and (labels != c).any()]
+    rng = np.random.default_rng([params.seed, zlib.crc32(b"concepts"), zlib.crc32(task.encode())])
+    null = permute(X, labels, codes, seen, tested, settings.permutations, rng)
+    against = _against_chance(null, best_of, on_all, settings.level)
+    described = []
+    for rank, (neuron, best) in enumerate(zip(neurons, best_of, strict=True)):
+        entry = _describe(features, model, rank, int(neuron), on_all, on_unseen, best)
+        chance = against[rank]
+        entry["null"] = chance
+        entry["concept"] = entry["best_class"] if chance is not None and chance["significant"] else None
+        entry["purity"] = None
+        if z is not None and best is not None:
+            at = ~seen if seen is not None and null.on_unseen(best) else np.ones(len(labels), bool)
+            entry["purity"] = purity(z[at, rank], labels[at] == best, codes[at], settings.purity_top)
+        described.append(entry | {"types": types[rank]})
+    best_names = [entry["best_class"] for entry in described]
     report = {
         "model": model,
         "task": task,
@@ -89,7 +118,13 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "chosen": len(chosen),
         "described": len(neurons),
         "chosen_per_layer": np.bincount(chosen // features.width, minlength=features.layers).tolist(),
-        "best_class_counts": {name: best.count(name) for name in features.classes},
+        "best_class_counts": {name: best_names.count(name) for name in features.classes},
+        "permutations": settings.permutations,
+        "unit_permuted": "types" if features.unit == "token" else "functions",
+        "level": settings.level,
+        "tested": {features.classes[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
+        "significant": sum(entry["concept"] is not None for entry in described),
+        "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
         "neurons": described,
     }
     folders = [
@@ -146,10 +181,9 @@ def _describe(
     neuron: int,
     on_all: np.ndarray,
     on_unseen: np.ndarray | None,
-    scored: list[int],
+    best: int | None,
 ) -> dict[str, Any]:
     layer, unit = divmod(neuron, features.width)
-    best = best_class(on_all[rank], scored)
     value = None if best is None else float(on_all[rank, best])
     return {
         "name": f"{model}/{layer}/{unit}",
@@ -163,6 +197,35 @@ def _describe(
         "best_auroc": value,
         "direction": None if value is None else (value > 0.5) - (value < 0.5),
     }
+
+
+def _against_chance(
+    null: Null, best_of: list[int | None], on_all: np.ndarray, level: float
+) -> list[dict[str, Any] | None]:
+    """What the null says of each neuron's best class; None for a neuron without one."""
+    at = [(i, null.classes.index(best)) for i, best in enumerate(best_of) if best is not None]
+    if not at:
+        return [None] * len(best_of)
+    rows, columns = np.array(at).T
+    value, mean, sd = (v[rows, columns] for v in (null.aurocs[0], null.mean, null.sd))
+    z = null.z
+    sign = np.sign(on_all[rows, np.array(null.classes)[columns]] - 0.5)
+    # an AUROC on the other side of 0.5 than on all of judge is no sign of the class, however rare it is
+    evidence = np.where(sign * (value - 0.5) > 0, np.maximum(sign * z[0, rows, columns], 0), 0)
+    p = family_wise(evidence, z)
+    q = benjamini_hochberg(pooled(evidence, z))
+    found: list[dict[str, Any] | None] = [None] * len(best_of)
+    for i, row in enumerate(rows):
+        found[row] = {
+            "auroc": float(value[i]),
+            "expected": float(mean[i]),
+            "sd": float(sd[i]),
+            "z": float(z[0, row, columns[i]]),
+            "p_max": float(p[i]),
+            "q": float(q[i]),
+            "significant": bool(p[i] <= level),
+        }
+    return found
 
 
 def _by_class(classes: list[str], values: np.ndarray) -> dict[str, float | None]:

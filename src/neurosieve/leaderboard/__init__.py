@@ -28,11 +28,11 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     from neurosieve.leaderboard import collect, page, table
 
     rows, comparisons = collect.collect(params, paths)
-    unknown = [name for name in params.leaderboard.curve_rankings if name not in rows[0]["curves"]]
+    known = list(dict.fromkeys(name for row in rows for name in row["curves"]))
+    unknown = [name for name in params.leaderboard.curve_rankings if name not in known]
     if unknown:
         raise ConfigError(
-            f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; "
-            f"write some of: {', '.join(rows[0]['curves'])}"
+            f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; write some of: {', '.join(known)}"
         )
     published = collect.published_rows(params, paths)
     transfers = collect.collect_transfer(params, paths)

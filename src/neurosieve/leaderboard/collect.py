@@ -25,9 +25,11 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | ranks | among the models of the task, by score, subset and n_minimal; shared without evidence of a difference |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
+| weak_reference | whether the subset is above the reference by more than a margin on judge |
 | certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
 | concepts | as in concepts.json, long token types shortened |
+| ablation | as in ablation.json: what changing neurons does to the model's own predictions, or why it was not tried |
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ MINIMA = (
 def input_folders(params: Params, paths: Paths) -> list[Any]:
     """Every artifact folder that :func:`collect_rows` and :func:`collect_cards` read."""
     cells = [(m, t) for m in params.run.models for t in params.run.tasks]
-    per_row = (paths.redundancy, paths.probes, paths.controls, paths.search, paths.scores, paths.concepts)
+    found = (paths.redundancy, paths.probes, paths.controls, paths.search, paths.scores)
+    per_row = (*found, paths.concepts, paths.ablation)
     return [
         *(paths.task(t) / part for t in params.run.tasks for part in ("card", "test")),
         *(paths.baselines(t) for t in params.run.tasks),
@@ -99,7 +102,8 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
     concepts = read_json(paths.concepts(model, task) / "concepts.json")
 
     metric, headline, best = curves["metric"], curves["headline"], curves["best_ranking"]
-    found = {name: {key: curves["curves"][name][key] for key in MINIMA} for name in params.subsets.rankings}
+    searched = [name for name in params.subsets.rankings if name in curves["curves"]]  # of a twin the headline alone
+    found = {name: {key: curves["curves"][name][key] for key in MINIMA} for name in searched}
     main = found[headline]
     test = {name: report for name, report in _named(scores, headline).items() if report is not None}
     neurons = {e["ranking"]: e["neurons"] for e in frozen["sets"].values() if e["kind"] == "subset"}
@@ -189,6 +193,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
+        "weak_reference": weak_reference(frozen, curves),
         "certified": certified(
             neurons.get(headline), layers, width, cost, len(frozen["classes"]), curves["columns_per_neuron"]
         ),
@@ -196,6 +201,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "clusters": redundancy["thresholds"],
         "redundancy": {k: redundancy[k] for k in ("rows", "kept", "constant", "neighbours")},
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
+        "ablation": read_json(paths.ablation(model, task) / "ablation.json"),
     }
 
 
@@ -256,6 +262,12 @@ def layer_scores(probes: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "single": [at.get((i, i)) for i in count],
         "prefix": [at.get((0, i)) for i in count],
     }
+
+
+def weak_reference(frozen: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
+    """Whether the headline subset is above its reference by more than a margin on judge: all else is easy then."""
+    subset = frozen["sets"].get(f"subset-{curves['headline']}")
+    return subset is not None and subset["judge"] - curves["reference"]["judge"] > curves["margin"]["value"]
 
 
 def pipeline(curves: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -437,6 +449,11 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     if main["replicates_without"]:
         parts.append(
             f"in {main['replicates_without']:,} bootstrap replicates no size passes, so the interval may end higher"
+        )
+    if row["weak_reference"]:
+        parts.append(
+            "its subset scores more than the reference by over a margin on judge, so the probe on all neurons is weak: "
+            "give more train rows, or penalties with l1"
         )
     if row["confirmed"] is False:
         what = "status" if not row["confirmed_status"] else "minimal subset"

@@ -38,8 +38,9 @@ def from_to(low: int | None, high: int | None) -> str:
 
 def task_tables(rows: Sequence[Row]) -> list[Table]:
     """Tables of one task, a line or several per model; a table without a line is left out."""
-    tables = [layers(rows), rankings(rows), selectivity(rows), description_length(rows), spared(rows), ranks(rows)]
-    tables += [agreement(row) for row in rows]
+    tables = [layers(rows), rankings(rows), selectivity(rows), description_length(rows), spared(rows), used(rows)]
+    tables += [ranks(rows)]
+    tables += [agreement(row) for row in rows if row["control_of"] is None]
     return [table for table in tables if table["lines"]]
 
 
@@ -155,9 +156,41 @@ def spared(rows: Sequence[Row]) -> Table:
         lines.append((row["model"], cells))
     return {
         "title": "What the subset needs of the model",
-        "text": "Up to its highest layer, as a share of the whole model; counted, not timed. `neurosieve cost` times "
-        "the real path on your machine.",
+        "text": "Up to its highest layer, as a share of the whole model; counted, not timed; the command neurosieve "
+        "cost times the real path on your machine.",
         "heads": ["highest layer", "FLOPs", "parameters", "bytes stored", "values for the classifier"],
+        "lines": lines,
+    }
+
+
+def used(rows: Sequence[Row]) -> Table:
+    """Change of the model's own predictions with the chosen neurons ablated or amplified, beside random ones."""
+    lines = []
+    for row in rows:
+        found = row["ablation"]["ablation"]
+        for amount, entry in (found or {"amounts": {}})["amounts"].items():
+            how = "ablated" if float(amount) == 0 else f"deviation × {amount}"
+            random, accuracy = entry["random"], found["accuracy"]
+            right = [accuracy["untouched"], accuracy[f"{amount} chosen"], accuracy[f"{amount} random"]]
+            cells = [
+                decimals(entry["chosen"]),
+                decimals(random["mean"]) + between(random["low"], random["high"]),
+                decimals(entry["difference"]) + between(entry["low"], entry["high"]),
+                "yes" if entry["more_than_random"] else "not shown",
+                " / ".join(share(value) for value in right),
+                f"{count(found['neurons'])} / {count(found['tokens'])}",
+            ]
+            lines.append((f"{row['model']}: {how}", cells))
+    return {
+        "title": "What the model itself uses",
+        "text": "Change of the log-probability (nats) that the model with its own language-modelling head gives to "
+        "the first sub-word of judge tokens, when the first neurons of the headline subset are changed in it at every "
+        "position, and when as many random neurons of the same layers are (mean, and the draws' range). Difference: "
+        "chosen less random, with its bounds over files. “Yes” says that the model uses the chosen neurons for its "
+        "own prediction of such tokens more than random ones of the same layers: not that it uses them for the "
+        "classes of this task. “Not shown” does not say that they are unused. Right: share of the tokens, untouched / "
+        "chosen / random.",
+        "heads": ["chosen", "random", "difference", "more than random", "right", "neurons / tokens"],
         "lines": lines,
     }
 

@@ -170,7 +170,7 @@ def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[st
         text = f"{integer(size)} neurons" if row["n_minimal"] else f"about {integer(size)}"
         kind = "" if row["n_minimal"] else " estimate"
         plot.mark(size, row["n_minimal_low"], row["n_minimal_high"], text, colour + kind, _minimal_text(row))
-    for name in names:
+    for name in (n for n in names if n in row["curves"]):
         curve = row["curves"][name]
         if "judge_low" in curve:
             plot.band(_pairs(curve, "judge_low"), _pairs(curve, "judge_high"), "random")
@@ -324,10 +324,19 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
     for row in rows:
         report = row["concepts"] or {"neurons": [], "chosen": 0}
         shown = [
-            {**n, "unseen_auroc": (n["auroc_unseen"] or {}).get(n["best_class"])}
-            for n in report["neurons"][:CONCEPT_ROWS]
+            {
+                **neuron,
+                "chance": neuron["null"] or {"auroc": None, "expected": None, "p_max": None},
+                "on_all": report["tested"].get(neuron["best_class"]) == "all",
+            }
+            for neuron in report["neurons"][:CONCEPT_ROWS]
         ]
-        text = f"{len(shown)} of {integer(report['chosen'])} chosen neurons." if shown else "No neurons were chosen."
+        text = (
+            f"{len(shown)} of {integer(report['chosen'])} chosen neurons. "
+            f"Beyond chance: {report['significant']} of the {report['described']} described."
+            if shown
+            else "No neurons were chosen."
+        )
         out.append({"model": row["model"], "css": css[row["model"]], "rows": shown, "text": text})
     return out
 
@@ -368,6 +377,7 @@ def _task(
         "clusters": _clusters(task, rows, css),
         "concepts": _concepts(rows, css),
         "tokens": card["unit"] == "token",
+        "permuted": "types" if card["unit"] == "token" else "functions",
         "metric_heads": heads,
         "metric_rows": lines,
         "fact_heads": list(_facts(rows[0])),

@@ -15,7 +15,8 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        "beats_random": {"rankings": {name: see :func:`minimal.beats_random`}, "sizes":
                        those of all rankings, "random_suffices_from": from which on no ranking beats random, or null},
                        "layers": see :func:`layers.select_layers`}.
-                       Curves: the rankings, pipeline (see :func:`pipeline_curve`; it also has "layers", "threshold",
+                       Curves: the rankings (of an untrained twin the headline alone), pipeline (not of a
+                       twin; see :func:`pipeline_curve`; it also has "layers", "threshold",
                        "neurons_in", "tried"), random-<draw>, bottom (the headline ranking from its end)
 predictions_judge.npy  int16 (probes, rows): judge predictions of every size of every curve, in the rows that the
                        curve's "predictions" names
@@ -283,9 +284,10 @@ def representatives(clusters: Clusters, cut: int, inside: np.ndarray) -> np.ndar
 def pipeline_curve(data: Data, rival: Rival, full: Point, bottom: int, paths: Paths) -> tuple[Curve, dict[str, Any]]:
     """Layers, clusters, ranking (the published LS+CC+LCA) under the strict rules: the curve to be searched.
 
-    Of the neurons of the first ``bottom`` layers all are taken, or one per cluster of correlated ones: for each
-    threshold the clusters are made anew from these neurons on train, the probe is refitted on the medoids, and the
-    threshold that is best on tune is kept, of equals the one with fewer neurons. The ranking is that of this probe.
+    Of the neurons of the first ``bottom`` layers (the fewest that pass at half the margin) all are taken, or one per
+    cluster of correlated ones: for each threshold the clusters are made anew from these neurons on train, the probe is
+    refitted on the medoids, and the threshold that is best on tune is kept, of equals the one with fewer neurons. The
+    ranking is that of this probe.
     The sizes along it are compared with the row's own reference and margin: no step has a tolerance of its own.
 
     Returns
@@ -445,7 +447,9 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         curves: dict[str, Curve] = {}
         position = np.full(data.features.n_neurons, -1)
         position[data.kept] = everyone
-        names: list[str] = list(settings.rankings)
+        # an untrained twin is a control and claims nothing: the headline ranking alone, and no pipeline
+        control = params.models[model].untrained is not None
+        names: list[str] = [settings.headline] if control else list(settings.rankings)
         for name in names:
             curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
             run(curve, grid)
@@ -467,8 +471,10 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         selected = layer_report(data, rival, probes, judge, too_small=too_small)
         pipeline: dict[str, Curve] = {}
         steps: dict[str, dict[str, Any]] = {}
-        if settings.pipeline is not None:
-            bottom = layers.number_that_passes(selected["bottom"])
+        if settings.pipeline is not None and not control:
+            # At half the margin: layers that only just pass at all of it leave the steps after them nothing to lose.
+            strict = replace(rival, margin=rival.margin / 2)
+            bottom = layers.number_that_passes(layer_report(data, strict, probes, judge, too_small=too_small)["bottom"])
             curve, steps[PIPELINE] = pipeline_curve(data, rival, full, bottom, paths)
             pipeline[PIPELINE] = curve
             # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there

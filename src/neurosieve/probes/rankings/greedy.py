@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from neurosieve.probes.rankings import Ranking, RankingInput, by_score, class_orders, first_of_best
+from neurosieve.probes.rankings import Ranking, RankingInput, class_orders, first_of_best, lca
 
-DEPTH = 256  # neurons selected; the rest of the order is that of the residual correlations
+DEPTH = 256  # neurons selected; the rest of the order is that of lca
 TIE = 1e-6  # of the largest score: float32 products of equal columns differ by less
 NOTHING = 1e-9  # of the largest score at the start: correlations below are rounding
 
@@ -54,6 +54,6 @@ def rank(data: RankingInput) -> Ranking:
         correlations -= (data.X.T @ new.astype(np.float32)) @ (new.T @ targets)
         score = np.square(correlations).reshape(data.neurons, -1).sum(axis=1)
         score[taken] = -1
-    rest = by_score(np.where(score > nothing, score, 0))
+    rest = lca.rank(data).order
     order = np.concatenate([np.array(taken, np.int64), rest[~np.isin(rest, taken)]])
     return Ranking(order, order[None] if data.n_classes == 2 else class_orders(data, classes, per_class))

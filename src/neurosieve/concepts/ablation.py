@@ -1,0 +1,247 @@
+"""Does the model itself use the neurons? Its own predictions, with them ablated or amplified (METHOD 3.2, row 24).
+
+Reads: subsets/search/<model>/<task> (frozen.json), activations/<model>/<task>/train, prepare/tasks/<task>/{judge,card},
+and the model's folder, head included.
+Writes: concepts/ablation/<model>/<task>: ablation.json.
+
+A sample of judge tokens is predicted by the model with its own language-modelling head: with nothing changed, with the
+chosen neurons changed, and with as many random neurons of the same layers changed. A change multiplies a neuron's
+deviation from its mean on train: amount 0 is mean ablation, 2 doubles it. All that may be said of a row that passes is
+that the chosen neurons are used by the model for its own prediction of such tokens more than random neurons of the same
+layers. It does not say that the model uses them for the classes of the task, nor what for; nor would a row that does
+not pass say that they are unused: others may carry the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neurosieve.artifacts import ArtifactError, Paths, Writer, read_jsonl, read_manifest, read_npy
+from neurosieve.concepts import chosen_neurons
+from neurosieve.config import Params
+from neurosieve.constant import column_moments, constant_columns
+from neurosieve.prepare.wheels import DEFAULT_CACHE
+from neurosieve.probes.features import Features, layout
+from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
+
+
+class NoAblation(Exception):
+    """Why nothing can be measured for a row; the text goes into the artifact."""
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What is changed. chosen (n,), random (draws, n): global indices, sorted. mean, std: on train, by neuron."""
+
+    chosen: np.ndarray
+    random: np.ndarray
+    mean: dict[int, float]
+    std: dict[int, float]
+
+    def means(self, neurons: np.ndarray) -> np.ndarray:
+        return np.array([self.mean[n] for n in neurons.tolist()], np.float32)
+
+    def spread(self, neurons: np.ndarray) -> float:
+        """Root of the summed train variances: the typical size of what ablating them takes away."""
+        return float(np.sqrt(sum(self.std[n] ** 2 for n in neurons.tolist())))
+
+
+def ablate_neurons(params: Params, paths: Paths, *, model: str, task: str, cache: Any = DEFAULT_CACHE) -> None:
+    """Measure ``params.concepts.ablation`` for the first ``params.concepts.neurons`` neurons of the headline subset.
+
+    The artifact of a row for which there is nothing to measure says why under ``reason``; ``ablation`` is null then.
+
+    Raises
+    ------
+    ArtifactError
+        the model's weights are not those whose activations were taken.
+    """
+    features = layout(paths, params, model, task)
+    key, claimed, chosen = chosen_neurons(paths, model, task)
+    facts: dict[str, Any] = {}
+    found, reason = None, None
+    try:
+        found, facts = _measure(params, features, chosen[: params.concepts.neurons], cache)
+    except NoAblation as why:
+        reason = str(why)
+    report = {"model": model, "task": task, "subset": key, "claimed": claimed, "ablation": found, "reason": reason}
+    folders = [
+        paths.search(model, task),
+        paths.activations(model, task, "train"),
+        *(paths.task(task) / part for part in ("judge", "card")),
+    ]
+    settings = params.settings("ablate_neurons", model=model, task=task)
+    # Not the path: where a model lies changes nothing, the hash of its weights is among the activations' facts
+    settings["models"] = [{k: v for k, v in entry.items() if k != "path"} for entry in settings["models"]]
+    wanted = {"model": model, "task": task, **settings}
+    with Writer(paths.ablation(model, task), "concepts", wanted, folders) as out:
+        out.json("ablation.json", report)
+        out.facts = facts
+
+
+def _measure(
+    params: Params, features: Features, chosen: np.ndarray, cache: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    settings = params.concepts.ablation
+    entry = params.models[features.model]
+    if settings is None:
+        raise NoAblation("concepts.ablation is null: off")
+    if features.unit != "token":
+        raise NoAblation(f"a task of {features.unit}s: a language model predicts tokens only")
+    if entry.untrained is not None:
+        raise NoAblation("an untrained twin: its predictions are those of random weights")
+    if not len(chosen):
+        raise NoAblation("no neurons were chosen")
+    neurons = draw_neurons(features, np.sort(chosen), [params.seed, *_codes(features)], settings.random_draws)
+
+    # Here, not above: these load torch, which a row without anything to measure does not need.
+    import torch
+
+    from neurosieve.activations import threads
+    from neurosieve.activations.batches import Rows
+    from neurosieve.activations.models import NoHeadError, load_language_model, model_folder
+    from neurosieve.concepts import language
+
+    torch.set_num_threads(threads())
+    folder = model_folder(entry, features.model, cache)
+    try:
+        loaded, mask = load_language_model(folder, features.model, params.numerics)
+        language.check_head(loaded)
+    except NoHeadError as why:
+        raise NoAblation(f"no usable language-modelling head: {why}") from None
+    source = features.paths.activations(features.model, features.task, "train")
+    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
+        raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
+    judge = features.paths.task(features.task) / "judge"
+    entries = read_jsonl(judge / "rows.jsonl")
+    rows = Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end")))
+    files, labels = features.files("judge"), features.labels("judge")
+    sample = language.draw_sample(
+        read_jsonl(judge / "inputs.jsonl"),
+        rows,
+        files,
+        loaded.coding,
+        mask,
+        lambda kind, index: f"{judge}/{kind}.jsonl:{index + 1}",
+        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"tokens")]),
+        tokens=settings.tokens,
+        per_window=settings.per_window,
+        window=settings.window,
+        batch_tokens=params.activations.batch_tokens,
+    )
+    if not len(sample.rows):
+        raise NoAblation("no token of judge that the model could predict")
+
+    untouched = language.predict(loaded, sample.batches)
+    names, file_codes = np.unique(files[sample.rows], return_inverse=True)
+    draws = None
+    if len(names) >= MIN_FILES:
+        seed = [params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"ablation")]
+        draws = FileBootstrap(file_codes, params.probes.bootstrap, seed)
+    amounts, accuracy = {}, {"untouched": float(untouched.right.mean())}
+    for amount in settings.amounts:
+        effects, divergences, right = [], [], []
+        for which in (neurons.chosen, *neurons.random):
+            after = language.predict(loaded, sample.batches, language.Change(which, neurons.means(which), amount))
+            effects.append(after.true - untouched.true)
+            divergences.append(float(language.divergence(untouched, after).mean()))
+            right.append(float(after.right.mean()))
+        name = f"{amount:g}"
+        amounts[name] = compare(
+            effects[0], np.stack(effects[1:]), labels[sample.rows], features.classes, file_codes, draws,
+            params.probes.confidence,
+        )  # fmt: skip
+        amounts[name]["divergence"] = {"chosen": divergences[0], "random": float(np.mean(divergences[1:]))}
+        accuracy[f"{name} chosen"], accuracy[f"{name} random"] = right[0], float(np.mean(right[1:]))
+    layers = np.bincount(neurons.chosen // features.width, minlength=features.layers).tolist()
+    found = {
+        "kind": "causal" if mask is None else "masked",
+        "tokens": len(sample.rows),
+        "files": len(names),
+        "windows": sample.facts["windows"],
+        "neurons": len(neurons.chosen),
+        "per_layer": layers,
+        "random_draws": settings.random_draws,
+        "confidence": params.probes.confidence,
+        "log_probability": float(untouched.true.mean()),
+        "accuracy": accuracy,
+        "spread": {
+            "chosen": neurons.spread(neurons.chosen),
+            "random": float(np.mean([neurons.spread(draw) for draw in neurons.random])),
+        },
+        "amounts": amounts,
+    }
+    return found, {"tokens": len(sample.rows), **sample.facts}
+
+
+def _codes(features: Features) -> list[int]:
+    return [zlib.crc32(features.model.encode()), zlib.crc32(features.task.encode())]
+
+
+def draw_neurons(features: Features, chosen: np.ndarray, seed: list[int], draws: int) -> Neurons:
+    """Random neurons beside the sorted ``chosen`` ones: in every layer as many, none chosen, none constant on train.
+
+    NoAblation where a layer has too few others. Draws are independent of each other and may overlap.
+    """
+    folder = features.paths.activations(features.model, features.task, "train")
+    rng = np.random.default_rng(seed)
+    random: list[np.ndarray] = []
+    mean: dict[int, float] = {}
+    std: dict[int, float] = {}
+    for layer in np.unique(chosen // features.width).tolist():
+        here = chosen[chosen // features.width == layer]
+        layer_mean, layer_std, equal = column_moments(read_npy(folder / f"layer_{layer:02d}.npy", mmap=True))
+        index = layer * features.width + np.arange(features.width)
+        others = index[~constant_columns(layer_std, equal) & ~np.isin(index, here)]
+        if len(others) < len(here):
+            raise NoAblation(f"layer {layer} has {len(here)} chosen neurons and only {len(others)} others")
+        random.append(np.stack([np.sort(rng.choice(others, len(here), replace=False)) for _ in range(draws)]))
+        mean |= dict(zip(index.tolist(), layer_mean.tolist(), strict=True))
+        std |= dict(zip(index.tolist(), layer_std.tolist(), strict=True))
+    return Neurons(chosen, np.concatenate(random, axis=1), mean, std)
+
+
+def compare(
+    chosen: np.ndarray,
+    random: np.ndarray,
+    labels: np.ndarray,
+    classes: list[str],
+    files: np.ndarray,
+    bootstrap: FileBootstrap | None,
+    confidence: float,
+) -> dict[str, Any]:
+    """Changes of the log-probability, chosen (tokens,) and random (draws, tokens), in nats: means and their difference.
+
+    The difference is chosen minus the mean of the draws, below 0 where changing the chosen neurons hurts more; its
+    one-sided bounds are over files (a ratio of sums), null with fewer than MIN_FILES files. more_than_random: the
+    upper bound is below 0, and the chosen neurons hurt more than every single draw.
+    """
+    by_draw = random.mean(axis=1)
+    paired = chosen - random.mean(axis=0)
+    low = high = None
+    if bootstrap is not None:
+        weights = bootstrap.weights.astype(np.float64)
+        sums = np.bincount(files, paired, minlength=bootstrap.n_files)
+        replicates = (weights @ sums) / (weights @ np.bincount(files, minlength=bootstrap.n_files))
+        low, high = float(lower(replicates, confidence)), float(upper(replicates, confidence))
+    by_class = {}
+    for label, name in enumerate(classes):
+        here = labels == label
+        by_class[name] = {
+            "tokens": int(here.sum()),
+            "chosen": float(chosen[here].mean()) if here.any() else None,
+            "random": float(random[:, here].mean()) if here.any() else None,
+        }
+    return {
+        "chosen": float(chosen.mean()),
+        "random": {"mean": float(by_draw.mean()), "low": float(by_draw.min()), "high": float(by_draw.max())},
+        "difference": float(paired.mean()),
+        "low": low,
+        "high": high,
+        "more_than_random": high is not None and bool(high < 0 and chosen.mean() < by_draw.min()),
+        "by_class": by_class,
+    }
