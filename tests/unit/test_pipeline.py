@@ -17,7 +17,7 @@ from neurosieve.subsets import minimal, search, search_subsets
 
 LAYERS, WIDTH, MARGIN = 3, 16, 0.06
 ROWS, FILES = {"train": 1500, "tune": 700, "judge": 4000}, {"train": 20, "tune": 20, "judge": 80}
-# three units, one for each class, and their weight; those of layer 2 matter little: two layers are within half the margin
+# three units, one for each class, and their weight; layer 2 matters little: two layers are within half the margin
 CARRIERS = {1: 1.0, 17: 0.8, 4: 0.15, 20: 0.15, 33: 0.11}
 # 8 and 24 resemble each other less (r = 0.67) than 40 of layer 2 resembles both (r = 0.82)
 PAIR, BRIDGE = (8, 24), 40
