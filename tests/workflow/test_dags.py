@@ -124,6 +124,17 @@ def test_the_params_of_a_stage_are_the_keys_of_its_phase():
         assert STAGES[phase]["params"] == list(keys)
 
 
+@pytest.mark.parametrize("file", ["params.yaml", "tests/data/tiny.yaml"])
+def test_the_params_of_every_stage_are_written_out(file):
+    """DVC reads the file and knows no defaults: a key that is left out stops `dvc repro`."""
+    written = yaml.safe_load(Path(file).read_text())
+    for key in {key for keys in config.PHASE_KEYS.values() for key in keys}:
+        here = written
+        for part in key.split("."):
+            assert part in here, f"{file}: {key}"
+            here = here[part]
+
+
 def test_the_keys_of_a_phase_cover_the_settings_of_its_rules():
     """A rule's settings, with every key outside its phase's keys removed from the file, must not change."""
     names = {"model": PARAMS.run.models[0], "task": PARAMS.run.tasks[0]}
