@@ -29,10 +29,9 @@ def line_of(path: Path, text: str) -> int:
     return next(i for i, line in enumerate(path.read_text().splitlines(), start=1) if text in line)
 
 
-def test_the_default_and_every_preset_load():
-    for path in [DEFAULT, *sorted(Path("presets").glob("*.yaml"))]:
-        params = config.load_params(path)
-        assert params.run.models and params.run.tasks, path
+def test_the_default_loads():
+    params = config.load_params(DEFAULT)
+    assert params.run.models and params.run.tasks
 
 
 @pytest.mark.parametrize(

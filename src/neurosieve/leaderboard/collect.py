@@ -22,7 +22,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
 | comparisons | judge, test, each _unseen: reference against majority, surface and untrained, p adjusted by Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
-| ranks | among the models of the task, by score, subset and n_minimal; shared without evidence of a difference |
+| ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
 | weak_reference | whether the subset is above the reference by more than a margin on judge |
@@ -452,8 +452,13 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         )
     if row["weak_reference"]:
         parts.append(
-            "its subset scores more than the reference by over a margin on judge, so the probe on all neurons is weak: "
-            "give more train rows, or penalties with l1"
+            f"its subset scores more than the reference ({row['reference_name']}) by over a margin on judge, so "
+            "that is weak: give more train rows, or penalties with l1"
+        )
+    if row["status"] == SUPPORTED and row["selectivity"] is not None and row["selectivity"]["low"] <= 0:
+        parts.append(
+            f"selectivity is not above 0: {row['selectivity']['selectivity']:+.3f}, a probe of random labels per type "
+            "does as well on types seen in train"
         )
     if row["confirmed"] is False:
         what = "status" if not row["confirmed_status"] else "minimal subset"

@@ -39,7 +39,7 @@ def from_to(low: int | None, high: int | None) -> str:
 def task_tables(rows: Sequence[Row]) -> list[Table]:
     """Tables of one task, a line or several per model; a table without a line is left out."""
     tables = [layers(rows), rankings(rows), selectivity(rows), description_length(rows), spared(rows), used(rows)]
-    tables += [ranks(rows)]
+    tables.append(ranks(rows))
     tables += [agreement(row) for row in rows if row["control_of"] is None]
     return [table for table in tables if table["lines"]]
 
@@ -54,8 +54,8 @@ def layers(rows: Sequence[Row]) -> Table:
             entry = found[side]
             number = entry["layers"] if entry["layers"] is not None else entry["estimate"]
             cells.append(count(number, about=entry["layers"] is None))
-        single = [str(entry["layer"]) for entry in found["single"] if entry["passes"]]
-        lines.append((row["model"], [*cells, ", ".join(single) or "none"]))
+        single = ", ".join(str(entry["layer"]) for entry in found["single"] if entry["passes"]) or "none"
+        lines.append((row["model"], [*cells, NONE if row["dev"]["too_small"] else single]))
     return {
         "title": "Layers that suffice",
         "text": "By the rule of the sizes, on judge: every larger number of layers passes as well. “About” marks an "
@@ -90,7 +90,7 @@ def rankings(rows: Sequence[Row]) -> Table:
         "title": "Rankings, and the pipeline of layers, clusters and ranking",
         "text": "Random suffices from: the size from which on the ranking is not above random neurons on judge (lower "
         "bound of the paired difference to the mean of the draws); “never” where it is above up to the largest size "
-        "compared.",
+        "compared. The pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
         "heads": ["minimal subset", "kept of the gain", "test", "random suffices from", "searched among"],
         "lines": lines,
     }
@@ -203,9 +203,9 @@ def ranks(rows: Sequence[Row]) -> Table:
         lines.append((row["model"], [count(found[name]) for name in ("score", "subset", "n_minimal")]))
     return {
         "title": "Ranks",
-        "text": "One more than the number of models that are better, by the paired bootstrap on test with Holm over "
-        "the pairs, or by disjoint intervals of the minimal subset. Models without evidence of a difference share a "
-        "rank. Untrained twins are ranked among themselves.",
+        "text": "One more than the number of models that are shown to be better, by the paired bootstrap on test with "
+        "Holm over the pairs, or by disjoint intervals of the minimal subset. Two models of different ranks need not "
+        "be shown to differ from each other. Untrained twins are ranked among themselves.",
         "heads": ["score of all neurons", "score of the subset", "neurons needed"],
         "lines": lines,
     }
@@ -280,7 +280,8 @@ def published_table(rows: Sequence[Row]) -> Table | None:
         return None
     return {
         "title": "Protocol published",
-        "text": "The published steps, repeated with several seeds: mean, with the smallest and the largest over seeds. "
+        "text": "The published steps, repeated with several seeds: scores are means, numbers of neurons "
+        "medians, each with the smallest and the largest over seeds. "
         "Thresholds, stopping and the reported row are chosen on test, as published, so these figures make no claim; "
         "the strict rows above do.",
         "heads": ["all neurons", "neurons", "subset", "layers", "note"],

@@ -478,6 +478,9 @@ def _summary(rows: Sequence[Row]) -> str:
             f"{percent(low['share'])} of {low['model']} ({low['task']}), to {integer(high['n_minimal'])}, "
             f"{percent(high['share'])} of {high['model']} ({high['task']})."
         )
+    failed = [f"{row['model']} on {row['task']}" for row in good if row["confirmed"] is False]
+    if failed:
+        text += f" Not confirmed on test: {', '.join(failed)}."
     return text
 
 

@@ -12,9 +12,10 @@ subsets/scores/<model>/<task> (scores.json, predictions_test.npy). Writes no fil
 
 Scores are compared by the paired bootstrap over the files of test, the same draws for all models; p-values are adjusted
 by Holm over the pairs of a task. Numbers of neurons differ where their intervals are disjoint, and only claimed ones
-are compared. Rows without evidence of a difference share a rank: 1 + the number of rows that are significantly better.
-Such ranks are not an order of quality: A may share one with B, and B with C, though A is better than C. Untrained twins
-are compared with all, but ranked among themselves.
+are compared. A rank is 1 + the number of rows that are shown to be better, so rows that none is shown to be better than
+share the first. Such ranks are not an order of quality: with A shown to be better than C and B like both, B shares the
+first rank with A, and C has the second, though C is not shown to differ from B. Untrained twins are compared with all,
+but ranked among themselves.
 """
 
 from __future__ import annotations

@@ -29,12 +29,13 @@ COLUMNS: dict[str, str] = {
     "majority": "test score of always answering with the most frequent class",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
-    "untrained": "test score of the untrained twin of the model, all neurons",
+    "untrained": "test score of the untrained twin of the model, at the twin's own reference",
     "ranking": "ranking of neurons along which the minimal subset was searched",
-    "n_minimal": "fewest neurons from which on every tested size keeps the reference within the margin on judge",
+    "n_minimal": "fewest neurons from which on every tested size is, on judge, within the margin of the reference and "
+    "above the best baseline",
     "n_minimal_low": "lower end of its 5-95 % interval",
     "n_minimal_high": "upper end of its 5-95 % interval",
-    "n_failing": "largest tested size that fails",
+    "n_failing": "largest tested size that is not",
     "share": "n_minimal / n_neurons",
     "layers_used": "layers in which the subset lies; 0 is the embedding layer",
     "subset_test": "test score of the minimal subset, or of its estimate where no minimum is claimed",
@@ -163,6 +164,7 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
             minimal = str(row["n_minimal"])
             if row["n_minimal_low"] is not None:
                 minimal += f" [{row['n_minimal_low']}-{row['n_minimal_high']}]"
+            minimal += "!" if row["confirmed"] is False else ""
         elif row["estimate"] is not None:
             minimal = f"~{row['estimate']}"
         lines.append(
@@ -191,7 +193,7 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     body = [text(line).rstrip() for line in lines]
     rule = " ".join("-" * w for w in widths)
     legend = (
-        "score: all neurons, test; neurons: minimal subset [5-95 % interval], ~ estimate without claim; "
+        "score: all neurons, test; neurons: minimal subset [5-95 % interval], ! not confirmed on test, ~ no claim;\n"
         "subset, random: test."
     )
     return "\n".join([body[0], rule, *body[1:], legend]) + "\n"

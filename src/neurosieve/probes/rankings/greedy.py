@@ -7,8 +7,10 @@ classes, as in linear discriminant analysis, and without it the most frequent cl
 
 No step refits. With q the part of a column that is orthogonal to the columns taken before, of length 1, the residual of
 the targets Y loses q q'Y and its correlations with X lose (X'q)(q'Y): one product of X with a vector per column, which
-is also less work than the whole Gram matrix X'X. After DEPTH neurons, the others follow by their correlation with the
-last residual. Measured on hidden states of a code model (8,000 x 1,792, ten classes): 256 neurons in 0.9 s.
+is also less work than the whole Gram matrix X'X. After DEPTH neurons the others follow in the order of `lca`: what the
+last residual correlates with is for the most part noise that fits train, and sizes beyond DEPTH then did worse than
+along `lca` (0.943 against 0.957 on judge at 700 neurons of the default token-roles). Measured on hidden states of a
+code model (8,000 x 1,792, ten classes): 256 neurons in 0.9 s.
 """
 
 from __future__ import annotations
