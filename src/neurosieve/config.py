@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,13 +21,14 @@ PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts
 SPLITS = ("train", "tune", "judge", "test")
 # Rankings that others are to beat: every search has them beside its own, so they cannot be searched themselves.
 CONTROL_RANKINGS = ("bottom", "random")
-# Names of the files of a tagged-lines task: <stem>.in and <stem>.label, the stem's {split} being one of TAGGED.
-TAGGED = ("train", "dev", "valid", "test")
-ENDS = (".in", ".label")
+# Says where data and model folders lie, before `data_root` of the params file: a fact of the machine.
+DATA_VARIABLE = "NEUROSIEVE_DATA"
+# Ends of the names of source files.
+LANGUAGES = {"python": (".py",), "java": (".java",), "c": (".c", ".h")}
 # Top-level keys of params.yaml that each phase reads: the params of the phase's DVC stage.
 PHASE_KEYS: dict[str, tuple[str, ...]] = {
     "prepare": ("benchmark", "seed", "numerics", "run", "prepare"),
-    "activations": ("benchmark", "numerics", "run", "models", "activations"),
+    "activations": ("benchmark", "numerics", "run", "models", "activations", "probes.pair_features"),
     "redundancy": ("benchmark", "seed", "numerics", "run", "redundancy"),
     "probes": ("benchmark", "seed", "numerics", "run", "models", "probes"),
     "subsets": ("benchmark", "seed", "numerics", "run", "models", "redundancy.rows", "probes", "subsets", "published"),
@@ -41,6 +42,7 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file, lower-case hex")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -70,24 +72,70 @@ class Wheel(Block):
     name: Name
     version: str = Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", description="exact version")
     licence: str = Field(min_length=1, description="licence as the wheel states it")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the wheel file, lower-case hex")
+    sha256: Sha256
 
     @property
     def requirement(self) -> str:
         return f"{self.name}=={self.version}"
 
 
-class Corpus(Block):
-    """Where source code comes from: pinned wheels, or a folder whose first-level folders are packages."""
+class DataFile(Block):
+    """A file of a dataset, refused when its content is another."""
 
+    name: str = Field(min_length=1, description="path below the folder; .gz is unpacked while it is read")
+    sha256: Sha256 | None = Field(description="of the file as it lies there; null: the run stops and prints it")
+    source: str = Field("", description="where a user gets the file; told where it is missing")
+
+
+class HubDataset(Block):
+    """A dataset of the Hugging Face hub, read by the `datasets` library; its scripts are never run."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", description="owner/name")
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit: the 40 hex digits of the dataset's history")
+    configuration: str | None = Field(None, description="the dataset's configuration, where it has several")
+    splits: dict[Literal["train", "dev", "test", "all"], str] = Field(
+        min_length=1, description="the dataset's own name of each split; `all` where the benchmark splits it"
+    )
+
+
+class Columns(Block):
+    """Names of the columns (keys of a json line) of named-column data."""
+
+    text: str = Field("text", description="the input; of a pair the left one")
+    right: str | None = Field(None, description="the right input of a pair")
+    label: str | None = Field(None, description="the class")
+    target: str | None = Field(None, description="the number to predict, for metric r2, instead of a class")
+    package: str | None = Field(None, description="project or repository; no column: all rows are of one package")
+    file: str | None = Field(None, description="what is never parted by a split: file, commit; no column: a row each")
+    name: str | None = Field(None, description="name of the input, for messages and the page")
+    split: str | None = Field(None, description="train, dev (or valid, validation) or test, where the rows give it")
+
+
+class Corpus(Block):
+    """Where source code comes from: pinned wheels, a folder whose first-level folders are packages, or a table."""
+
+    language: Literal["python", "java", "c"] = "python"
     wheels: list[Wheel] | None = None
-    folder: str | None = Field(None, description="folder with one sub-folder per package, .py files below")
+    folder: str | None = Field(
+        None, description="folder with one sub-folder per package, source files below; with `files:`, their folder"
+    )
+    sha256: Sha256 | None = Field(None, description="of a folder of source files: what `neurosieve checksum` prints")
+    files: dict[Name, DataFile] | None = Field(
+        None, description="tables (jsonl, csv, parquet) of functions instead of source files, by any names"
+    )
+    columns: Columns | None = Field(None, description="columns of the tables: text, package, file, name")
     licence: str | None = Field(None, description="licence of a folder corpus, for the task cards")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.wheels is None) == (self.folder is None):
             raise ValueError("give exactly one of `wheels:` and `folder:`")
+        if self.wheels is not None and self.language != "python":
+            raise ValueError("wheels hold Python; write `language: python`, or give a `folder:`")
+        if self.files is not None and (self.folder is None or self.sha256 is not None):
+            raise ValueError("`files:` go with `folder:`, and have a sha256 each; take the corpus's own `sha256:` out")
+        if self.columns is not None and self.files is None:
+            raise ValueError("`columns:` are those of the tables under `files:`; give both or neither")
         return self
 
 
@@ -120,27 +168,84 @@ class Packages(Block):
         return self
 
 
+class Shares(Block):
+    """Splits drawn with the seed: shares of the groups, within every package. dev is cut into tune and judge later."""
+
+    train: Share
+    dev: Share
+    test: Share
+    group: Literal["file", "package"] = Field("file", description="what is never parted: a file (commit), a package")
+    held_out: list[Name] = Field(
+        default_factory=list,
+        description="packages without train rows: their files are shared between dev and test, all others are train",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.dev + self.test - 1) > 1e-9:
+            raise ValueError(f"shares of {self.train:g}, {self.dev:g} and {self.test:g} must add up to 1")
+        if self.held_out and self.group == "package":
+            raise ValueError("`held_out:` names the packages already; write `group: file`")
+        return self
+
+
+class Negatives(Block):
+    """Pairs that do not match, made for data that has matching pairs only (code search)."""
+
+    kind: Literal["hard", "random"] = Field("hard", description="hard: codes most like the query by TF-IDF of words")
+    per_positive: int = Field(1, gt=0)
+    pool: int = Field(30, gt=0, description="hard: drawn from so many most similar codes")
+
+
 class Task(Block):
-    """One task: a builder (`kind`) applied to a corpus, or to a folder with labelled data."""
+    """One task: a builder (`kind`) applied to a corpus, to files of a folder, or to a dataset of the hub."""
 
     kind: str = Field(description="a file of src/neurosieve/prepare/tasks/, with - for _")
     corpus: Name | None = Field(None, description="a name under prepare.corpora")
-    folder: str | None = Field(None, description="folder with data.jsonl, or with the .in and .label files")
-    stem: str = Field("{split}", description="tagged-lines: name of the files without .in; {split} is train, dev, test")
+    folder: str | None = Field(None, description="folder of the `files:`, as written or below data_root")
+    files: dict[str, DataFile] | None = Field(
+        None, description="files by their role: those that the kind of task names (docs/add-a-task.md)"
+    )
+    dataset: HubDataset | None = Field(None, description="kinds `table` and `table-pairs`: a dataset of the hub")
+    columns: Columns | None = Field(None, description="kinds `table` and `table-pairs`: names of the columns")
+    tagset: Literal["published", "fine"] = Field(
+        "published", description="source-tokens: the classes of arXiv 2305.00875, or finer ones"
+    )
     misaligned: Literal["error", "skip"] = Field(
         "error", description="tagged-lines: lines with other numbers of tokens and tags are refused, or left out"
     )
     classes: list[str] | None = Field(
-        None, min_length=2, description="tagged-lines: tags that make rows; tokens of other tags are context only"
+        None, min_length=2, description="labels that make rows, in this order; tokens of other tags are context only"
     )
-    balanced: bool = Field(False, description="tagged-lines: at most rows / classes rows of each class, in every split")
+    balanced: bool = Field(False, description="at most rows / classes rows of each class, in every split")
     packages: Packages | None = Field(None, description="packages per split")
-    metric: Literal["macro_f1", "accuracy"] = Field(description="primary metric: accuracy for balanced two-class tasks")
+    shares: Shares | None = Field(None, description="splits drawn with the seed, where neither data nor packages say")
+    duplicates: Literal["drop", "keep"] = Field(
+        "drop", description="copies of an input of an earlier split: left out, or kept; the card counts them either way"
+    )
+    negatives: Negatives | None = Field(None, description="code search: pairs that do not match, where none are given")
+    metric: Literal["macro_f1", "accuracy", "r2"] = Field(
+        description="primary metric: accuracy for balanced two-class tasks, r2 where a number is predicted"
+    )
     rows: SplitRows
     tune_share: Share = Field(0.3, description="share of the dev files that go to tune; the rest is judge")
     max_characters: int = Field(2000, gt=0, description="functions longer than this are left out, and counted")
     max_rows_per_input: int = Field(40, gt=0, description="at most so many labelled tokens of one function")
     cap_per_type: int | None = Field(None, gt=0, description="most rows of one token type, in train only")
+
+
+class Finetune(Block):
+    """Training of the whole model on the train split of each task, before its activations are taken."""
+
+    epochs: int = Field(gt=0, description="at most so many")
+    learning_rate: float = Field(gt=0, description="of AdamW, after a linear warm-up, falling linearly to 0")
+    batch: int = Field(gt=0, description="rows per step")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps")
+    weight_decay: float = Field(0.01, ge=0)
+    validation: Share = Field(0.1, description="share of the train files on which training is stopped; never dev")
+    patience: int = Field(1, gt=0, description="epochs without a better validation loss before it stops")
+    max_subwords: int = Field(512, gt=8, description="an input's first sub-words; longer inputs are counted")
+    seed: int = Field(0, ge=0)
 
 
 class Prepare(Block):
@@ -149,27 +254,59 @@ class Prepare(Block):
 
 
 class Model(Block):
-    """A model: a folder, the model inside a wheel, or the untrained twin of another model."""
+    """A model: a folder, a model of the hub, the model inside a wheel, or the untrained twin of another model."""
 
-    path: str | None = Field(None, description="folder with config.json, model.safetensors, tokenizer.json")
+    path: str | None = Field(None, description="folder as `save_pretrained` writes it, as given or below data_root")
+    hub: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", description="id on the Hugging Face hub: owner/name"
+    )
+    revision: str | None = Field(
+        None, pattern=r"^[0-9a-f]{40}$", description="of a hub model, its commit: `neurosieve fetch` prints it"
+    )
     wheel: Wheel | None = None
     wheel_path: str | None = Field(None, description="folder of the model inside the wheel")
     untrained: Name | None = Field(None, description="name of the model whose configuration is initialised afresh")
+    folders: dict[Name, str] = Field(
+        default_factory=dict, description="by task: folder of this model fine-tuned for the task, used there instead"
+    )
+    finetune: Finetune | None = Field(None, description="train on each sequence and pair task first; null: frozen")
+    weights: Literal["safetensors", "bin"] = Field(
+        "safetensors", description="bin: pickled weights, of which tensors alone are loaded"
+    )
+    trust_remote_code: bool = Field(
+        False, description="run Python code that comes with the model, with all your rights; read it first"
+    )
+    part: Literal["encoder", "decoder", "both"] = Field(
+        "encoder", description="of an encoder-decoder: whose layers; both: those of the encoder, then the decoder's"
+    )
+    neurons: Literal["hidden", "feed-forward", "attention"] = Field(
+        "hidden",
+        description="hidden states (layer 0 the embedding); or, per block, the feed-forward activations after the "
+        "non-linearity, or the attention output",
+    )
     seed: int = Field(0, ge=0, description="seed of the fresh initialisation")
-    layers: int | None = Field(None, gt=0, description="layers with the embedding layer, checked on load")
+    layers: int | None = Field(None, gt=0, description="layers, for hidden states with the embedding; checked on load")
     width: int | None = Field(None, gt=0, description="units per layer, checked on load")
+    parameters: int | None = Field(None, gt=0, description="for the estimates of a plan, where weights are not here")
     note: str = Field("", description="shown on the leaderboard page")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(v is not None for v in (self.path, self.wheel, self.untrained)) != 1:
-            raise ValueError("give exactly one of `path:`, `wheel:` and `untrained:`")
+        if sum(v is not None for v in (self.path, self.hub, self.wheel, self.untrained)) != 1:
+            raise ValueError("give exactly one of `path:`, `hub:`, `wheel:` and `untrained:`")
         if (self.wheel is None) != (self.wheel_path is None):
             raise ValueError("`wheel:` and `wheel_path:` go together")
+        if (self.hub is None) != (self.revision is None):
+            raise ValueError("`hub:` and `revision:` go together; `neurosieve fetch --model ID` prints the commit")
+        if self.untrained is not None and (self.folders or self.trust_remote_code or self.weights != "safetensors"):
+            raise ValueError("an untrained twin takes these from the model it names; take them out")
         return self
 
 
 class Activations(Block):
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="type in which the model computes; activations are stored in float32. portable: float32"
+    )
     subword: Literal["first", "last", "mean"] = Field(description="how sub-word vectors make a token's vector")
     pooling: Literal["mean", "first", "last", "max"] = Field(description="how token vectors make a sequence's vector")
     window: int = Field(gt=8, description="sub-words per window, special tokens included; windows overlap by half")
@@ -389,9 +526,19 @@ class Concepts(Block):
         return self
 
 
+class PublishedFigures(Block):
+    """Figures of the publication, shown beside the rows of the same kind of task; other data, so never compared."""
+
+    file: str = Field(description="csv: task, model, step, layers, cluster_threshold, n_neurons, metric, score")
+    source: str = Field(min_length=10, description="where the figures come from, shown on the page")
+    tasks: dict[Name, str] = Field(description="task of this benchmark -> task of the file")
+    models: dict[Name, str] = Field(description="model of this benchmark -> model of the file")
+
+
 class Leaderboard(Block):
     title: str
     curve_rankings: list[str] = Field(default_factory=lambda: ["lca", "probeless", "random", "bottom"])
+    published_figures: PublishedFigures | None = None
 
 
 class Run(Block):
@@ -427,6 +574,9 @@ class Params(Block):
     version: int = Field(ge=1, description="raised whenever a score may change")
     seed: int = Field(ge=0, lt=2**32)
     numerics: Literal["portable", "fast"]
+    data_root: str = Field(
+        "data", description="folder below which data and models are looked for; NEUROSIEVE_DATA names another"
+    )
     run: Run
     models: dict[Name, Model]
     prepare: Prepare
@@ -448,25 +598,73 @@ class Params(Block):
         corpus = self.prepare.tasks[task].corpus
         return [corpus] if corpus is not None else []
 
+    def resolve(self, name: str) -> Path:
+        """A data file or folder of this file: as it is written where that is there, else below the data root."""
+        path = Path(name)
+        return path if path.is_absolute() or path.exists() else Path(self.root) / path
+
+    @property
+    def root(self) -> str:
+        return os.environ.get(DATA_VARIABLE) or self.data_root
+
     def corpus_files(self, corpus: str) -> list[str]:
-        """Files of a folder corpus; none for wheels, which are named by their hash."""
-        folder = self.prepare.corpora[corpus].folder
-        return _files(folder, "**/*.py") if folder is not None else []
+        """Files of a folder corpus that are there; none for wheels, which are named by their hash."""
+        entry = self.prepare.corpora[corpus]
+        if entry.folder is None:
+            return []
+        if entry.files is not None:
+            return _there(self.data_files(entry.folder, entry.files))
+        return _files(self.resolve(entry.folder), *(f"**/*{end}" for end in LANGUAGES[entry.language]))
 
     def task_files(self, task: str) -> list[str]:
-        folder = self.prepare.tasks[task].folder
-        if folder is None:
-            return []
-        stem = self.prepare.tasks[task].stem
-        tagged = [f"{stem.replace('{split}', s)}{end}{zipped}" for s, end, zipped in product(TAGGED, ENDS, ("", ".gz"))]
-        return _files(folder, *(tagged if self.prepare.tasks[task].kind == "tagged-lines" else ["data.jsonl"]))
+        """Files of a folder task that are there, of those that its entry names."""
+        entry = self.prepare.tasks[task]
+        return _there(self.data_files(entry.folder, entry.files or {})) if entry.folder is not None else []
 
-    def model_files(self, model: str) -> list[str]:
-        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel."""
-        entry = self.models[model]
-        if entry.untrained is not None:
-            return self.model_files(entry.untrained)
-        return _files(entry.path, "*.json", "*.safetensors") if entry.path is not None else []
+    def data_files(self, folder: str, files: dict[str, DataFile]) -> dict[str, Path]:
+        """Role -> path of a dataset's files, there or not."""
+        return {role: self.resolve(folder) / file.name for role, file in files.items()}
+
+    def missing_files(self) -> list[str]:
+        """What the run's tasks and models need and this machine has not, with where to get it; a line each."""
+        missing: list[str] = []
+        for name in self.run.tasks:
+            task = self.prepare.tasks[name]
+            sources = [(f"prepare.tasks.{name}", task.folder, task.files)]
+            for corpus in self.task_corpora(name):
+                entry = self.prepare.corpora[corpus]
+                sources.append((f"prepare.corpora.{corpus}", entry.folder, entry.files))
+            for key, folder, files in sources:
+                if folder is not None and files is None and not self.resolve(folder).is_dir():
+                    missing.append(f"{key}: no folder {self.resolve(folder)}")
+                for role, path in self.data_files(folder or "", files or {}).items():
+                    if not path.is_file():
+                        source = (files or {})[role].source
+                        missing.append(f"{key}: no file {path}" + (f"; get it from {source}" if source else ""))
+        for name in dict.fromkeys(self.trained(model) for model in self.run.models):
+            model_entry = self.models[name]
+            for folder in filter(None, (model_entry.path, *model_entry.folders.values())):
+                if not self.resolve(folder).is_dir():
+                    missing.append(f"models.{name}: no folder {self.resolve(folder)}")
+        return list(dict.fromkeys(missing))
+
+    def trained(self, model: str) -> str:
+        """The model itself, or the one that an untrained twin is the twin of."""
+        return self.models[model].untrained or model
+
+    def finetunes(self, model: str, task: str) -> bool:
+        """Whether the model is trained on the task's train split before its activations are taken."""
+        return self.models[model].finetune is not None and task not in self.models[model].folders
+
+    def model_files(self, model: str, task: str | None = None) -> list[str]:
+        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
+
+        With a task: of the folder that the model has for it.
+        """
+        entry = self.models[self.trained(model)]
+        path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
+        kinds = ("*.json", "*.txt", "*.model", "*.py", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
+        return _files(self.resolve(path), *kinds) if path is not None else []
 
     def settings(
         self, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
@@ -481,12 +679,17 @@ class Params(Block):
         if rule == "prepare_task":
             return {"seed": self.seed, "task": self.prepare.tasks[str(task)].model_dump(mode="json")}
         if rule == "dump_activations":
-            entry = self.models[str(model)]
-            entries = [entry] if entry.untrained is None else [entry, self.models[entry.untrained]]
             return {
                 "numerics": self.numerics,
                 "activations": self.activations.model_dump(mode="json"),
-                "models": [e.model_dump(mode="json", exclude={"note"}) for e in entries],
+                "models": self._model_settings(str(model)),
+            }
+        if rule == "finetune_model":
+            return {
+                "numerics": self.numerics,
+                "models": self._model_settings(str(model)),
+                "pooling": self.activations.pooling,
+                "pair_features": self.probes.pair_features,
             }
         if rule == "measure_redundancy":
             return {**common, "redundancy": self.redundancy.model_dump(mode="json")}
@@ -529,7 +732,7 @@ class Params(Block):
             ablation = self.concepts.ablation
             return {
                 **common,
-                "models": self.settings("dump_activations", model=model)["models"],
+                "models": self._model_settings(str(model)),
                 "neurons": self.concepts.neurons,
                 "ablation": None if ablation is None else ablation.model_dump(mode="json"),
                 "batch_tokens": self.activations.batch_tokens,
@@ -538,15 +741,24 @@ class Params(Block):
                 "headline": self.subsets.headline,
             }
         if rule == "build_leaderboard":
-            return self.model_dump(mode="json")
+            return self.model_dump(mode="json", exclude={"data_root"})
         raise KeyError(rule)
+
+    def _model_settings(self, model: str) -> list[dict[str, Any]]:
+        """Entries of a model and, for an untrained twin, of the model it names."""
+        names = dict.fromkeys((model, self.trained(model)))
+        return [self.models[name].model_dump(mode="json", exclude={"note", "parameters"}) for name in names]
 
     def margin(self, task: str) -> Margin:
         return self.subsets.margins.get(task, self.subsets.margins["default"])
 
 
-def _files(folder: str, *patterns: str) -> list[str]:
-    return sorted({p.as_posix() for pattern in patterns for p in Path(folder).glob(pattern) if p.is_file()})
+def _files(folder: Path, *patterns: str) -> list[str]:
+    return sorted({p.as_posix() for pattern in patterns for p in folder.glob(pattern) if p.is_file()})
+
+
+def _there(files: dict[str, Path]) -> list[str]:
+    return sorted(path.as_posix() for path in files.values() if path.is_file())
 
 
 def task_kinds() -> list[str]:
@@ -605,35 +817,33 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         faults.append((keys, f"found {name!r}, which is no {what}; {_suggest(name, names)}"))
         return False
 
-    def folder(keys: tuple[str | int, ...], name: str, needs: str) -> None:
-        if not Path(name).is_dir():
-            faults.append((keys, f"found {name!r}, which is not a folder; name a folder with {needs}"))
-
     for i, model in enumerate(params.run.models):
         if not known(("run", "models", i), model, list(params.models), "model under `models:`"):
             continue
         entry = params.models[model]
         if entry.untrained is not None:
             known(("models", model, "untrained"), entry.untrained, list(params.models), "model under `models:`")
-        if entry.path is not None:
-            folder(("models", model, "path"), entry.path, "config.json, model.safetensors and tokenizer.json")
+        if params.numerics == "portable" and params.activations.dtype != "float32":
+            faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
+        for tuned in entry.folders:
+            known(("models", model, "folders", tuned), tuned, list(params.prepare.tasks), "task under `prepare.tasks:`")
     for i, name in enumerate(params.run.tasks):
         if not known(("run", "tasks", i), name, list(params.prepare.tasks), "task under `prepare.tasks:`"):
             continue
         task = params.prepare.tasks[name]
         at = ("prepare", "tasks", name)
         known((*at, "kind"), task.kind, task_kinds(), "kind of task")
-        if (task.corpus is None) == (task.folder is None):
-            faults.append((at, "give exactly one of `corpus:` and `folder:`"))
-        if task.folder is not None:
-            folder((*at, "folder"), task.folder, "data.jsonl, or the .in and .label files of tagged-lines")
+        if sum(source is not None for source in (task.corpus, task.folder, task.dataset)) != 1:
+            faults.append((at, "give exactly one of `corpus:`, `folder:` and `dataset:`"))
+        if (task.folder is None) != (task.files is None):
+            faults.append((at, "`folder:` and `files:` go together: a folder, and its files with their sha256"))
+        if task.packages is not None and task.shares is not None:
+            faults.append((at, "`packages:` and `shares:` both say the splits; keep one"))
         if task.corpus is not None and known((*at, "corpus"), task.corpus, list(params.prepare.corpora), "corpus"):
             corpus = params.prepare.corpora[task.corpus]
-            if corpus.folder is not None:
-                folder(("prepare", "corpora", task.corpus, "folder"), corpus.folder, "one sub-folder per package")
-            if task.packages is None:
-                faults.append((at, "a task on a corpus needs `packages:` with train, dev and test"))
-            elif corpus.wheels is not None:
+            if task.packages is None and task.shares is None:
+                faults.append((at, "a task on a corpus needs `packages:` with train, dev and test, or `shares:`"))
+            elif task.packages is not None and corpus.wheels is not None:
                 names = [w.name for w in corpus.wheels]
                 for split in ("train", "dev", "test"):
                     for j, package in enumerate(getattr(task.packages, split)):

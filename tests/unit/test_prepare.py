@@ -10,8 +10,9 @@ import pytest
 
 from neurosieve.artifacts import Paths, check_files, iter_jsonl, read_json, read_manifest
 from neurosieve.config import Params, Prepare, Task
-from neurosieve.prepare.corpus import PrepareError, Record, extract_corpus, read_corpus
+from neurosieve.prepare.corpus import extract_corpus, read_corpus
 from neurosieve.prepare.python_source import folded_key, functions
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
 from neurosieve.prepare.task import _scored, prepare_task
 from neurosieve.prepare.tasks import doc_match, labelled_sequences, load_kind, variable_misuse

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from neurosieve.config import Packages
-from neurosieve.prepare.corpus import PrepareError, Record
 from neurosieve.prepare.printer import mask, replaced, summary, without_docstring
 from neurosieve.prepare.python_source import functions
 from neurosieve.prepare.python_tokens import Token
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Want, over_files, token_sample
 from neurosieve.prepare.splits import assign, by_package, rng
 

@@ -9,7 +9,7 @@ import pytest
 from neurosieve.artifacts import Paths, iter_jsonl, read_json
 from neurosieve.config import Params, Prepare, Task
 from neurosieve.prepare import prepare_task
-from neurosieve.prepare.corpus import PrepareError
+from neurosieve.prepare.records import PrepareError
 from neurosieve.prepare.tasks import tagged_lines
 
 TINY = Path("tests/data/tiny_tagged_lines")

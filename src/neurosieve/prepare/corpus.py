@@ -11,7 +11,6 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,36 +19,13 @@ from tqdm import tqdm
 from neurosieve.artifacts import Paths, Writer, iter_jsonl
 from neurosieve.config import Corpus, Params
 from neurosieve.prepare.python_source import exact_key, folded_key, functions
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
 
 log = logging.getLogger(__name__)
 
 # Test suites are long runs of near-equal asserts; they would make most of sympy and networkx.
 _TEST_FOLDERS = frozenset(("test", "tests", "testing"))
-
-
-class PrepareError(RuntimeError):
-    """Data that no task can be made of; the message says where, what was found and what to write instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What one input is made of: a function of a corpus, or a line of a user's data.
-
-    `key` is equal for copies. `label` and `split` ("train", "dev", "test") are the data's own, where it has them;
-    `tags` likewise, one for each space-separated token of the text.
-    """
-
-    package: str
-    file: str
-    name: str
-    text: str
-    key: str
-    docstring: str | None = None
-    docstring_span: tuple[int, int] | None = None
-    label: str | None = None
-    split: str | None = None
-    tags: tuple[str, ...] | None = None
 
 
 def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = DEFAULT_CACHE) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import Record
 from neurosieve.prepare.python_tokens import Token
+from neurosieve.prepare.records import Record
 
 
 @dataclass(frozen=True)

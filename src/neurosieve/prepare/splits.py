@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from neurosieve.config import Packages
-from neurosieve.prepare.corpus import PrepareError, Record
+from neurosieve.prepare.records import PrepareError, Record
 
 PARTS = ("train", "dev", "test")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Params, Task
-from neurosieve.prepare.corpus import PrepareError, Record, read_corpus
+from neurosieve.prepare.corpus import read_corpus
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
 from neurosieve.prepare.splits import assign, by_package, rng
 from neurosieve.prepare.tasks import Kind, load_kind

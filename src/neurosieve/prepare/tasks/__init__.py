@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from neurosieve.config import Task, task_kinds
-from neurosieve.prepare.corpus import PrepareError, Record
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
 
 

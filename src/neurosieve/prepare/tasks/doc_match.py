@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import Record
 from neurosieve.prepare.printer import CODE_MASK, TEXT_MASK, mask, summary, without_docstring
+from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, shuffled_files, too_long
 
 UNIT = "pair"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import PrepareError, Record
 from neurosieve.prepare.python_source import exact_key
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
 from neurosieve.prepare.splits import PARTS
 

@@ -6,8 +6,8 @@ The name itself tells little, and nor does its neighbourhood: the binding stands
 from __future__ import annotations
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import Record
 from neurosieve.prepare.python_tokens import SCOPES, scoped_reads
+from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"

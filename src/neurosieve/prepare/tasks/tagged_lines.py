@@ -14,9 +14,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from neurosieve.config import ENDS, TAGGED, Task
-from neurosieve.prepare.corpus import PrepareError, Record
 from neurosieve.prepare.python_source import exact_key
 from neurosieve.prepare.python_tokens import Token
+from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 from neurosieve.prepare.splits import PARTS
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import Record
 from neurosieve.prepare.python_tokens import LEXICAL, lexical
+from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"

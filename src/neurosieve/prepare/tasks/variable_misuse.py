@@ -9,9 +9,9 @@ the name nor the place nor the words around it alone can tell the label.
 from __future__ import annotations
 
 from neurosieve.config import Task
-from neurosieve.prepare.corpus import Record
 from neurosieve.prepare.printer import replaced, without_docstring
 from neurosieve.prepare.python_tokens import variable_uses
+from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
 
 UNIT = "token"

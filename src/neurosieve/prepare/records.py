@@ -1,0 +1,173 @@
+"""Records, what one input (or pair of inputs) is made of; and the reading of users' files, line by line.
+
+Reads the files that a task's entry names, and refuses one whose sha256 is not the pinned one. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neurosieve.artifacts import sha256_file
+from neurosieve.config import DataFile
+
+#: Faults of a file that are told at once.
+MAX_FAULTS = 20
+
+
+class PrepareError(RuntimeError):
+    """Data that no task can be made of; the message says where, what was found and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one row, or the rows of one input, are made of: a function of a corpus, or a line of a user's data.
+
+    `key` is equal for copies, `right_key` likewise for the right text of a pair; copies of functions of a corpus may be
+    renamed, those of a user's texts may differ in white space. `exact` is equal only for texts that are equal.
+    `label`, `target` (a number instead of a class) and `split` ("train", "dev", "test") are the data's own, where it
+    has them; `tags` likewise, one for each space-separated token of the text. `where` is "file:line", for messages.
+    """
+
+    package: str
+    file: str
+    name: str
+    text: str
+    key: str
+    docstring: str | None = None
+    docstring_span: tuple[int, int] | None = None
+    label: str | None = None
+    split: str | None = None
+    tags: tuple[str, ...] | None = None
+    exact: str = ""
+    target: float | None = None
+    right: str | None = None
+    right_key: str = ""
+    right_exact: str = ""
+    right_name: str = ""
+    where: str = ""
+
+
+def make_record(
+    text: str,
+    *,
+    package: str,
+    file: str,
+    name: str,
+    where: str,
+    label: str | None = None,
+    target: float | None = None,
+    split: str | None = None,
+    tags: tuple[str, ...] | None = None,
+    right: str | None = None,
+    right_name: str = "",
+) -> Record:
+    """A record of a user's data, with its keys."""
+    return Record(
+        package=package, file=file, name=name, text=text, key=spaces_key(text), exact=digest(text), label=label,
+        target=target, split=split, tags=tags, right=right, right_name=right_name, where=where,
+        right_key="" if right is None else spaces_key(right), right_exact="" if right is None else digest(right),
+    )  # fmt: skip
+
+
+def digest(text: str) -> str:
+    """Key of a text as it is (hex, 32 characters)."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def spaces_key(text: str) -> str:
+    """Key of a text in which every run of white space is one space (hex, 32 characters)."""
+    return digest(" ".join(text.split()))
+
+
+def check_files(key: str, paths: Mapping[str, Path], files: Mapping[str, DataFile]) -> None:
+    """Refuse missing files and files whose sha256 is not the pinned one; all at once.
+
+    ``key`` is the entry's place in the params file, such as ``prepare.tasks.clones``.
+    """
+    faults: list[str] = []
+    for role, file in files.items():
+        path, at = paths[role], f"{key}.files.{role}"
+        if not path.is_file():
+            where = f"get it from {file.source}" if file.source else "put it there, or mend `folder:` or `name:`"
+            faults.append(
+                f"{at}: {path}: no such file; {where} (folders are looked for as written, then below data_root)"
+            )
+        elif (found := sha256_file(path)) != file.sha256:
+            if file.sha256 is None:
+                faults.append(f"{at}: {path}: its sha256 is not pinned; write `sha256: {found}`")
+            else:
+                faults.append(
+                    f"{at}: {path}: found sha256 {found}, expected {file.sha256}: the file has changed; fetch the "
+                    "pinned one again, or write the new sha256 and raise `version:`"
+                )
+    if faults:
+        raise PrepareError("\n".join(faults))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line of a UTF-8 file, plain or .gz, without its end (\\n or \\r\\n).
+
+    Raises
+    ------
+    PrepareError : naming the file, and the line where it is one: not readable (cut off), not UTF-8.
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError:
+        raise PrepareError(f"{path}: no such file") from None
+    except (OSError, EOFError) as error:
+        raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
+    for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
+        try:
+            yield number, line.removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise PrepareError(
+                f"{path}:{number}: not UTF-8 at byte {error.start} of the line; save it as UTF-8"
+            ) from None
+
+
+def read_objects(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Line number and object of each line of a .jsonl file; for a bad line what is wrong with it, as a text.
+
+    ``example`` is a good line, for the messages.
+    """
+    for number, line in read_lines(path):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            yield number, f"not valid json ({error}); found {line[:60]!r}; write a line like {example}"
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            yield number, f"found {type(row).__name__}; write an object like {example}"
+
+
+def text_fault(key: str, value: Any) -> str | None:
+    """What is wrong with a text of a user's data, and what to write; None for a good one."""
+    if not isinstance(value, str):
+        return f"{key!r} is {json.dumps(value)[:40]}; write a string, in double quotes"
+    if not value.strip():
+        return f"{key!r} is empty; write some text or leave the line out"
+    if "\0" in value:
+        return f"{key!r} has a NUL character (\\u0000); take it out"
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return f"{key!r} has half a surrogate pair (\\ud800 to \\udfff); write the whole character"
+    return None
+
+
+def raise_faults(path: Path, faults: Iterable[str], what: str = "faulty lines") -> None:
+    """Raise PrepareError with the first faults and the number of the others; nothing where there is none."""
+    told = list(faults)
+    if len(told) > MAX_FAULTS:
+        told[MAX_FAULTS:] = [f"{path}: {len(told) - MAX_FAULTS} more {what}"]
+    if told:
+        raise PrepareError("\n".join(told))
