@@ -235,8 +235,9 @@ class Task(Block):
 
 
 class Finetune(Block):
-    """Training of the whole model on the train split of each task, before its activations are taken."""
+    """Training of the whole model on the train split of a task, before its activations for that task are taken."""
 
+    tasks: list[Name] = Field(min_length=1, description="sequence and pair tasks; on others the model stays frozen")
     epochs: int = Field(gt=0, description="at most so many")
     learning_rate: float = Field(gt=0, description="of AdamW, after a linear warm-up, falling linearly to 0")
     batch: int = Field(gt=0, description="rows per step")
@@ -269,7 +270,7 @@ class Model(Block):
     folders: dict[Name, str] = Field(
         default_factory=dict, description="by task: folder of this model fine-tuned for the task, used there instead"
     )
-    finetune: Finetune | None = Field(None, description="train on each sequence and pair task first; null: frozen")
+    finetune: Finetune | None = Field(None, description="train on sequence and pair tasks first; null: frozen")
     weights: Literal["safetensors", "bin"] = Field(
         "safetensors", description="bin: pickled weights, of which tensors alone are loaded"
     )
@@ -654,7 +655,8 @@ class Params(Block):
 
     def finetunes(self, model: str, task: str) -> bool:
         """Whether the model is trained on the task's train split before its activations are taken."""
-        return self.models[model].finetune is not None and task not in self.models[model].folders
+        finetune = self.models[model].finetune
+        return finetune is not None and task in finetune.tasks
 
     def model_files(self, model: str, task: str | None = None) -> list[str]:
         """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
@@ -825,8 +827,13 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             known(("models", model, "untrained"), entry.untrained, list(params.models), "model under `models:`")
         if params.numerics == "portable" and params.activations.dtype != "float32":
             faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
+        tasks = list(params.prepare.tasks)
         for tuned in entry.folders:
-            known(("models", model, "folders", tuned), tuned, list(params.prepare.tasks), "task under `prepare.tasks:`")
+            known(("models", model, "folders", tuned), tuned, tasks, "task under `prepare.tasks:`")
+        for j, tuned in enumerate(entry.finetune.tasks if entry.finetune is not None else ()):
+            at = ("models", model, "finetune", "tasks", j)
+            if known(at, tuned, tasks, "task under `prepare.tasks:`") and tuned in entry.folders:
+                faults.append((at, f"{tuned!r} has a folder under `folders:` already; keep one"))
     for i, name in enumerate(params.run.tasks):
         if not known(("run", "tasks", i), name, list(params.prepare.tasks), "task under `prepare.tasks:`"):
             continue
