@@ -831,9 +831,9 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         for tuned in entry.folders:
             known(("models", model, "folders", tuned), tuned, tasks, "task under `prepare.tasks:`")
         for j, tuned in enumerate(entry.finetune.tasks if entry.finetune is not None else ()):
-            at = ("models", model, "finetune", "tasks", j)
-            if known(at, tuned, tasks, "task under `prepare.tasks:`") and tuned in entry.folders:
-                faults.append((at, f"{tuned!r} has a folder under `folders:` already; keep one"))
+            key = ("models", model, "finetune", "tasks", j)
+            if known(key, tuned, tasks, "task under `prepare.tasks:`") and tuned in entry.folders:
+                faults.append((key, f"{tuned!r} has a folder under `folders:` already; keep one"))
     for i, name in enumerate(params.run.tasks):
         if not known(("run", "tasks", i), name, list(params.prepare.tasks), "task under `prepare.tasks:`"):
             continue
