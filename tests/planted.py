@@ -4,7 +4,8 @@
 rules run on them. Used by tests/unit/test_planted.py and benchmarks/planted_truth.py.
 
 The label is the class with the largest sum of its own carriers (two classes: the sign of the sum of all), with noise
-added to each sum. Carriers are independent, standard normal and equal in weight, so that a linear probe on them is the
+added to each sum. Without classes the target is a number: the sum of all carriers, with noise.
+Carriers are independent, standard normal and equal in weight, so that a linear probe on them is the
 best rule there is, and each is needed as much as every other. A copy is its carrier with noise of its own: it tells
 nothing that the carrier does not. The twin has noise everywhere.
 """
@@ -37,8 +38,9 @@ CONSTANT = 3  # units of the first layer that never vary, as the first token's v
 
 @dataclass(frozen=True)
 class Setting:
-    """What is planted. ``noise``: variance of the label's noise relative to that of the sum it is added to;
-    ``correlation``: of a copy with its carrier; ``rows`` of train, tune, judge, test, with 40 to 100 of them a file."""
+    """What is planted. ``classes``: 0 for a number. ``noise``: variance of the label's noise relative to that of the
+    sum it is added to; ``correlation``: of a copy with its carrier; ``rows`` of train, tune, judge and test, with 40 to
+    100 of them a file."""
 
     carriers: int
     copies: int
@@ -49,19 +51,27 @@ class Setting:
     width: int = 375
     rows: tuple[int, int, int, int] = (2500, 1500, 6000, 3000)
     margin: float = 0.02
+    unit: str = "token"  # or "sequence", where a text has no type and no control task
 
     @property
     def neurons(self) -> int:
         return self.layers * self.width
 
-    def accuracy(self, carriers: int | None = None) -> float:
-        """The best accuracy there is with so many of the carriers (all by default).
+    @property
+    def metric(self) -> str:
+        return "accuracy" if self.classes else "r2"
 
-        Two classes: the sum of j of k carriers has the correlation r = sqrt(j / (k (1 + noise))) with what the label
-        is the sign of, and two normal variables have the same sign with probability 1/2 + arcsin(r)/pi (Sheppard
-        1899). More classes: of a probe fitted on 200,000 rows and scored on as many others.
+    def accuracy(self, carriers: int | None = None) -> float:
+        """The best accuracy (R2 for a number) there is with so many of the carriers (all by default).
+
+        A number: of its variance k (1 + noise) the carriers explain one each. Two classes: the sum of j of k carriers
+        has the correlation r = sqrt(j / (k (1 + noise))) with what the label is the sign of, and two normal variables
+        have the same sign with probability 1/2 + arcsin(r)/pi (Sheppard 1899). More classes: of a probe fitted on
+        200,000 rows and scored on as many others.
         """
         j = self.carriers if carriers is None else carriers
+        if not self.classes:
+            return j / (self.carriers * (1 + self.noise))
         if self.classes == 2:
             return 0.5 + math.asin(math.sqrt(j / (self.carriers * (1 + self.noise)))) / math.pi
         return fitted_accuracy(self, j)
@@ -71,8 +81,10 @@ class Setting:
         return self.accuracy() - self.accuracy(self.carriers - 1)
 
     def label(self, carriers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Classes int64 (rows,) from the carriers' values (rows, carriers)."""
+        """Classes int64 (rows,), or numbers of another scale and offset, from the carriers' values (rows, carriers)."""
         n = len(carriers)
+        if not self.classes:
+            return 40 + 3 * (carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n))
         if self.classes == 2:
             return (carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n) > 0).astype(int)
         each = self.carriers / self.classes
@@ -126,7 +138,7 @@ def make_params(setting: Setting, tasks: list[str], seed: int, **changes: dict[s
     raw |= {"benchmark": "planted", "seed": seed, "run": raw["run"] | {"models": [MODEL, TWIN], "tasks": tasks}}
     raw["models"] = {MODEL: {"path": "."}, TWIN: {"untrained": MODEL}}
     raw["prepare"]["tasks"] = {
-        t: {"kind": "token-roles", "corpus": "wheels", "metric": "accuracy", "rows": rows} for t in tasks
+        t: {"kind": "token-roles", "corpus": "wheels", "metric": setting.metric, "rows": rows} for t in tasks
     }
     raw["probes"]["penalties"] = [{"l1": l1, "l2": 0.001} for l1 in (0.03, 0.015, 0.007, 0.003)]
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
@@ -153,7 +165,7 @@ def build(paths: Paths, setting: Setting, task: str, seed: int, labels: str = "c
     # every neuron has a scale and an offset of its own: a probe that is not standardised would be misled by them
     scale = np.exp(rng.standard_normal(setting.neurons)).astype(np.float32)
     offset = (3 * scale * rng.standard_normal(setting.neurons)).astype(np.float32)
-    of_type = rng.integers(0, setting.classes, TYPES)
+    of_type = rng.integers(0, setting.classes or 2, TYPES)
     for split, rows in zip(SPLITS, setting.rows, strict=True):
         X = rng.standard_normal((rows, setting.neurons), np.float32)
         carriers = X[:, [g[0] for g in groups]]
@@ -175,19 +187,21 @@ def build(paths: Paths, setting: Setting, task: str, seed: int, labels: str = "c
         X *= scale
         X += offset
         X[:, constant] = offset[constant]
-        _write_split(paths, task, split, y, types)
+        _write_split(paths, task, split, y, types, setting.unit)
         _write_vectors(paths, MODEL, task, split, X, setting)
         _write_vectors(paths, TWIN, task, split, rng.standard_normal(X.shape, np.float32), setting)
     classes = [f"class-{i}" for i in range(setting.classes)]
-    card = {"task": task, "unit": "token", "classes": classes, "metric": "accuracy"}
+    card = {"task": task, "unit": setting.unit, "classes": classes, "metric": setting.metric}
     with Writer(paths.task(task) / "card", "prepare", {}) as out:
         out.json("card.json", card | {"scored_classes": list(range(setting.classes))})
     return Truth(groups, constant, setting)
 
 
-def _write_split(paths: Paths, task: str, split: str, y: np.ndarray, types: np.ndarray) -> None:
-    """One token per input; its text says no more than its type. Four packages of 25 files, fewer where rows are few."""
-    files = min(100, len(y) // 40)
+def _write_split(paths: Paths, task: str, split: str, y: np.ndarray, types: np.ndarray, unit: str) -> None:
+    """One token (or no part) of each input; its text says no more than its type. Four packages of 25 files, fewer
+    where rows are few."""
+    files, seen = min(100, len(y) // 40), TYPES * 5 // 6
+    target = "target" if y.dtype.kind == "f" else "label"
     texts = [f"x = t{t}" for t in types.tolist()]
     with Writer(paths.task(task) / split, "prepare", {}) as out:
         out.jsonl(
@@ -201,18 +215,29 @@ def _write_split(paths: Paths, task: str, split: str, y: np.ndarray, types: np.n
         out.jsonl(
             "rows.jsonl",
             [
-                {"input": i, "start": 4, "end": len(text), "label": label, "type": text[4:],
-                 "seen": t < TYPES * 5 // 6}
+                {"input": i, target: label}
+                | ({"start": 4, "end": len(text), "type": text[4:], "seen": t < seen} if unit == "token" else {})
                 for i, (text, label, t) in enumerate(zip(texts, y.tolist(), types.tolist(), strict=True))
             ],
         )  # fmt: skip
 
 
 def _write_vectors(paths: Paths, model: str, task: str, split: str, X: np.ndarray, setting: Setting) -> None:
-    with Writer(paths.activations(model, task, split), "activations", {}) as out:
+    settings = {"activations": {"subword": "last", "pooling": "mean", "window": 64, "batch_tokens": 512}}
+    with Writer(paths.activations(model, task, split), "activations", settings) as out:
         for layer in range(setting.layers):
             out.npy(f"layer_{layer:02d}.npy", X[:, layer * setting.width : (layer + 1) * setting.width])
-        out.facts = {"layers": setting.layers, "width": setting.width, "vectors": len(X)}
+        cost = [
+            dict.fromkeys(("parameters", "bytes", "bytes_stored", "flops"), 100 * (i + 1))
+            for i in range(setting.layers)
+        ]
+        out.facts = {
+            "layers": setting.layers,
+            "width": setting.width,
+            "vectors": len(X),
+            "cost": {"window": 64, "layers": cost},
+        }
+        out.facts |= {"model_sha256": "0" * 64, "config_sha256": "1" * 64}
 
 
 def run_probes(params: Params, paths: Paths, task: str) -> str:
@@ -251,8 +276,9 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
     "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" (judge), "curves": {name:
     {"n_minimal", "low", "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies,
     "covered": carriers among them, themselves or by a copy, "test"}}, "random": {name: mean test accuracy of random
-    neurons of the same number}, for the curves that have such controls.
+    neurons of the same number}, for the curves that have such controls. For a number all are R2.
     """
+    metric = truth.setting.metric
     found = read_json(paths.search(MODEL, task) / "curves.json")
     frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
     scores = read_json(paths.scores(MODEL, task) / "scores.json")
@@ -268,7 +294,7 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
             "size": curve["size"],
             "planted": sum(n in truth.planted for n in chosen) / len(chosen) if chosen else None,
             "covered": truth.covered(chosen),
-            "test": scores["sets"][f"subset-{name}"]["accuracy"] if chosen else None,
+            "test": scores["sets"][f"subset-{name}"][metric] if chosen else None,
         }
     return {
         "status": scores["status"],
@@ -278,5 +304,5 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
         "half_width": found["dev"]["half_width"],
         "reference": found["reference"]["judge"],
         "curves": curves,
-        "random": {name: entry["accuracy"] for name, entry in scores["random"].items()},
+        "random": {name: entry[metric] for name, entry in scores["random"].items()},
     }

@@ -1,33 +1,26 @@
 """Tiny models with random weights, saved as folders: `python tests/tiny_models.py FOLDER [ARCHITECTURE]`.
 
-Width 16, 2 blocks, 2 heads. Every weight is random, biases and norms too, so that nothing is left at an initial value.
-The tokenizer is a byte-level BPE (WordPiece for bert) trained on a few lines of Python, with the special tokens and
-the post-processor that models of the kind have.
+Width 16, 2 blocks (of encoder-decoders: 2 and 3), 2 heads, feed-forward layers of 24 units. Every weight is random,
+biases and norms too, so that nothing is left at an initial value. The tokenizer is a byte-level BPE (WordPiece for bert
+and its kin) trained on a few lines of Python, with the special tokens and the post-processor that models of the kind
+have. Models without positions of their own (t5) are limited by their tokenizer.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
+    AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
-    BertConfig,
-    BertModel,
-    GPT2Config,
-    GPT2Model,
-    LlamaConfig,
-    LlamaModel,
-    MistralConfig,
-    MistralModel,
-    ModernBertConfig,
-    ModernBertModel,
+    AutoModelForSeq2SeqLM,
     PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaModel,
 )
 
 VOCABULARY = 320
@@ -39,17 +32,37 @@ TEXT = [
 ]
 SIZES = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
 
+BERT = (["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"], "[CLS]", "[SEP]")
+ROBERTA = (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<s>", "</s>")
+GPT2 = (["<|endoftext|>"], None, None)
+LLAMA = (["<unk>", "<s>", "</s>"], "<s>", None)
+T5 = (["<pad>", "</s>", "<unk>"], None, "</s>")
 # architecture -> special tokens (ids 0, 1, ...), then what stands before and after a text
 SPECIALS = {
-    "modernbert": (["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"], "[CLS]", "[SEP]"),
-    "bert": (["[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]"], "[CLS]", "[SEP]"),
-    "roberta": (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<s>", "</s>"),
-    "gpt2": (["<|endoftext|>"], None, None),
-    "llama": (["<unk>", "<s>", "</s>"], "<s>", None),
-    "mistral": (["<unk>", "<s>", "</s>"], "<s>", None),
+    "modernbert": BERT,
+    "bert": BERT,
+    "roberta": ROBERTA,
+    "distilbert": BERT,
+    "electra": BERT,
+    "deberta-v2": BERT,
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": GPT2,
+    "qwen3": GPT2,
+    "starcoder2": GPT2,
+    "gpt_neox": GPT2,
+    "codegen": GPT2,
+    "t5": T5,
+    "codet5": ROBERTA,  # T5 with RoBERTa's tokenizer
+    "bart": ROBERTA,
+    "plbart": (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], None, "</s>"),
 }
 ARCHITECTURES = tuple(SPECIALS)
-ENCODERS, DECODERS = ("modernbert", "bert", "roberta"), ("gpt2", "llama", "mistral")
+ENCODERS = ("modernbert", "bert", "roberta", "distilbert", "electra", "deberta-v2")
+BOTH = ("t5", "codet5", "bart", "plbart")
+DECODERS = tuple(name for name in ARCHITECTURES if name not in (*ENCODERS, *BOTH))
+WORDPIECE = ("bert", "distilbert", "electra")
 
 
 def save(
@@ -67,10 +80,14 @@ def save(
     """
     folder = Path(folder)
     torch.manual_seed(seed)
-    model = _model(architecture, positions)
+    auto = AutoModel
     if head:
         auto = AutoModelForMaskedLM if architecture in ENCODERS else AutoModelForCausalLM
-        model = auto.from_config(model.config)
+        auto = AutoModelForSeq2SeqLM if architecture in BOTH else auto
+    # AutoModel makes poolers, which no test here needs
+    model = auto.from_config(configuration(architecture, positions))
+    if not head and hasattr(model, "pooler"):
+        model.pooler = None
     with torch.no_grad():
         for name, parameter in sorted(model.named_parameters()):
             norm = parameter.ndim == 1 and name.endswith("weight")
@@ -81,10 +98,10 @@ def save(
 
 
 def tokenizer(architecture: str, positions: int) -> PreTrainedTokenizerFast:
-    specials, before, after = SPECIALS[architecture]
+    specials, before, after = SPECIALS.get(architecture, GPT2)
     options = {"special_tokens": specials, "vocab_size": VOCABULARY, "show_progress": False}
     # bert, roberta and modernbert trim offsets to the visible characters, the others do not
-    if architecture == "bert":
+    if architecture in WORDPIECE:
         base = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # noqa: S106
         base.normalizer = normalizers.BertNormalizer(lowercase=True)
         base.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -103,40 +120,85 @@ def tokenizer(architecture: str, positions: int) -> PreTrainedTokenizerFast:
         pair=" ".join(filter(None, [before, "$A", after, "$B:1", after and f"{after}:1"])),
         special_tokens=pairs,
     )
-    trim = processors.ByteLevel(trim_offsets=architecture in ("roberta", "modernbert"))
-    base.post_processor = around if architecture == "bert" else processors.Sequence([trim, around])
-    named = {
-        "modernbert": {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "unk": "[UNK]"},
-        "bert": {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]", "unk": "[UNK]"},
-        "roberta": {"pad": "<pad>", "bos": "<s>", "cls": "<s>", "eos": "</s>", "sep": "</s>", "mask": "<mask>"},
-        "gpt2": {"bos": "<|endoftext|>", "eos": "<|endoftext|>", "unk": "<|endoftext|>"},
-    }.get(architecture, {"bos": "<s>", "eos": "</s>", "unk": "<unk>"})
+    trim = processors.ByteLevel(trim_offsets=architecture in ("roberta", "modernbert", "codet5"))
+    base.post_processor = around if architecture in WORDPIECE else processors.Sequence([trim, around])
+    roles = {
+        "[PAD]": ("pad",), "[CLS]": ("cls",), "[SEP]": ("sep",), "[MASK]": ("mask",), "[UNK]": ("unk",),
+        "<pad>": ("pad",), "<s>": ("bos", "cls"), "</s>": ("eos", "sep"), "<mask>": ("mask",), "<unk>": ("unk",),
+        "<|endoftext|>": ("bos", "eos", "unk"),
+    }  # fmt: skip
+    named = {role: token for token in specials for role in roles[token]}
+    if "<s>" in specials and "<pad>" not in specials:
+        named = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
     return PreTrainedTokenizerFast(
         tokenizer_object=base, model_max_length=positions, **{f"{key}_token": value for key, value in named.items()}
     )
 
 
-def _model(architecture: str, positions: int) -> torch.nn.Module:
-    sizes = {**SIZES, "vocab_size": VOCABULARY, "max_position_embeddings": positions}
+def configuration(architecture: str, positions: int = 64) -> Any:
+    """The configuration of a model that fits its tokenizer; sizes under the names that each kind has for them."""
+    specials = SPECIALS.get(architecture, GPT2)[0]
+    kind = {"codet5": "t5"}.get(architecture, architecture)
+    found: dict[str, Any] = {**SIZES, "vocab_size": VOCABULARY, "max_position_embeddings": positions}
+    ids = {
+        "pad": ("[PAD]", "<pad>"),
+        "bos": ("[CLS]", "<s>", "<|endoftext|>"),
+        "eos": ("[SEP]", "</s>", "<|endoftext|>"),
+    }
+    for role, names in ids.items():
+        token = next((name for name in names if name in specials), None)
+        found[f"{role}_token_id"] = None if token is None else specials.index(token)
     if architecture == "modernbert":
-        ids = {"pad_token_id": 0, "cls_token_id": 1, "bos_token_id": 1, "sep_token_id": 2, "eos_token_id": 2}
-        return ModernBertModel(ModernBertConfig(local_attention=16, global_attn_every_n_layers=2, **ids, **sizes))
-    if architecture == "bert":
-        return BertModel(BertConfig(pad_token_id=0, **sizes), add_pooling_layer=False)
-    if architecture == "roberta":  # counts its positions from 2
-        ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
-        sizes["max_position_embeddings"] = positions + 2
-        return RobertaModel(RobertaConfig(type_vocab_size=1, **ids, **sizes), add_pooling_layer=False)
-    if architecture == "gpt2":
-        gpt2 = {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": positions, "vocab_size": VOCABULARY}
-        return GPT2Model(GPT2Config(bos_token_id=0, eos_token_id=0, **gpt2))
-    if architecture == "llama":  # one key-value head for both query heads
-        return LlamaModel(LlamaConfig(num_key_value_heads=1, bos_token_id=1, eos_token_id=2, **sizes))
-    if architecture == "mistral":
-        return MistralModel(
-            MistralConfig(num_key_value_heads=2, sliding_window=16, bos_token_id=1, eos_token_id=2, **sizes)
-        )
-    raise SystemExit(f"found {architecture!r}; write one of: {', '.join(ARCHITECTURES)}")
+        found |= {"local_attention": 16, "global_attn_every_n_layers": 2, "cls_token_id": 1, "sep_token_id": 2}
+    elif architecture == "roberta":  # counts its positions from 2
+        found |= {"type_vocab_size": 1, "max_position_embeddings": positions + 2}
+    elif architecture == "distilbert":
+        found |= {"n_layers": 2, "dim": 16, "n_heads": 2, "hidden_dim": 24}
+    elif architecture == "electra":
+        found |= {"embedding_size": 8}
+    elif architecture == "deberta-v2":
+        found |= {
+            "relative_attention": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_buckets": 8,
+            "norm_rel_ebd": "layer_norm",
+        }
+    elif architecture == "gpt2":
+        found |= {"n_layer": 2, "n_embd": 16, "n_head": 2, "n_positions": positions, "n_inner": 24}
+    elif architecture == "codegen":
+        found |= {"n_layer": 2, "n_embd": 16, "n_head": 4, "n_positions": positions, "n_inner": 24, "rotary_dim": 4}
+    elif architecture in ("llama", "qwen2", "qwen3", "starcoder2"):  # one key-value head for both query heads
+        found |= {"num_key_value_heads": 1}
+        if architecture.startswith("qwen"):
+            found |= {"head_dim": 12}  # heads that are wider together than the model
+    elif architecture == "mistral":
+        found |= {"num_key_value_heads": 2, "sliding_window": 16}
+    elif kind == "t5":
+        gated = {"feed_forward_proj": "gated-gelu"} if architecture == "t5" else {}
+        found |= {
+            "d_model": 16,
+            "d_kv": 6,
+            "d_ff": 24,
+            "num_layers": 2,
+            "num_decoder_layers": 3,
+            "num_heads": 2,
+            **gated,
+        }
+        found |= {"decoder_start_token_id": found["pad_token_id"]}
+        found.pop("max_position_embeddings")
+    elif kind in ("bart", "plbart"):
+        found |= {"d_model": 16, "encoder_layers": 2, "decoder_layers": 3}
+        found |= {
+            f"{part}_{key}": n
+            for part in ("encoder", "decoder")
+            for key, n in (("attention_heads", 2), ("ffn_dim", 24))
+        }
+        if kind == "bart":
+            found |= {"decoder_start_token_id": 2}
+    for key in ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size"):
+        if any(name in found for name in ("n_layer", "n_layers", "d_model")):
+            found.pop(key)
+    return AutoConfig.for_model(kind, **found)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,12 @@ PACKAGE = Path(__file__).parent
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
 COMMON = ("artifacts.py", "config.py", "numerics.py")
 CODE: dict[str, tuple[str, ...]] = {
-    "prepare": (*COMMON, "prepare"),
-    "activations": (*COMMON, "activations", "prepare/wheels.py"),
+    "prepare": (*COMMON, "hub.py", "prepare"),
+    "activations": (*COMMON, "hub.py", "activations", "prepare/wheels.py"),
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "prepare/wheels.py", "activations", "probes", "concepts"),
+    "concepts": (*COMMON, "constant.py", "hub.py", "prepare/wheels.py", "activations", "probes", "concepts"),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 
@@ -57,6 +57,10 @@ class Paths:
     def activations(self, model: str, task: str, split: str) -> Path:
         """One float32 layer_NN.npy per layer, shape (vectors, width)."""
         return self.root / "activations" / model / task / split
+
+    def finetuned(self, model: str, task: str) -> Path:
+        """The model after training on the task: a folder as `save_pretrained` writes it, and report.json."""
+        return self.root / "activations" / model / task / "finetuned"
 
     def redundancy(self, model: str, task: str) -> Path:
         return self.root / "redundancy" / model / task

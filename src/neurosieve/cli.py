@@ -20,6 +20,7 @@ from neurosieve import config, numerics
 COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "extract-corpus": ("prepare", "extract_corpus", ("corpus",), "functions of a corpus of source code"),
     "prepare-task": ("prepare", "prepare_task", ("task",), "rows and splits of a task, and its card"),
+    "finetune-model": ("activations", "finetune_model", ("model", "task"), "a model trained on a task first"),
     "dump-activations": ("activations", "dump_activations", ("model", "task"), "hidden states of every layer"),
     "measure-redundancy": ("redundancy", "measure_redundancy", ("model", "task"), "CKA, correlation clusters"),
     "fit-baselines": ("probes", "fit_baselines", ("task",), "majority and surface baselines"),
@@ -34,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "ablate-neurons": ("concepts", "ablate_neurons", ("model", "task"), "does the model itself use them?"),
     "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
 }
+
+YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # names that YAML takes for something else
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=_phase(module, function, wildcards))
     for name, action, text in (
         ("check", _check, "check a params file and print what it would run"),
+        ("plan", _plan, "what a run needs, estimated: jobs, disk, time; and what is missing, with where to get it"),
         ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
         ("schema", _schema, "print the JSON schema of a params file"),
     ):
@@ -82,6 +86,17 @@ def _parser() -> argparse.ArgumentParser:
     promote.add_argument("name", help="name of the model in the training file")
     promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
     promote.set_defaults(run=_promote)
+    checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
+    checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
+    checksum.add_argument(
+        "--language", choices=sorted(config.LANGUAGES), help="the folder is a corpus of this language: its one sum"
+    )
+    checksum.set_defaults(run=_checksum)
+    fetch = commands.add_parser("fetch", help="fetch what a run needs from the network; or print a model's commit")
+    fetch.add_argument("--params", help="params file: fetch its wheels, hub models and hub datasets into the caches")
+    fetch.add_argument("--model", metavar="ID[@REVISION]", help="print the lines for a model of the hub, fetch nothing")
+    fetch.add_argument("--dataset", metavar="ID[@REVISION]", help="the same for a dataset of the hub")
+    fetch.set_defaults(run=_fetch)
     _use(commands)
     run = commands.add_parser("run", help="run a benchmark through Snakemake; more options go to Snakemake")
     _common(run)
@@ -153,6 +168,55 @@ def _check(args: argparse.Namespace) -> int:
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
+    from neurosieve import estimates
+
+    missing = [*params.missing_files(), *estimates.unpinned(params)]
+    names = f"; `neurosieve plan --params {args.params}` names them" if missing else ""
+    print(f"missing: {len(missing)}{names}")
+    return 0
+
+
+def _yaml(text: str) -> str:
+    """A name as YAML takes it inside braces: quoted unless it is plain."""
+    import json
+    import re
+
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_./-]*", text) is not None and text.lower() not in YAML_WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from neurosieve import estimates
+
+    print(estimates.plan(config.load_params(args.params), estimates.device()), end="")
+    return 0
+
+
+def _checksum(args: argparse.Namespace) -> int:
+    from neurosieve.artifacts import ArtifactError, sha256_file
+
+    for path in args.path:
+        if not path.exists():
+            raise ArtifactError(f"{path}: no such file or folder; name the data's files, or their folder")
+    if args.language is not None:
+        from neurosieve.prepare.corpus import folder_sha256
+
+        for path in args.path:
+            ends = config.LANGUAGES[args.language]
+            if not any(file.suffix in ends for file in path.glob("*/**/*")):
+                raise ArtifactError(
+                    f"{path}: no {' or '.join(ends)} file in a sub-folder; name the folder that has a sub-folder per "
+                    "package, or leave --language out for the sums of single files"
+                )
+            print(f"# {path}, beside the corpus's `folder:`\nsha256: {folder_sha256(path, args.language)}")
+        return 0
+    print("# under `files:`; write the file's role for the word before the colon (docs/add-a-task.md)")
+    for path in args.path:
+        base = path if path.is_dir() else path.parent
+        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+            role = file.name.removesuffix(".gz").partition(".")[0]
+            name = file.relative_to(base).as_posix()
+            print(f"{_yaml(role)}: {{name: {_yaml(name)}, sha256: {sha256_file(file)}}}")
     return 0
 
 
@@ -216,6 +280,19 @@ def _cost(args: argparse.Namespace) -> int:
     from neurosieve.use.cost import measure_all
 
     measure_all(params, paths, args.model, args.task, inputs=args.inputs, repeats=args.repeats)
+    return 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from neurosieve.fetch import dataset_lines, fetch_all, model_lines
+
+    if args.model is not None:
+        print("\n".join(model_lines(args.model)))
+    if args.dataset is not None:
+        print("\n".join(dataset_lines(args.dataset)))
+    if args.params is not None or (args.model is None and args.dataset is None):
+        for line in fetch_all(config.load_params(args.params or "params.yaml")):
+            print(line, flush=True)
     return 0
 
 

@@ -44,6 +44,7 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file, lower-case hex")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Package = Annotated[str, Field(min_length=1, max_length=200)]  # data may have owner/name
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -51,6 +52,13 @@ def _known_ranking(name: str) -> str:
     if name not in ranking_names():
         raise ValueError(f"no ranking has this name; {_suggest(name, ranking_names())}")
     return name
+
+
+def _each_once(value: list[str]) -> list[str]:
+    twice = sorted({v for v in value if value.count(v) > 1})
+    if twice:
+        raise ValueError(f"named twice: {', '.join(twice)}")
+    return value
 
 
 RankingName = Annotated[str, AfterValidator(_known_ranking)]
@@ -151,9 +159,9 @@ class SplitRows(Block):
 class Packages(Block):
     """Which packages make which split; dev is cut into tune and judge by file. No package stands in two splits."""
 
-    train: list[Name] = Field(min_length=1)
-    dev: list[Name] = Field(min_length=1)
-    test: list[Name] = Field(min_length=1)
+    train: list[Package] = Field(min_length=1)
+    dev: list[Package] = Field(min_length=1)
+    test: list[Package] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
@@ -175,7 +183,7 @@ class Shares(Block):
     dev: Share
     test: Share
     group: Literal["file", "package"] = Field("file", description="what is never parted: a file (commit), a package")
-    held_out: list[Name] = Field(
+    held_out: list[Package] = Field(
         default_factory=list,
         description="packages without train rows: their files are shared between dev and test, all others are train",
     )
@@ -228,6 +236,9 @@ class Task(Block):
         description="primary metric: accuracy for balanced two-class tasks, r2 where a number is predicted"
     )
     rows: SplitRows
+    inputs: int | None = Field(
+        None, gt=0, description="distinct inputs of the data at most, which pairs share: for the estimates of a plan"
+    )
     tune_share: Share = Field(0.3, description="share of the dev files that go to tune; the rest is judge")
     max_characters: int = Field(2000, gt=0, description="functions longer than this are left out, and counted")
     max_rows_per_input: int = Field(40, gt=0, description="at most so many labelled tokens of one function")
@@ -262,7 +273,9 @@ class Model(Block):
         None, pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", description="id on the Hugging Face hub: owner/name"
     )
     revision: str | None = Field(
-        None, pattern=r"^[0-9a-f]{40}$", description="of a hub model, its commit: `neurosieve fetch` prints it"
+        None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="of a hub model, its commit: `neurosieve fetch` prints it; without it a run is planned, never begun",
     )
     wheel: Wheel | None = None
     wheel_path: str | None = Field(None, description="folder of the model inside the wheel")
@@ -297,8 +310,8 @@ class Model(Block):
             raise ValueError("give exactly one of `path:`, `hub:`, `wheel:` and `untrained:`")
         if (self.wheel is None) != (self.wheel_path is None):
             raise ValueError("`wheel:` and `wheel_path:` go together")
-        if (self.hub is None) != (self.revision is None):
-            raise ValueError("`hub:` and `revision:` go together; `neurosieve fetch --model ID` prints the commit")
+        if self.hub is None and self.revision is not None:
+            raise ValueError("`revision:` is a commit of a hub model; give `hub:` with it, or take it out")
         if self.untrained is not None and (self.folders or self.trust_remote_code or self.weights != "safetensors"):
             raise ValueError("an untrained twin takes these from the model it names; take them out")
         return self
@@ -370,13 +383,7 @@ class Probes(Block):
             raise ValueError("write ascending shares, the last of them 1.0")
         return value
 
-    @field_validator("rankings")
-    @classmethod
-    def _unique(cls, value: list[str]) -> list[str]:
-        twice = sorted({v for v in value if value.count(v) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return value
+    _unique = field_validator("rankings")(_each_once)
 
     @field_validator("agreement_sizes")
     @classmethod
@@ -552,13 +559,7 @@ class Run(Block):
         "2305.00875 with their choices on test, to set next to the published figures",
     )
 
-    @field_validator("models", "tasks", "protocols")
-    @classmethod
-    def _unique(cls, value: list[str]) -> list[str]:
-        twice = sorted({v for v in value if value.count(v) > 1})
-        if twice:
-            raise ValueError(f"named twice: {', '.join(twice)}")
-        return value
+    _unique = field_validator("models", "tasks", "protocols")(_each_once)
 
     @field_validator("protocols")
     @classmethod
@@ -626,6 +627,11 @@ class Params(Block):
         """Role -> path of a dataset's files, there or not."""
         return {role: self.resolve(folder) / file.name for role, file in files.items()}
 
+    def figure_files(self) -> list[str]:
+        """The file of published figures that the leaderboard reads, if any."""
+        figures = self.leaderboard.published_figures
+        return [self.resolve(figures.file).as_posix()] if figures is not None else []
+
     def missing_files(self) -> list[str]:
         """What the run's tasks and models need and this machine has not, with where to get it; a line each."""
         missing: list[str] = []
@@ -658,6 +664,15 @@ class Params(Block):
         finetune = self.models[model].finetune
         return finetune is not None and task in finetune.tasks
 
+    def training(self, model: str, task: str) -> str:
+        """What was done to the model for the task before its activations were taken; the leaderboard says it."""
+        entry = self.models[model]
+        if self.finetunes(model, task):
+            return "fine-tuned here" if entry.untrained is None else "trained from scratch"
+        if entry.untrained is not None:
+            return "untrained"
+        return "fine-tuned folder" if task in entry.folders else "frozen"
+
     def model_files(self, model: str, task: str | None = None) -> list[str]:
         """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
 
@@ -679,7 +694,7 @@ class Params(Block):
         if rule == "extract_corpus":
             return {"corpus": self.prepare.corpora[str(corpus)].model_dump(mode="json")}
         if rule == "prepare_task":
-            return {"seed": self.seed, "task": self.prepare.tasks[str(task)].model_dump(mode="json")}
+            return {"seed": self.seed, "task": self.prepare.tasks[str(task)].model_dump(mode="json", exclude={"inputs"})}
         if rule == "dump_activations":
             return {
                 "numerics": self.numerics,
@@ -775,6 +790,12 @@ def ranking_names() -> list[str]:
     return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
+def ranks_numbers(name: str) -> bool:
+    """Whether the file of a ranking says that it also ranks where a number is predicted: a line ``NUMBERS = True``."""
+    path = Path(__file__).parent / "probes" / "rankings" / f"{name.replace('-', '_')}.py"
+    return "NUMBERS = True" in path.read_text(encoding="utf-8").splitlines()
+
+
 def load_params(path: Path | str) -> Params:
     """Read and check a params file.
 
@@ -855,8 +876,24 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                 for split in ("train", "dev", "test"):
                     for j, package in enumerate(getattr(task.packages, split)):
                         known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
+    numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
+    judged_by = [(("subsets", "headline"), params.subsets.headline)]
+    if params.subsets.pipeline is not None:
+        judged_by.append((("subsets", "pipeline", "ranking"), params.subsets.pipeline.ranking))
+    for keys, ranking in judged_by:
+        if numbers and not ranks_numbers(ranking):
+            able = [n for n in ranking_names() if ranks_numbers(n) and n not in CONTROL_RANKINGS]
+            found = f"{ranking!r} ranks by classes, and task {numbers[0]!r} has `metric: r2`, a number"
+            faults.append((keys, f"{found}; write one of: {', '.join(able)}"))
     for i, ranking in enumerate(params.subsets.rankings):
         known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
+    figures = params.leaderboard.published_figures
+    if figures is not None:
+        own = ("leaderboard", "published_figures")
+        for name in figures.tasks:
+            known((*own, "tasks", name), name, list(params.prepare.tasks), "task under `prepare.tasks:`")
+        for name in figures.models:
+            known((*own, "models", name), name, list(params.models), "model under `models:`")
     for margin in params.subsets.margins:
         if margin != "default":
             known(("subsets", "margins", margin), margin, list(params.prepare.tasks), "task under `prepare.tasks:`")

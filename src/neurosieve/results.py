@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 KEYS = ("benchmark", "version", "protocol", "model", "task")
 # Types of the columns: these, whole numbers that may be missing for n_... and version, and numbers for all others.
 CATEGORIES = (
-    "benchmark", "protocol", "model", "task", "status", "metric", "surface_name", "ranking", "best_ranking", "figure",
+    "benchmark", "protocol", "model", "task", "training", "status", "metric", "surface_name", "ranking", "best_ranking",
+    "figure",
+    "published_model", "published_metric",
 )  # fmt: skip
 TEXTS = ("layers_used", "note")
 TRUTHS = ("confirmed",)
-WHOLE = ("version", "best_n_minimal")
+WHOLE = ("version", "best_n_minimal", "published_n_neurons")
 CERTIFIED = "certified"
 FULL = "strict"  # the protocol whose rows have json files
 

@@ -1,6 +1,8 @@
 """What every kind of task must hold: each file of prepare/tasks/ is run on tiny data, a new one too.
 
-Kinds with SOURCE "corpus" run on tests/data/tiny_corpus, kinds with SOURCE "folder" on tests/data/tiny_<kind>.
+Kinds with SOURCE "corpus" run on tests/data/tiny_corpus, kinds with SOURCE "folder" on tests/data/tiny_<kind>: a file
+is named after its role (train.in; all.jsonl), and task.yaml, where there is one, has further keys of the entry, such as
+`packages: null` for data that give their splits.
 """
 
 from collections import Counter
@@ -8,10 +10,12 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
-from neurosieve.artifacts import Paths, check_files, iter_jsonl, read_json
+from neurosieve.artifacts import Paths, check_files, iter_jsonl, read_json, sha256_file
 from neurosieve.config import SPLITS, Params, Prepare, task_kinds
 from neurosieve.prepare import extract_corpus, prepare_task
+from neurosieve.prepare.corpus import folder_sha256
 from neurosieve.prepare.tasks import load_kind
 
 PACKAGES = {
@@ -27,23 +31,35 @@ ROW_KEYS = {
 }
 KINDS = task_kinds()
 TOKEN_KINDS = [kind for kind in KINDS if load_kind(kind).UNIT == "token"]
-BALANCED = ["doc-match", "variable-misuse"]
-# Kinds whose data come in splits that stand for packages.
-GIVEN = {"tagged-lines": {"train": ["train"], "dev": ["dev"], "test": ["test"]}}
+BALANCED = ["doc-match", "poj-104", "variable-misuse"]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_token_kind = pytest.mark.parametrize("kind", TOKEN_KINDS)
 every_balanced_kind = pytest.mark.parametrize("kind", BALANCED)
 
 
-def params_of(kind, seed):
-    source = load_kind(kind).SOURCE
-    packages = None if kind in GIVEN else PACKAGES
-    entry = {"kind": kind, "packages": packages, "metric": "accuracy", "rows": ROWS}
+def entry_of(kind):
+    """The entry of a kind's tiny task."""
+    entry = {"kind": kind, "packages": PACKAGES, "metric": "accuracy", "rows": ROWS}
     entry |= {"cap_per_type": 3, "max_rows_per_input": 5}
-    entry |= {"corpus": "tiny"} if source == "corpus" else {"folder": f"tests/data/tiny_{kind.replace('-', '_')}"}
-    corpora = {"tiny": {"folder": "tests/data/tiny_corpus", "licence": "MIT"}}
-    prepare = Prepare.model_validate({"corpora": corpora, "tasks": {kind: entry}})
+    module = load_kind(kind)
+    if module.SOURCE == "corpus":
+        return {**entry, "corpus": "tiny"}
+    folder = Path("tests/data") / f"tiny_{kind.replace('-', '_')}"
+    files = {}
+    for path in sorted(folder.iterdir()):
+        roles = [role for role in module.ROLES if path.name == role or path.name.startswith(f"{role}.")]
+        if roles:
+            files[max(roles, key=len)] = {"name": path.name, "sha256": sha256_file(path)}
+    more = folder / "task.yaml"
+    more = yaml.safe_load(more.read_text(encoding="utf-8")) if more.is_file() else {}
+    return {**entry, "folder": str(folder), "files": files, **more}
+
+
+def params_of(kind, seed):
+    folder = Path("tests/data/tiny_corpus")
+    corpora = {"tiny": {"folder": str(folder), "sha256": folder_sha256(folder, "python"), "licence": "MIT"}}
+    prepare = Prepare.model_validate({"corpora": corpora, "tasks": {kind: entry_of(kind)}})
     return Params.model_construct(benchmark="tiny", seed=seed, prepare=prepare)
 
 
@@ -113,10 +129,13 @@ def test_cap_per_type_holds_in_train(kind, prepared):
 
 @every_kind
 def test_no_package_in_two_splits_and_no_file_in_tune_and_judge(kind, prepared):
-    files = {split: {i["file"] for i in read(prepared(kind), split)[0]} for split in SPLITS}
-    packages = {split: {i["package"] for i in read(prepared(kind), split)[0]} for split in SPLITS}
+    """The first input of a row says its file and package: the second of a pair may be of another one."""
+    read_splits = {split: read(prepared(kind), split) for split in SPLITS}
+    first = {split: [inputs[row["input"]] for row in rows] for split, (inputs, rows) in read_splits.items()}
+    files = {split: {i["file"] for i in first[split]} for split in SPLITS}
+    packages = {split: {i["package"] for i in first[split]} for split in SPLITS}
     assert not files["tune"] & files["judge"]
-    wanted = GIVEN.get(kind, PACKAGES)
+    wanted = entry_of(kind)["packages"] or {split: [split] for split in PACKAGES}
     assert packages["train"] <= set(wanted["train"]) and packages["test"] <= set(wanted["test"])
     assert packages["tune"] == packages["judge"] == set(wanted["dev"])
     assert all(len(files[split]) >= 3 for split in SPLITS)
@@ -140,7 +159,7 @@ def test_card_is_complete(kind, prepared):
     check_files(prepared(kind) / "card")
     assert set(card) == {
         "task", "kind", "unit", "description", "classes", "metric", "scored_classes", "splits", "types", "majority",
-        "licences", "left_out", "short",
+        "licences", "left_out", "left_out_first", "short", "target", "duplicates", "notices",
     }  # fmt: skip
     assert (card["kind"], card["unit"], card["metric"]) == (kind, module.UNIT, "accuracy")
     assert len(card["classes"]) >= 2 and len(set(card["classes"])) == len(card["classes"])

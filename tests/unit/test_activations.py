@@ -10,21 +10,22 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertModel
 
 from neurosieve import numerics
 from neurosieve.activations import ActivationsError, batches, dump, dump_activations, models
 from neurosieve.activations.batches import choose_window, make_plan, window_starts
+from neurosieve.activations.cost import layer_costs
 from neurosieve.artifacts import Paths, Writer, read_manifest, sha256_file
-from neurosieve.config import SPLITS, Activations, Model, Wheel
+from neurosieve.config import SPLITS, Activations, Model, Params, Wheel, load_params
 
 TEXTS = ["def add(first, second):\n    return first + second\n", "x = 1", "names.append(name)\n" * 20, "y == x[0]"]
 ARGUMENTS = {"subword": "mean", "pooling": "mean", "window": 24, "batch_tokens": 64}
@@ -36,9 +37,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: tiny_models.save(root / name, name) for name in tiny_models.ARCHITECTURES}
 
 
-def params_for(entries: dict[str, Model], numerics: str = "portable", **changes: Any) -> Any:
+BASE = load_params("params.yaml")
+
+
+def params_for(entries: dict[str, Model], numerics: str = "portable", **changes: Any) -> Params:
     settings = Activations(**{**ARGUMENTS, **changes})
-    return SimpleNamespace(models=entries, activations=settings, numerics=numerics)
+    return BASE.model_copy(update={"models": entries, "activations": settings, "numerics": numerics})
 
 
 def load(folder: Path, numerics: str = "portable", **entry: Any) -> models.Loaded:
@@ -63,6 +67,16 @@ def copy_of(folder: Path, to: Path) -> Path:
     for file in folder.iterdir():
         (to / file.name).write_bytes(file.read_bytes())
     return to
+
+
+def without_suffix(folder: Path, root: Path) -> Path:
+    """The same model, whose tokenizer puts nothing behind a text."""
+    new = copy_of(folder, root / "without-suffix")
+    stated = json.loads((new / "tokenizer.json").read_text())
+    around = stated["post_processor"]["processors"][-1]
+    around["single"] = around["single"][:-1]
+    (new / "tokenizer.json").write_text(json.dumps(stated))
+    return new
 
 
 def edit_json(path: Path, **changes: Any) -> None:
@@ -137,7 +151,11 @@ def test_windows_that_nobody_needs_are_not_run(folders: dict[str, Path], tmp_pat
 def test_position_limits(folders: dict[str, Path], tmp_path: Path) -> None:
     for name in tiny_models.ARCHITECTURES:  # roberta has 66 embeddings and begins to count at 2
         loaded = load(folders[name])
-        assert models._positions(loaded.model) == loaded.coding.maximum == 64
+        assert loaded.coding.maximum == 64
+        assert models._positions(loaded.model) == (None if name in ("t5", "codet5") else 64)
+    suffix, none = load(folders["bart"], part="decoder"), load(without_suffix(folders["bart"], tmp_path), part="both")
+    assert (suffix.part, none.part) == (models.Part("decoder", 2, True), models.Part("both", 2, False))
+    assert (suffix.coding.maximum, none.coding.maximum) == (64, 63)  # the decoder's start token takes a place
     folder = copy_of(folders["gpt2"], tmp_path / "m")
     edit_json(folder / "tokenizer_config.json", model_max_length=20)
     loaded = load(folder)
@@ -156,11 +174,12 @@ def test_special_tokens_spelled_in_a_text_are_text(name: str, folders: dict[str,
     specials = tiny_models.SPECIALS[name][0]
     spelled = "<s> </s> <mask> <pad> [MASK] [CLS] [SEP] [PAD] <|endoftext|>"
     encoding = coding.tokenizer.encode(f"a {spelled} b", add_special_tokens=False)
-    unknown = specials.index("[UNK]") if name == "bert" else -1  # an unknown word of WordPiece is no special token
+    wordpiece = name in tiny_models.WORDPIECE
+    unknown = specials.index("[UNK]") if wordpiece else -1  # an unknown word of WordPiece is no special token
     assert not {i for i in encoding.ids if i < len(specials)} - {unknown}
     covered = {c for a, b in encoding.offsets for c in range(a, b)}
     assert all(c in covered for c, character in enumerate(f"a {spelled} b") if character != " ")
-    if name != "bert":
+    if not wordpiece:
         assert coding.tokenizer.decode(encoding.ids, skip_special_tokens=False) == f"a {spelled} b"
 
 
@@ -172,7 +191,9 @@ def test_special_tokens_swallowed_without_the_setting(folders: dict[str, Path]) 
 
 def test_special_tokens_around_a_window(folders: dict[str, Path]) -> None:
     found = {name: (load(f).coding.prefix, load(f).coding.suffix) for name, f in folders.items()}
-    assert found["modernbert"] == found["bert"] == ((1,), (2,))
+    assert {found[name] for name in tiny_models.ENCODERS if name != "roberta"} == {((1,), (2,))}
+    assert found["codet5"] == found["bart"] == ((0,), (2,))
+    assert (found["t5"], found["plbart"]) == (((), (1,)), ((), (2,)))
     assert found["roberta"] == ((0,), (2,))
     assert found["gpt2"] == ((), ())
     assert found["llama"] == found["mistral"] == ((1,), ())
@@ -227,7 +248,7 @@ def test_a_window_larger_than_a_batch_or_too_small(folders: dict[str, Path], tmp
 # --- models
 
 
-@pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
+@pytest.mark.parametrize("name", (*tiny_models.ENCODERS, *tiny_models.DECODERS))
 def test_padded_batch_equals_one_by_one(name: str, folders: dict[str, Path]) -> None:
     loaded = load(folders[name])
     plain = AutoModel.from_pretrained(folders[name], attn_implementation="eager").eval()
@@ -315,8 +336,9 @@ def test_sharded_weights_and_heads_of_other_tasks(folders: dict[str, Path], tmp_
 
 @pytest.mark.parametrize("name", tiny_models.ARCHITECTURES)
 def test_untrained_twin_differs_in_every_matrix(name: str, folders: dict[str, Path]) -> None:
+    part = "both" if name in tiny_models.BOTH else "encoder"
     entries = {
-        "m": Model(path=str(folders[name])),
+        "m": Model(path=str(folders[name]), part=part),
         "u": Model(untrained="m", seed=3),
         "v": Model(untrained="m", seed=4),
     }
@@ -325,10 +347,13 @@ def test_untrained_twin_differs_in_every_matrix(name: str, folders: dict[str, Pa
     fresh = twin.model.state_dict()
     matrices = [k for k, v in trained.model.state_dict().items() if v.ndim >= 2]
     assert len(matrices) >= 9 and twin.facts["differing_tensors"] == len(matrices)
+    assert "fixed_tensors" not in twin.facts
     assert not [k for k in matrices if torch.equal(fresh[k], trained.model.state_dict()[k])]
     torch.manual_seed(3)
     wanted = AutoModel.from_config(AutoConfig.from_pretrained(folders[name])).state_dict()
     assert all(torch.equal(value, wanted[key]) for key, value in fresh.items())
+    if part == "both":  # one embedding for all
+        assert twin.model.encoder.embed_tokens.weight is twin.model.decoder.embed_tokens.weight
     again = models.load_model(params, "u")
     assert twin.facts == again.facts
     assert len({m.facts["model_sha256"] for m in (trained, twin, other)}) == 3
@@ -370,8 +395,6 @@ def test_folders_that_cannot_be_used(folders: dict[str, Path], tmp_path: Path) -
 
     pickled = broken("pickled", "model.safetensors")
     (pickled / "pytorch_model.bin").write_bytes(b"")
-    t5 = broken("t5")
-    (t5 / "config.json").write_text(json.dumps({"model_type": "t5"}))
     remote = broken("remote", model_type="secret", auto_map={"AutoModel": "code.Net", "AutoConfig": "code.Config"})
     (remote / "code.py").write_text("raise SystemExit('the code of the model ran')")
     few = broken("few", num_hidden_layers=3)
@@ -380,11 +403,13 @@ def test_folders_that_cannot_be_used(folders: dict[str, Path], tmp_path: Path) -
         (tmp_path / "nowhere", "nowhere: no such folder"),
         (broken("a", "config.json"), "a: no config.json"),
         (broken("b", "model.safetensors"), "b: no model.safetensors, no weights"),
-        (pickled, "pickled: no model.safetensors, only pytorch_model.bin, a pickle"),
-        (broken("c", "tokenizer.json"), "c: no tokenizer.json; .* fast tokenizer"),
-        (remote, "remote: cannot use config.json"),
+        (
+            pickled,
+            "pickled: no model.safetensors, only pytorch_model.bin, a pickle.* write `weights: bin` for models.m",
+        ),
+        (broken("c", "tokenizer.json"), "c: no tokenizer.json, no vocabulary; .* fast tokenizer"),
+        (remote, r"remote: .* \(code.Config, code.Net\), which is not run. .* `trust_remote_code: true` for models.m"),
         (broken("d", model_type="unheard-of"), "d: cannot use config.json"),
-        (t5, r"t5: an encoder-decoder \(t5\)"),
         (few, "few: the weights lack 16 tensors of BertModel, such as encoder.layer.2"),
         (small, "small: cannot load the model"),
     ]
@@ -412,6 +437,261 @@ def test_tokenizer_of_a_larger_vocabulary_is_refused(folders: dict[str, Path], t
     tokenizer.save(str(folder / "tokenizer.json"))
     with pytest.raises(ActivationsError, match="ids go up to 320, the model embeds 320"):
         load(folder)
+
+
+# --- weights, tokenizers and code of other kinds
+
+
+def save_pickled(folder: Path, to: Path, shards: int = 1, legacy: bool = False) -> Path:
+    """The model with its weights as pytorch_model.bin, or as so many files with an index."""
+    copy_of(folder, to)
+    state = load_file(to / "model.safetensors")
+    (to / "model.safetensors").unlink()
+    if shards == 1:
+        torch.save(state, to / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+        return to
+    place = {}
+    for i in range(shards):
+        name = f"pytorch_model-{i + 1:05d}-of-{shards:05d}.bin"
+        place |= dict.fromkeys(sorted(state)[i::shards], name)
+        torch.save({key: state[key] for key in sorted(state)[i::shards]}, to / name)
+    (to / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place}))
+    return to
+
+
+@pytest.mark.parametrize(("shards", "legacy"), [(1, False), (1, True), (3, False)])
+@pytest.mark.parametrize("name", ["bert", "t5"])
+def test_pickled_weights(name: str, shards: int, legacy: bool, folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = save_pickled(folders[name], tmp_path / "m", shards, legacy)
+    found, wanted = load(folder, weights="bin"), load(folders[name])
+    assert models._state_sha256(found.model) == models._state_sha256(wanted.model)
+    files = sorted(folder.glob("*.bin"))
+    lines = "".join(f"{sha256_file(path)} {path.name}\n" for path in files)
+    digest = sha256_file(files[0]) if shards == 1 else hashlib.sha256(lines.encode()).hexdigest()
+    assert found.facts["model_sha256"] == digest
+    assert layer_costs(found, 40) == layer_costs(wanted, 40)  # sizes as stored among them
+    twin = models.load_model(params_for({"m": Model(path=str(folder), weights="bin"), "u": Model(untrained="m")}), "u")
+    assert twin.facts["differing_tensors"] > 9
+    if shards == 1:
+        with pytest.raises(ActivationsError, match=r"m: no model.safetensors, only pytorch_model.bin.*`weights: bin`"):
+            load(folder)
+        with pytest.raises(
+            ActivationsError, match=r"no pytorch_model.bin, but model.safetensors; take models.m.weights"
+        ):
+            load(folders[name], weights="bin")
+    else:
+        files[0].unlink()
+        with pytest.raises(ActivationsError, match=r"no pytorch_model-00001-of-00003.bin, which .*index.json names"):
+            load(folder, weights="bin")
+
+
+class Evil:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_would_run_code_does_not(legacy: bool, folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = save_pickled(folders["bert"], tmp_path / "m")
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    ran = tmp_path / "ran"
+    torch.save({**state, "evil": Evil(ran)}, folder / "pytorch_model.bin", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(
+        ActivationsError, match=r"pytorch_model.bin: a pickle of something else .*nothing of it was run"
+    ):
+        load(folder, weights="bin")
+    assert not ran.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert ran.exists()  # the file is as evil as it should be
+    for content in (b"", b"torn", b"PK\x03\x04 torn"):
+        (folder / "pytorch_model.bin").write_bytes(content)
+        with pytest.raises(ActivationsError, match=r"pytorch_model.bin: "):
+            load(folder, weights="bin")
+
+
+@pytest.mark.parametrize("name", ["roberta", "gpt2"])
+def test_tokenizer_of_vocabulary_files(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """As published: vocab.json and merges.txt, which the library makes a fast tokenizer of."""
+    folder = copy_of(folders[name], tmp_path / "m")
+    stated = json.loads((folder / "tokenizer.json").read_text())["model"]
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / file).unlink()
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 64}')
+    (folder / "vocab.json").write_text(json.dumps(stated["vocab"]))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in stated["merges"]))
+    found, wanted = load(folder), load(folders[name])
+    assert (found.coding.prefix, found.coding.suffix) == (wanted.coding.prefix, wanted.coding.suffix)
+    ours, theirs = (m.coding.tokenizer.encode(TEXTS[0], add_special_tokens=False) for m in (found, wanted))
+    assert (ours.ids, [b for _, b in ours.offsets]) == (theirs.ids, [b for _, b in theirs.offsets])
+    made = AutoTokenizer.from_pretrained(folder).backend_tokenizer.to_str()
+    assert found.facts["tokenizer_sha256"] == hashlib.sha256(made.encode()).hexdigest()
+    (folder / "merges.txt").unlink()
+    with pytest.raises(ActivationsError, match=r"m: no tokenizer.json, only vocab.json of the two files"):
+        load(folder)
+
+
+def test_a_tokenizer_that_the_library_changes_is_told(folders: dict[str, Path], caplog: Any) -> None:
+    facts = load(folders["qwen2"]).facts
+    assert "Qwen2Tokenizer, whose normalizer and pre_tokenizer differs from tokenizer.json" in caplog.text
+    assert facts["tokenizer_sha256"] == sha256_file(folders["qwen2"] / "tokenizer.json")
+    assert len(facts["tokenizer_used_sha256"]) == 64
+    caplog.clear()
+    assert "tokenizer_used_sha256" not in load(folders["llama"]).facts and not caplog.text
+
+
+CODE = """
+import pathlib
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+pathlib.Path({ran!r}).touch()
+
+
+class Config(PretrainedConfig):
+    model_type = "made-up"
+
+    def __init__(self, hidden_size=16, vocab_size=320, **rest):
+        self.hidden_size, self.vocab_size = hidden_size, vocab_size
+        super().__init__(**rest)
+
+
+class Net(PreTrainedModel):
+    config_class = Config
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.embed = torch.nn.Embedding(config.vocab_size, config.hidden_size)
+        self.mix = torch.nn.Linear(config.hidden_size, config.hidden_size)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.embed
+
+    def _init_weights(self, module):
+        if hasattr(module, "weight"):
+            torch.nn.init.normal_(module.weight)
+
+    def forward(self, input_ids, attention_mask=None, output_hidden_states=False):
+        states = [self.embed(input_ids)]
+        states.append(states[0] + torch.tanh(self.mix(states[0])))
+        return BaseModelOutput(states[-1], tuple(states))
+"""
+
+
+def test_code_of_the_model_runs_only_where_the_params_say_so(
+    folders: dict[str, Path], tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder, ran = copy_of(folders["gpt2"], tmp_path / "made_up"), tmp_path / "ran"
+    (folder / "net.py").write_text(CODE.format(ran=str(ran)))
+    auto = {"AutoConfig": "net.Config", "AutoModel": "net.Net"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "made-up", "auto_map": auto}))
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"embed.weight": (320, 16), "mix.weight": (16, 16), "mix.bias": (16,)}
+    state = {key: torch.randn(shape, generator=generator) for key, shape in shapes.items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ActivationsError, match=r"\(net.Config, net.Net\), which is not run.*with all your rights"):
+        load(folder)
+    assert not ran.exists() and not caplog.text
+    entries = {"m": Model(path=str(folder), trust_remote_code=True), "u": Model(untrained="m", seed=2)}
+    loaded, twin = (models.load_model(params_for(entries), key) for key in "mu")
+    assert ran.exists() and "models.m.trust_remote_code: Python code in" in caplog.text
+    assert (loaded.layers, loaded.width, twin.facts["differing_tensors"]) == (2, 16, 2)
+    assert len(loaded.facts["code_sha256"]) == 64
+    ids = torch.tensor([[5, 6]])
+    embedded = state["embed.weight"][ids]
+    wanted = embedded + torch.tanh(embedded @ state["mix.weight"].T + state["mix.bias"])
+    torch.testing.assert_close(models.layer_states(loaded, ids, None)[1], wanted)
+
+
+def test_a_twin_whose_initialisation_draws_not_everything(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Positions that are sines by construction equal those of the twin; trained ones may not."""
+    config = tiny_models.configuration("distilbert")
+    config.sinusoidal_pos_embds = True
+    torch.manual_seed(9)
+    model = AutoModel.from_config(config)
+    for name, value in model.named_parameters():
+        if "position" not in name:
+            value.data += 0.1
+    folder = copy_of(folders["distilbert"], tmp_path / "m")
+    model.save_pretrained(folder)
+    entries = {"m": Model(path=str(folder)), "u": Model(untrained="m", seed=3)}
+    facts = models.load_model(params_for(entries), "u").facts
+    assert facts["fixed_tensors"] == ["embeddings.position_embeddings.weight"]
+    assert (
+        facts["differing_tensors"] == sum(v.ndim >= 2 for v in model.state_dict().values() if v.is_floating_point()) - 1
+    )
+
+
+def test_a_twin_is_compared_in_the_trained_models_type(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {"m": Model(path=str(folders["bert"])), "u": Model(untrained="m", seed=3)}
+    params = params_for(entries, "fast", dtype="bfloat16")
+    twin = models.load_model(params, "u")
+    assert {value.dtype for value in twin.model.parameters()} == {torch.bfloat16}
+    monkeypatch.setattr(models.AutoModel, "from_config", lambda *_, **__: AutoModel.from_pretrained(folders["bert"]))
+    with pytest.raises(ActivationsError, match=r"models.u: (\d+) of \1 matrices .* equal the trained ones"):
+        models.load_model(params, "u")
+
+
+def test_parts_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ActivationsError, match=r"models.m.part: found 'both', but .* is no encoder-decoder; take it"):
+        load(folders["bert"], part="both")
+    entries = {"m": Model(path=str(folders["t5"]), part="both"), "u": Model(untrained="m", part="decoder")}
+    with pytest.raises(ActivationsError, match=r"models.u.part: found 'decoder', but 'm', .* has 'both'; take it out"):
+        models.load_model(params_for(entries), "u")
+    entries = {"m": Model(path=str(folders["t5"]), neurons="attention"), "u": Model(untrained="m", neurons="hidden")}
+    with pytest.raises(ActivationsError, match=r"models.u.neurons: found 'hidden', but 'm', .* has 'attention'"):
+        models.load_model(params_for(entries), "u")
+    folder = copy_of(folders["bart"], tmp_path / "m")  # an encoder-decoder whose decoder is missing
+    state = {k: v for k, v in load_file(folder / "model.safetensors").items() if not k.startswith("decoder.")}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    assert load(folder).layers == 3
+    with pytest.raises(ActivationsError, match=r"the weights lack \d+ tensors of BartModel, such as decoder."):
+        load(folder, part="decoder")
+
+
+def test_folders_for_a_task(folders: dict[str, Path], tmp_path: Path) -> None:
+    other = tiny_models.save(tmp_path / "other", "bert", seed=1)
+    entries = {"m": Model(path=str(folders["bert"]), folders={"t": str(other)}), "u": Model(untrained="m", seed=1)}
+    params, paths = params_for(entries), Paths("b", tmp_path)
+    assert models.task_folder(params, paths, "m", "t") == other
+    assert models.task_folder(params, paths, "m", "else") is None
+    assert models.task_folder(params, paths, "u", "t") is None  # the twin of the model as it was before
+    write_task(paths)
+    for name, wanted in (("m", sha256_file(other / "model.safetensors")), ("u", None)):
+        dump_activations(params, paths, model=name, task="t")
+        manifest = read_manifest(paths.activations(name, "t", "train"))
+        assert wanted in (None, manifest["facts"]["model_sha256"])
+        assert str(tmp_path) not in json.dumps(manifest)
+        assert {k: manifest["facts"][k] for k in ("neurons", "dtype", "device")} == {
+            "neurons": "hidden", "dtype": "float32", "device": "cpu",
+        }  # fmt: skip
+
+
+def test_states_of_other_shapes_than_the_text(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def shorter(self: Any, **given: Any) -> Any:
+        out = plain(self, **given)
+        out.hidden_states = (*out.hidden_states[:-1], out.hidden_states[-1][:, :1])
+        return out
+
+    plain = BertModel.forward
+    monkeypatch.setattr(BertModel, "forward", shorter)
+    with pytest.raises(
+        ActivationsError, match=r"bert: found states of the shapes \[\(1, 1\), \(1, 3\)\] for 3 sub-words"
+    ):
+        load(folders["bert"])
+
+
+def test_a_padding_id_that_is_none_does_no_harm(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = copy_of(folders["llama"], tmp_path / "m")
+    edit_json(folder / "config.json", pad_token_id=-1)  # as old ones have it
+    assert load(folder).coding.pad == load(folders["gpt2"]).coding.pad == 0
 
 
 # --- wheels
@@ -442,14 +722,14 @@ def test_model_of_a_wheel(folders: dict[str, Path], tmp_path: Path) -> None:
         loaded = models.load_model(params_for(entries), key, cache)
         assert loaded.layers == 3
     assert loaded.facts == load(folders["bert"]).facts
-    unpacked = models.model_folder(entries["w"], "w", cache)
+    unpacked = models._wheel_folder(entries["w"], "w", cache)
     assert sorted(p.name for p in unpacked.iterdir()) == sorted(p.name for p in folders["bert"].iterdir())
     assert [p.name for p in unpacked.parent.iterdir()] == ["model"]  # nothing half-made stays
     with pytest.raises(ActivationsError, match=r"models.w.wheel_path: .* no folder 'model/'; .*: tiny_model/model"):
-        models.model_folder(Model(wheel=wheel, wheel_path="model"), "w", cache)
+        models._wheel_folder(Model(wheel=wheel, wheel_path="model"), "w", cache)
     for bad in ("../model", "/etc", "."):
         with pytest.raises(ActivationsError, match=r"models.w.wheel_path: found"):
-            models.model_folder(Model(wheel=wheel, wheel_path=bad), "w", cache)
+            models._wheel_folder(Model(wheel=wheel, wheel_path=bad), "w", cache)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +747,7 @@ def test_wheel_that_would_leave_its_folder(
     cache = tmp_path / "deep" / "cache"
     wheel = make_wheel(folders["bert"], cache, extra, link)
     with pytest.raises(ActivationsError, match="refused the file"):
-        models.model_folder(Model(wheel=wheel, wheel_path="tiny_model/model"), "w", cache)
+        models._wheel_folder(Model(wheel=wheel, wheel_path="tiny_model/model"), "w", cache)
     assert not list(tmp_path.rglob("*evil*")) and not list(tmp_path.rglob("config.json"))
 
 
@@ -477,13 +757,12 @@ def test_wheel_that_would_leave_its_folder(
 RERUN = """
 import os
 import sys
-from types import SimpleNamespace
 from neurosieve.activations import dump_activations
 from neurosieve.artifacts import Paths
-from neurosieve.config import Activations, Model
+from neurosieve.config import Activations, Model, load_params
 models = {"m": Model(path=sys.argv[1]), "u": Model(untrained="m", seed=1)}
-params = SimpleNamespace(models=models, numerics="portable",
-    activations=Activations(subword="mean", pooling="mean", window=24, batch_tokens=64))
+params = load_params("params.yaml").model_copy(update={"models": models, "numerics": "portable",
+    "activations": Activations(subword="mean", pooling="mean", window=24, batch_tokens=64)})
 for build, threads in zip(sys.argv[2:], ("1", "1", "2")):
     os.environ["NEUROSIEVE_THREADS"] = threads
     for model in models:
@@ -564,20 +843,20 @@ def test_out_of_memory_names_the_parameter(
     paths = Paths("b", tmp_path)
     write_task(paths)
     params = params_for({"m": Model(path=str(folders["bert"]))})
-    real, calls = dump.hidden_states, []
+    real, calls = dump.layer_states, []
 
     def run_out(*args: Any) -> Any:
         calls.append(args[1].shape)
         torch.empty(2**55, dtype=torch.uint8)  # the allocator's own error
 
-    monkeypatch.setattr(dump, "hidden_states", run_out)
+    monkeypatch.setattr(dump, "layer_states", run_out)
     with pytest.raises(
         ActivationsError, match=r"out of memory in a batch of 2 windows of 24 .* activations.batch_tokens"
     ):
         dump_activations(params, paths, model="m", task="t")
     assert len(calls) == 1  # no second try with less
     assert not list((tmp_path / "b" / "activations").rglob("*.npy"))
-    monkeypatch.setattr(dump, "hidden_states", lambda *a: real(a[0], a[1][:, :3], a[2]))
+    monkeypatch.setattr(dump, "layer_states", lambda *a: real(a[0], a[1][:, :3], a[2]))
     with pytest.raises(Exception) as error:  # another fault stays what it is
         dump_activations(params, paths, model="m", task="t")
     assert "batch_tokens" not in str(error.value)

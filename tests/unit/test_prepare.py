@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from neurosieve.artifacts import Paths, check_files, iter_jsonl, read_json, read_manifest
+from neurosieve.artifacts import Paths, check_files, iter_jsonl, read_json, read_manifest, sha256_file
 from neurosieve.config import Params, Prepare, Task
-from neurosieve.prepare.corpus import extract_corpus, read_corpus
+from neurosieve.prepare.corpus import extract_corpus, folder_sha256, read_corpus
 from neurosieve.prepare.python_source import folded_key, functions
 from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
@@ -27,6 +27,14 @@ def params_of(corpora=None, tasks=None, seed=7):
     """Only the blocks that the phase reads."""
     prepare = Prepare.model_validate({"corpora": corpora or {}, "tasks": tasks or {}})
     return Params.model_construct(benchmark="b", seed=seed, prepare=prepare)
+
+
+def entry_of(folder, **more):
+    """Entry of a folder corpus, with the sum of its files as they are now."""
+    return {"folder": str(folder), "sha256": folder_sha256(folder, "python"), **more}
+
+
+TINY = entry_of("tests/data/tiny_corpus", licence="MIT")
 
 
 def want(rows, seed=0, classes=()):
@@ -48,12 +56,12 @@ def task(**more):
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     paths = Paths("b", tmp_path_factory.mktemp("build"))
-    extract_corpus(params_of({"tiny": {"folder": "tests/data/tiny_corpus", "licence": "MIT"}}), paths, corpus="tiny")
+    extract_corpus(params_of({"tiny": TINY}), paths, corpus="tiny")
     return paths
 
 
 def run(tiny, licence="MIT", seed=7, **more):
-    corpora = {"tiny": {"folder": "tests/data/tiny_corpus", "licence": licence}}
+    corpora = {"tiny": {**TINY, "licence": licence}}
     prepare_task(params_of(corpora, {"t": task(**more)}, seed), tiny, task="t")
     return read_json(tiny.task("t") / "card" / "card.json")
 
@@ -75,7 +83,7 @@ def test_folder_corpus_reads_every_function_once_and_counts_the_rest(tmp_path):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(data)
     paths = Paths("b", tmp_path / "build")
-    extract_corpus(params_of({"c": {"folder": str(source)}}), paths, corpus="c")
+    extract_corpus(params_of({"c": entry_of(source)}), paths, corpus="c")
     rows = list(iter_jsonl(paths.corpus("c") / "functions.jsonl"))
     assert [(r["package"], r["file"], r["qualname"], r["start_line"], r["docstring"]) for r in rows] == [
         ("p", "p/one.py", "f", 1, "Doc."),
@@ -88,13 +96,14 @@ def test_folder_corpus_reads_every_function_once_and_counts_the_rest(tmp_path):
     assert {k: v for k, v in facts.items() if k not in ("folder_sha256", "packages")} == {
         "functions": 4, "with_docstring": 2, "exact_copies": 0, "folded_copies": 2, "files": 3, "test_files": 1,
         "outside_packages": 1, "parse_errors": 1, "not_utf8": 1, "not_utf8_files": ["p/latin.py"],
+        "first_left_out": {"parse_errors": "p/sub/two.py:4"},
     }  # fmt: skip
     assert facts["packages"]["q"]["folded_copies"] == 2
     records = read_corpus(paths.corpus("c"))
     assert records[0].key == records[2].key == records[3].key != records[1].key
     assert str(tmp_path) not in (paths.corpus("c") / "manifest.json").read_text()
     (source / "p/one.py").write_bytes(b"def f(a): return a\n")
-    extract_corpus(params_of({"c": {"folder": str(source)}}), paths, corpus="c")
+    extract_corpus(params_of({"c": entry_of(source)}), paths, corpus="c")
     assert read_manifest(paths.corpus("c"))["facts"]["folder_sha256"] != facts["folder_sha256"]
 
 
@@ -124,7 +133,7 @@ def test_wheel_corpus_comes_from_the_cache_under_the_name_of_the_params(tmp_path
 def test_corpus_without_functions_is_an_error(tmp_path):
     (tmp_path / "code" / "p").mkdir(parents=True)
     with pytest.raises(PrepareError, match=r"prepare\.corpora\.c: no Python function in folder"):
-        extract_corpus(params_of({"c": {"folder": str(tmp_path / "code")}}), Paths("b", tmp_path), corpus="c")
+        extract_corpus(params_of({"c": entry_of(tmp_path / "code")}), Paths("b", tmp_path), corpus="c")
 
 
 # tasks
@@ -338,10 +347,14 @@ GOOD = {"text": "x = 1", "label": "a", "package": "p"}
 
 
 def sequences_task(packages=True):
-    entry = {"kind": "labelled-sequences", "folder": "data", "metric": "accuracy", "rows": ROWS}
+    entry = {"kind": "labelled-sequences", "folder": "data", "files": {}, "metric": "accuracy", "rows": ROWS}
     return Task.model_validate(
         {**entry, "packages": {"train": ["p"], "dev": ["q"], "test": ["r"]} if packages else None}
     )
+
+
+def read_sequences(path, **more):
+    return labelled_sequences.read({"all": path}, sequences_task(**more))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +378,7 @@ def test_bad_line_is_named_with_what_was_found(tmp_path, line, message):
     path = tmp_path / "data.jsonl"
     path.write_text(f"{json.dumps(GOOD)}\n{line}\n{json.dumps(GOOD)}\n")
     with pytest.raises(PrepareError) as error:
-        labelled_sequences.read(path, sequences_task())
+        read_sequences(path)
     assert str(error.value).startswith(f"{path}:2: ") and message in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
@@ -373,16 +386,16 @@ def test_bad_line_is_named_with_what_was_found(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (["train", None], "2: no key 'split'; write it (or give the task `packages:`"),
+        (["train", None], "2: no key 'split'; write it (or give the task `packages:` or `shares:`)"),
         (["train", "judge"], "2: 'split' is 'judge'; write one of train, dev, test"),
-        (["train", "dev"], "2: package 'p' is in dev here and in train on line 1"),
+        (["train", "dev"], "2: package 'p' is in dev here and in train in data.jsonl:1"),
     ],
 )
 def test_bad_split_key_is_named(tmp_path, splits, message):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps({**GOOD, **({"split": s} if s else {})}) + "\n" for s in splits))
     with pytest.raises(PrepareError) as error:
-        labelled_sequences.read(path, sequences_task(packages=False))
+        read_sequences(path, packages=False)
     assert message in str(error.value)
 
 
@@ -390,26 +403,29 @@ def test_all_faults_are_told_at_once_up_to_a_limit(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text("{}\n" * 25)
     with pytest.raises(PrepareError) as error:
-        labelled_sequences.read(path, sequences_task())
+        read_sequences(path)
     assert len(str(error.value).splitlines()) == 21 and "5 more faulty lines" in str(error.value)
 
 
 def test_unreadable_data_file_is_named(tmp_path):
     path = tmp_path / "data.jsonl"
-    with pytest.raises(PrepareError, match="no such file; write one object a line"):
-        labelled_sequences.read(path, sequences_task())
+    with pytest.raises(PrepareError, match=r"data\.jsonl: no such file"):
+        read_sequences(path)
     path.write_bytes(b"")
     with pytest.raises(PrepareError, match="no lines"):
-        labelled_sequences.read(path, sequences_task())
+        read_sequences(path)
     path.write_bytes(json.dumps(GOOD).encode() + b'\n{"text": "\xe9"}\n')
     with pytest.raises(PrepareError, match=r"data\.jsonl:2: not UTF-8 at byte 10"):
-        labelled_sequences.read(path, sequences_task())
+        read_sequences(path)
 
 
 def sequences(tmp_path, rows, packages=None):
-    (tmp_path / "data").mkdir(exist_ok=True)
-    (tmp_path / "data" / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    entry = {"kind": "labelled-sequences", "folder": str(tmp_path / "data"), "metric": "accuracy", "rows": ROWS}
+    path = tmp_path / "data" / "data.jsonl"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = {"all": {"name": path.name, "sha256": sha256_file(path)}}
+    entry = {"kind": "labelled-sequences", "folder": str(path.parent), "files": files}
+    entry |= {"metric": "accuracy", "rows": ROWS}
     paths = Paths("b", tmp_path / "build")
     prepare_task(params_of(tasks={"t": {**entry, "packages": packages}}), paths, task="t")
     return paths
@@ -432,7 +448,9 @@ def test_split_keys_make_the_splits_and_a_line_without_file_is_its_own_file(tmp_
 
 
 def test_single_class_in_train_is_refused(tmp_path):
-    with pytest.raises(PrepareError, match="every train row is 'a', so there is nothing to learn"):
+    with pytest.raises(
+        PrepareError, match=r"every train row \(the first: data\.jsonl:1\) is 'a', so there is nothing to"
+    ):
         sequences(tmp_path, lines("train", "aaa") + lines("dev", "abab") + lines("test", "ab"))
 
 

@@ -89,7 +89,8 @@ def test_by_package_names_a_package_without_records():
 
 
 def split_all(parts, why_not=lambda r: None, per_file=1, share=0.3, seed=1):
-    return assign(parts, why_not, per_file, share, seed)
+    kept, left_out = assign(parts, why_not, per_file, share, seed)
+    return kept, left_out.counts
 
 
 def test_copies_are_kept_in_the_earliest_split_only():
@@ -122,7 +123,7 @@ def test_files_with_too_few_usable_records_are_left_out_and_counted():
     assert left_out == Counter({"fewer than 2 usable ones in the file": 1})
 
 
-@pytest.mark.parametrize(("files", "share", "tune"), [(2, 0.1, 1), (2, 0.9, 1), (10, 0.3, 3), (1, 0.5, 0), (7, 0.5, 4)])
+@pytest.mark.parametrize(("files", "share", "tune"), [(2, 0.1, 1), (2, 0.9, 1), (10, 0.3, 3), (7, 0.5, 4)])
 def test_every_dev_package_gives_its_share_of_files_to_tune(files, share, tune):
     dev = [record(p, str(i), n) for p in ("b", "d") for i in range(files) for n in "fg"]
     kept, _ = split_all({"train": [], "dev": dev, "test": []}, share=share)
@@ -130,6 +131,13 @@ def test_every_dev_package_gives_its_share_of_files_to_tune(files, share, tune):
         of = {s: {r.file for r in kept[s] if r.package == package} for s in ("tune", "judge")}
         assert (len(of["tune"]), len(of["judge"])) == (tune, files - tune)
         assert not of["tune"] & of["judge"]
+
+
+def test_packages_of_one_dev_file_are_cut_together():
+    dev = [record(f"p{i}", "1", n) for i in range(10) for n in "fg"]
+    kept, _ = split_all({"train": [], "dev": [*dev, record("q", "1", "f"), record("q", "2", "f")], "test": []})
+    assert (len({r.file for r in kept["tune"]}), len({r.file for r in kept["judge"]})) == (3 + 1, 7 + 1)
+    assert len({r.package for r in kept["tune"]} & {r.package for r in kept["judge"]}) == 1  # q
 
 
 def test_the_cut_depends_on_the_seed_and_a_files_name_alone():

@@ -6,26 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from neurosieve.artifacts import Paths, iter_jsonl, read_json
+from neurosieve.artifacts import Paths, iter_jsonl, read_json, sha256_file
 from neurosieve.config import Params, Prepare, Task
 from neurosieve.prepare import prepare_task
-from neurosieve.prepare.records import PrepareError
+from neurosieve.prepare.records import MAX_FAULTS, PrepareError
 from neurosieve.prepare.tasks import tagged_lines
 
 TINY = Path("tests/data/tiny_tagged_lines")
 ROWS = {"train": 60, "tune": 12, "judge": 24, "test": 30}
 
 
-def task_of(folder, **changed) -> Task:
-    return Task.model_validate(
-        {"kind": "tagged-lines", "folder": str(folder), "metric": "accuracy", "rows": ROWS, **changed}
-    )
+SIDES = [f"{part}.{side}" for part in ("train", "dev", "test") for side in ("in", "label")]
+
+
+def task_of(folder, names=None, **changed) -> Task:
+    """The task of the files of a folder, named as their roles unless `names` says otherwise."""
+    paths = {role: folder / (names or {}).get(role, role) for role in SIDES}
+    files = {role: {"name": p.name, "sha256": sha256_file(p)} for role, p in paths.items() if p.is_file()}
+    entry = {"kind": "tagged-lines", "folder": str(folder), "files": files, "metric": "accuracy", "rows": ROWS}
+    return Task.model_validate({**entry, **changed})
+
+
+def read(folder, **changed):
+    return tagged_lines.read({role: folder / role for role in SIDES}, task_of(folder, **changed))
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the tiny files, to be spoilt."""
-    for file in TINY.iterdir():
+    for file in map(TINY.__truediv__, SIDES):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     return tmp_path
 
@@ -88,20 +97,17 @@ def test_classes_choose_rows_and_the_other_tokens_stay_as_context(tmp_path):
     assert max(counts.values()) > ROWS["train"] / 3
 
 
-def test_compressed_files_valid_for_dev_and_a_stem(tmp_path, folder):
-    names = {"train": "train", "dev": "valid", "test": "test"}
+def test_compressed_files_of_other_names(tmp_path, folder):
     other = tmp_path / "other"
     other.mkdir()
-    for part, name in names.items():
-        for end in (".in", ".label"):
-            (other / f"x_{name}_y{end}.gz").write_bytes(gzip.compress((folder / f"{part}{end}").read_bytes()))
-    task = prepared(other, tmp_path, stem="x_{split}_y")
+    names = {role: f"x_{role}.gz" for role in SIDES}
+    for role, name in names.items():
+        (other / name).write_bytes(gzip.compress((folder / role).read_bytes()))
+    task = prepared(other, tmp_path, names=names)
     plain = prepared(folder, tmp_path / "plain")
     for split in ROWS:
         for name in ("inputs.jsonl", "rows.jsonl"):
             assert (task / split / name).read_bytes() == (plain / split / name).read_bytes()
-    inputs = read_json(task / "train" / "manifest.json")["inputs"]
-    assert len(inputs) == 6 and all(name.endswith(".gz") for name in inputs)
 
 
 def append(folder, name, line):
@@ -113,7 +119,7 @@ def test_a_misaligned_line_is_named_or_left_out_and_counted(tmp_path, folder):
     append(folder, "dev.in", "a b c")
     append(folder, "dev.label", "IDENT IDENT")
     with pytest.raises(PrepareError, match=r"dev\.in:71: found 3 tokens and 2 tags in dev\.label; .*misaligned: skip"):
-        tagged_lines.read(folder, task_of(folder))
+        read(folder)
     task = prepared(folder, tmp_path, misaligned="skip")
     assert read_json(task / "card" / "card.json")["left_out"][tagged_lines.MISALIGNED] == 1
 
@@ -122,7 +128,7 @@ def test_spaces_alone_separate_tokens(folder):
     """A tab lies inside a string literal, and white space at the end of a line is none; METHOD's five lines."""
     append(folder, "dev.in", '"\tif" + name ')
     append(folder, "dev.label", "STRING PLUS IDENT ")
-    record = tagged_lines.read(folder, task_of(folder))[90 + 70]
+    record = read(folder)[90 + 70]
     assert record.text.split(" ") == ['"\tif"', "+", "name"] and record.tags == ("STRING", "PLUS", "IDENT")
 
 
@@ -136,39 +142,33 @@ def test_spaces_alone_separate_tokens(folder):
 def test_files_of_different_length(folder, name, line, says):
     append(folder, name, line)
     with pytest.raises(PrepareError, match=says):
-        tagged_lines.read(folder, task_of(folder))
+        read(folder)
 
 
-def test_other_faults(folder):
-    for changed, says in (
-        ({"stem": "code_{split}"}, "code_train.in: no such file"),
-        ({"stem": "code"}, "write the files' name"),
-        ({"classes": ["IDENT", "VERB"]}, "`classes` has 'VERB'"),
-        ({"packages": {"train": ["a"], "dev": ["b"], "test": ["c"]}}, "take it out"),
+def test_other_faults(tmp_path, folder):
+    with pytest.raises(PrepareError, match=r"`classes` has .VERB., which no token has; write some of: COMMA"):
+        read(folder, classes=["IDENT", "VERB"])
+    packages = {"train": ["a"], "dev": ["b"], "test": ["c"]}
+    with pytest.raises(
+        PrepareError, match=r"found `packages:`, but the data give the splits \(train\.in:1 is in train"
     ):
-        with pytest.raises(PrepareError, match=says):
-            tagged_lines.read(folder, task_of(folder, **changed))
-    (folder / "valid.in").write_text("x\n")
-    with pytest.raises(PrepareError, match=r"found dev\.in and valid\.in; keep one"):
-        tagged_lines.read(folder, task_of(folder))
-    (folder / "valid.in").unlink()
+        prepared(folder, tmp_path, packages=packages)
     (folder / "test.in").write_bytes(b"ok\n\xff\n")
     with pytest.raises(PrepareError, match=r"test\.in:2: not UTF-8 at byte 0"):
-        tagged_lines.read(folder, task_of(folder))
-    (folder / "train.in").unlink()
+        read(folder)
     (folder / "train.in.gz").write_bytes(b"no gzip")
     with pytest.raises(PrepareError, match=r"train\.in\.gz: not readable"):
-        tagged_lines.read(folder, task_of(folder))
+        prepared(folder, tmp_path, names={"train.in": "train.in.gz"})
 
 
 def test_many_faults_are_cut(folder):
-    for _ in range(tagged_lines.MAX_FAULTS + 5):
+    for _ in range(MAX_FAULTS + 5):
         append(folder, "test.in", "a b")
         append(folder, "test.label", "IDENT")
     with pytest.raises(PrepareError) as caught:
-        tagged_lines.read(folder, task_of(folder))
+        read(folder)
     lines = str(caught.value).splitlines()
-    assert len(lines) == tagged_lines.MAX_FAULTS + 1 and lines[-1].endswith("5 more misaligned lines")
+    assert len(lines) == MAX_FAULTS + 1 and lines[-1].endswith("5 more misaligned lines")
 
 
 def test_lines_that_cannot_be_used_are_counted(tmp_path, folder):

@@ -6,7 +6,6 @@ import functools
 import json
 import pickle
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from test_cost import save_albert
 from neurosieve import cli
 from neurosieve.activations import dump_activations
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_tensors, sha256_file
-from neurosieve.config import SPLITS, Activations, Model
+from neurosieve.config import SPLITS, Activations, Model, load_params
 from neurosieve.subsets.score import predict_frozen
 from neurosieve.use import Extractor, NeuronFeatures, Neurons, NeuronsError, cost, export_neurons
 from neurosieve.use.export import warnings
@@ -57,11 +56,12 @@ class Build:
 
     def __init__(self, root: Path) -> None:
         self.model = tiny_models.save(root / "model", "modernbert")
-        self.params: Any = SimpleNamespace(
-            benchmark="made-up", version=3, seed=1, numerics="portable", activations=SETTINGS,
-            models={"tiny": Model(path=str(self.model)), "tiny-untrained": Model(untrained="tiny", seed=1)},
-            run=SimpleNamespace(models=["tiny", "tiny-untrained"], tasks=list(UNITS)),
-        )  # fmt: skip
+        models = {"tiny": Model(path=str(self.model)), "tiny-untrained": Model(untrained="tiny", seed=1)}
+        params = load_params("params.yaml")
+        self.params = params.model_copy(update={
+            "benchmark": "made-up", "version": 3, "seed": 1, "numerics": "portable", "activations": SETTINGS,
+            "models": models, "run": params.run.model_copy(update={"models": list(models), "tasks": list(UNITS)}),
+        })  # fmt: skip
         self.paths = Paths("made-up", root / "build")
         status = {"status": "supported", "status_unseen": None}
         with Writer(self.paths.status(), "probes", {}) as out:

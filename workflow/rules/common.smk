@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from neurosieve import artifacts
+from neurosieve import artifacts, estimates
 from neurosieve import config as benchmark_config
 
 PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])
@@ -51,6 +51,11 @@ def activation_splits(model, task, splits):
     return [made(PATHS.activations(model, task, split)) for split in splits]
 
 
+def finetuned(model, task):
+    """The model trained on the task, as a list: empty where it stays as it is."""
+    return [made(PATHS.finetuned(model, task))] if P.finetunes(model, task) else []
+
+
 def twin(model):
     """The model's untrained twin as a list: empty where it has none in this run, or is one itself."""
     name = P.twin_of(model)
@@ -70,3 +75,14 @@ def transfers():
 def published():
     """The rows of the protocol `published`, where the run has it."""
     return rows(PATHS.published) if "published" in P.run.protocols else []
+
+
+def need(rule, resource):
+    """What a job of the rule is estimated to need; memory and the limit of its runtime grow with each attempt."""
+
+    def of(wildcards, attempt):
+        names = (wildcards.get("model"), wildcards.get("task"))
+        found = estimates.resource(P, rule, resource, *names)
+        return found * attempt if resource in ("mem_mb", "runtime") else found
+
+    return of

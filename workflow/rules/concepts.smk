@@ -21,12 +21,15 @@ rule describe_neurons:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("describe_neurons", "mem_mb"),
+        disk_mb=need("describe_neurons", "disk_mb"),
+        runtime=need("describe_neurons", "runtime"),
+        minutes=need("describe_neurons", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("describe_neurons"),
     message:
-        "describing the chosen neurons of {wildcards.model}, {wildcards.task}"
+        "describing the chosen neurons of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli describe-neurons --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
@@ -39,7 +42,8 @@ rule ablate_neurons:
         card=lambda w: made(PATHS.task(w.task) / "card"),
         activations=lambda w: activation_splits(w.model, w.task, ["train"]),
         search=lambda w: made(PATHS.search(w.model, w.task)),
-        weights=lambda w: P.model_files(w.model),
+        weights=lambda w: P.model_files(w.model, w.task),
+        finetuned=lambda w: finetuned(w.model, w.task),
     output:
         ablation=made(PATHS.ablation("{model}", "{task}")),
     log:
@@ -50,12 +54,15 @@ rule ablate_neurons:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=need("ablate_neurons", "mem_mb"),
+        disk_mb=need("ablate_neurons", "disk_mb"),
+        runtime=need("ablate_neurons", "runtime"),
+        minutes=need("ablate_neurons", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=lambda w: P.settings("ablate_neurons", model=w.model, task=w.task),
     message:
-        "changing the chosen neurons inside {wildcards.model}, {wildcards.task}"
+        "changing the chosen neurons inside {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "NEUROSIEVE_THREADS={threads} python -m neurosieve.cli ablate-neurons --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"

@@ -22,6 +22,7 @@ rule build_leaderboard:
         published=published(),
         concepts=rows(PATHS.concepts),
         ablation=rows(PATHS.ablation),
+        figures=P.figure_files(),
     output:
         leaderboard=made(PATHS.leaderboard()),
     log:
@@ -32,11 +33,14 @@ rule build_leaderboard:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=need("build_leaderboard", "mem_mb"),
+        disk_mb=need("build_leaderboard", "disk_mb"),
+        runtime=need("build_leaderboard", "runtime"),
+        minutes=need("build_leaderboard", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("build_leaderboard"),
     message:
-        "building the leaderboard"
+        "building the leaderboard ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli build-leaderboard --params {params.file} &> {log}"

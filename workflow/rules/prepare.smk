@@ -21,12 +21,15 @@ rule extract_corpus:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("extract_corpus", "mem_mb"),
+        disk_mb=need("extract_corpus", "disk_mb"),
+        runtime=need("extract_corpus", "runtime"),
+        minutes=need("extract_corpus", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=lambda w: P.settings("extract_corpus", corpus=w.corpus),
     message:
-        "extracting the functions of corpus {wildcards.corpus}"
+        "extracting the functions of corpus {wildcards.corpus} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli extract-corpus --params {params.file} --corpus {wildcards.corpus} &> {log}"
 
@@ -47,11 +50,14 @@ rule prepare_task:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("prepare_task", "mem_mb"),
+        disk_mb=need("prepare_task", "disk_mb"),
+        runtime=need("prepare_task", "runtime"),
+        minutes=need("prepare_task", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=lambda w: P.settings("prepare_task", task=w.task),
     message:
-        "preparing task {wildcards.task}"
+        "preparing task {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli prepare-task --params {params.file} --task {wildcards.task} &> {log}"

@@ -21,12 +21,15 @@ rule fit_baselines:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=need("fit_baselines", "mem_mb"),
+        disk_mb=need("fit_baselines", "disk_mb"),
+        runtime=need("fit_baselines", "runtime"),
+        minutes=need("fit_baselines", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("fit_baselines"),
     message:
-        "fitting surface baselines of {wildcards.task}"
+        "fitting surface baselines of {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli fit-baselines --params {params.file} --task {wildcards.task} &> {log}"
 
@@ -47,12 +50,15 @@ rule fit_probes:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=need("fit_probes", "mem_mb"),
+        disk_mb=need("fit_probes", "disk_mb"),
+        runtime=need("fit_probes", "runtime"),
+        minutes=need("fit_probes", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("fit_probes"),
     message:
-        "fitting probes on {wildcards.model}, {wildcards.task}"
+        "fitting probes on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli fit-probes --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
@@ -75,12 +81,15 @@ rule fit_controls:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
+        mem_mb=need("fit_controls", "mem_mb"),
+        disk_mb=need("fit_controls", "disk_mb"),
+        runtime=need("fit_controls", "runtime"),
+        minutes=need("fit_controls", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("fit_controls"),
     message:
-        "fitting control tasks of {wildcards.model}, {wildcards.task}"
+        "fitting control tasks of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli fit-controls --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
@@ -103,11 +112,14 @@ rule decide_status:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("decide_status", "mem_mb"),
+        disk_mb=need("decide_status", "disk_mb"),
+        runtime=need("decide_status", "runtime"),
+        minutes=need("decide_status", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("decide_status"),
     message:
-        "deciding the status of every row on judge"
+        "deciding the status of every row on judge ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli decide-status --params {params.file} &> {log}"

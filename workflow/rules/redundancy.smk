@@ -18,12 +18,15 @@ rule measure_redundancy:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
+        mem_mb=need("measure_redundancy", "mem_mb"),
+        disk_mb=need("measure_redundancy", "disk_mb"),
+        runtime=need("measure_redundancy", "runtime"),
+        minutes=need("measure_redundancy", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("measure_redundancy"),
     message:
-        "measuring redundancy of {wildcards.model} on {wildcards.task}"
+        "measuring redundancy of {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli measure-redundancy --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"

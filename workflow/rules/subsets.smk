@@ -26,12 +26,15 @@ rule search_subsets:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=need("search_subsets", "mem_mb"),
+        disk_mb=need("search_subsets", "disk_mb"),
+        runtime=need("search_subsets", "runtime"),
+        minutes=need("search_subsets", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=lambda w: P.settings("search_subsets", task=w.task),
     message:
-        "searching the smallest subset of {wildcards.model} for {wildcards.task}"
+        "searching the smallest subset of {wildcards.model} for {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli search-subsets --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
@@ -57,12 +60,15 @@ rule transfer_subsets:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("transfer_subsets", "mem_mb"),
+        disk_mb=need("transfer_subsets", "disk_mb"),
+        runtime=need("transfer_subsets", "runtime"),
+        minutes=need("transfer_subsets", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("transfer_subsets"),
     message:
-        "trying the subset of each task of {wildcards.model} on the other tasks"
+        "trying the subset of each task of {wildcards.model} on the other tasks ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli transfer-subsets --params {params.file}"
         " --model {wildcards.model} &> {log}"
@@ -97,12 +103,15 @@ rule score_test:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=need("score_test", "mem_mb"),
+        disk_mb=need("score_test", "disk_mb"),
+        runtime=need("score_test", "runtime"),
+        minutes=need("score_test", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=lambda w: P.settings("score_test", task=w.task),
     message:
-        "scoring what was frozen of {wildcards.model}, {wildcards.task} on test"
+        "scoring what was frozen of {wildcards.model}, {wildcards.task} on test ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli score-test --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"
@@ -125,12 +134,15 @@ rule reproduce_published:
         "../envs/neurosieve.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=need("reproduce_published", "mem_mb"),
+        disk_mb=need("reproduce_published", "disk_mb"),
+        runtime=need("reproduce_published", "runtime"),
+        minutes=need("reproduce_published", "minutes"),
     params:
         file=PARAMS_FILE,
         settings=P.settings("reproduce_published"),
     message:
-        "reproducing the published protocol on {wildcards.model}, {wildcards.task}"
+        "reproducing the published protocol on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         "python -m neurosieve.cli reproduce-published --params {params.file}"
         " --model {wildcards.model} --task {wildcards.task} &> {log}"

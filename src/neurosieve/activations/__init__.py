@@ -1,8 +1,9 @@
-"""The `activations` phase: hidden states of every layer, a vector per token or per whole input.
+"""The `activations` phase: the neurons of every layer, a vector per token or per whole input.
 
-Reads a task's splits (inputs.jsonl, rows.jsonl) and the model's folder; writes per split an artifact with
-layer_00.npy ... layer_LL.npy, float32 (vectors, width), layer 0 being the embedding output. For token tasks vector i
-belongs to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
+Reads a task's splits (inputs.jsonl, rows.jsonl) and the model's folder, or the one that it has for the task; writes per
+split an artifact with layer_00.npy ... layer_LL.npy, float32 (vectors, width). Of hidden states layer 0 is the
+embedding output; of feed-forward activations and attention outputs it is block 1's. For token tasks vector i belongs
+to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import torch
 from neurosieve.activations.batches import ActivationsError, make_plan
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.dump import write_layers
-from neurosieve.activations.models import load_model
+from neurosieve.activations.finetune import train_model
+from neurosieve.activations.models import load_model, task_folder
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Params
 from neurosieve.prepare.wheels import DEFAULT_CACHE
 
-__all__ = ["ActivationsError", "dump_activations"]
+PLACES = {"path", "folders", "note", "parameters"}  # of a model's entry: what changes no value by itself
+
+__all__ = ["ActivationsError", "dump_activations", "finetune_model"]
 
 
 def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:
@@ -34,7 +38,7 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
         a model, an input or a parameter that cannot be used; it names the file and line or the key.
     """
     torch.set_num_threads(threads())
-    loaded = load_model(params, model, cache)
+    loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
     settings = params.activations
     cost = layer_costs(loaded, settings.window)
     entry = params.models[model]
@@ -51,14 +55,24 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
                 "numerics": params.numerics,
                 "activations": settings.model_dump(mode="json"),
                 # Not the path: where a model lies changes nothing, its hash is among the facts
-                "models": {n: params.models[n].model_dump(mode="json", exclude={"path", "note"}) for n in names},
+                "models": {n: params.models[n].model_dump(mode="json", exclude=PLACES) for n in names},
             },
-            inputs=[source],
+            inputs=[source, *([paths.finetuned(model, task)] if params.finetunes(model, task) else [])],
         ) as writer:
-            plan = make_plan(source, loaded.coding, **settings.model_dump())
+            plan = make_plan(source, loaded.coding, **settings.model_dump(exclude={"dtype"}))
             files = [writer.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
             write_layers(loaded, plan, files, f"{model} {task} {split}")
             writer.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
+            writer.facts["training"] = params.training(model, task)
+
+
+def finetune_model(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:
+    """Train a model on a task and write it as a folder; raises as :func:`dump_activations`.
+
+    Threads are taken from NEUROSIEVE_THREADS under `numerics: fast` alone: another number changes bits of gradients.
+    """
+    torch.set_num_threads(threads() if params.numerics == "fast" else 1)
+    train_model(params, paths, model=model, task=task, cache=cache)
 
 
 def threads() -> int:

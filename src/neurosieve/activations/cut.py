@@ -34,12 +34,17 @@ def cut(loaded: Loaded, layer: int) -> Loaded:
         raise ValueError(f"layer: found {layer}; model {loaded.name} has layers 0 to {loaded.layers - 1}")
     if layer == loaded.layers - 1:
         return loaded
-    ids = short_ids(loaded.coding)
+    if loaded.sites is not None or loaded.part is not None:
+        what = (
+            "the neurons of a decoder that sees an encoder" if loaded.sites is None else "neurons inside of its blocks"
+        )
+        raise CutError(f"model {loaded.name}: {what} are taken from the whole model only")
+    ids = short_ids(loaded.coding).to(loaded.device)
     wanted = hidden_states(loaded.model, ids, None)
     try:
         _drop(loaded, layer, ids)
         found = hidden_states(loaded.model, ids, None)
-    except (IndexError, AttributeError, TypeError, KeyError) as error:
+    except (IndexError, AttributeError, TypeError, KeyError, NameError) as error:
         raise CutError(f"model {loaded.name}: its code needs the blocks above layer {layer} ({error})") from error
     same = len(found) == layer + 1 and all(torch.equal(a, b) for a, b in zip(found, wanted, strict=False))
     if not same:

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from neurosieve.activations.batches import ActivationsError, Plan
-from neurosieve.activations.models import Loaded, hidden_states
+from neurosieve.activations.models import Loaded, layer_states
 
 
 def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> None:
@@ -61,9 +61,13 @@ def run_plan(loaded: Loaded, plan: Plan, title: str) -> Iterator[tuple[np.ndarra
                 for layer, values in enumerate(layers):
                     if not np.isfinite(values).all():
                         row = int(vectors[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
+                        why = {
+                            "float16": "too large for float16: write `dtype: bfloat16` or `dtype: float32` under "
+                            "`activations:`",
+                            "bfloat16": "the weights are damaged, or write `dtype: float32` under `activations:`",
+                        }.get(loaded.facts.get("dtype", "float32"), "the weights are damaged or too large for float32")
                         raise ActivationsError(
-                            f"model {loaded.name}: layer {layer} of vector {row} ({title}) is not finite; "
-                            "the weights are damaged or too large for float32"
+                            f"model {loaded.name}: layer {layer} of vector {row} ({title}) is not finite; {why}"
                         )
                 yield vectors, layers
             first, stop = plan.batch_bounds[batch : batch + 2]
@@ -80,7 +84,7 @@ def _run_batch(
     ids, mask = _batch_ids(loaded, plan, first, stop)
     length = ids.shape[1]
     try:
-        states = hidden_states(loaded.model, ids, mask)
+        states = layer_states(loaded, ids, mask)
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -99,8 +103,12 @@ def _run_batch(
     done: list[np.ndarray] = []
     shared = np.flatnonzero(~whole)
     partial = np.empty((len(shared), len(states), loaded.width))
-    for layer, state in enumerate(states):
-        flat = state.reshape(-1, loaded.width).numpy()
+    flats: Any = [state.reshape(-1, loaded.width) for state in states]
+    if flats[0].device.type == "cpu" and flats[0].dtype == torch.float32:
+        flats = [flat.numpy() for flat in flats]
+    else:
+        flats, start, end = _fetch(flats, start, end, plan.how)
+    for layer, flat in enumerate(flats):
         values = _reduce(flat, start, end, plan.how)
         partial[:, layer] = values[shared]
         done.append(_finish(values[whole], counts[whole], plan.how))
@@ -131,6 +139,20 @@ def _batch_ids(loaded: Loaded, plan: Plan, first: int, stop: int) -> tuple[torch
         ids[row, : length + specials] = (*prefix, *plan.ids[begin : begin + length], *suffix)
         mask[row, : length + specials] = 1
     return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+def _fetch(
+    flats: list[torch.Tensor], start: np.ndarray, end: np.ndarray, how: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The rows that parts are made of, float32 (layers, rows, width), and the parts' bounds among them.
+
+    Gathered on the device and copied in one piece, in the model's own type: half the bytes in half precision.
+    """
+    size = np.ones_like(start) if how in ("first", "last") else end - start
+    begin = np.cumsum(size) - size
+    rows = np.repeat(start - begin, size) + np.arange(size.sum())
+    index = torch.from_numpy(rows).to(flats[0].device)
+    return torch.stack([flat[index] for flat in flats]).cpu().float().numpy(), begin, begin + size
 
 
 def _reduce(flat: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> np.ndarray:

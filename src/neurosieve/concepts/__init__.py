@@ -1,5 +1,7 @@
 """What the chosen neurons encode: AUROC per class against a null, and the token types they react to most.
 
+Where a number is predicted, Spearman's correlation with it stands in the place of the AUROC.
+
 Reads: subsets/search/<model>/<task> (frozen.json), activations/<model>/<task>/{train,judge},
 prepare/tasks/<task>/judge (inputs.jsonl, rows.jsonl), card.
 Writes: concepts/neurons/<model>/<task>: concepts.json; contexts.jsonl with lines of source code, which stays in build/
@@ -14,11 +16,22 @@ from typing import Any
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_jsonl, read_npy
-from neurosieve.concepts.auroc import auroc, best_class, top_types
-from neurosieve.concepts.null import Null, benjamini_hochberg, critical, family_wise, permute, pooled, purity
+from neurosieve.concepts.auroc import auroc, best_class, concordance, top_types
+from neurosieve.concepts.null import (
+    Null,
+    benjamini_hochberg,
+    critical,
+    family_wise,
+    permute,
+    permute_numbers,
+    pooled,
+    purity,
+)
 from neurosieve.config import Params
 from neurosieve.constant import column_moments
 from neurosieve.probes.features import Features, layout
+
+TARGET = "target"  # what a neuron goes with where a number is predicted
 
 
 def __getattr__(name: str) -> Any:
@@ -57,6 +70,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     over types for tokens, over (first) inputs for sequences and pairs; see :mod:`neurosieve.concepts.null`. z, its
     quantile and the p values are of standardised AUROCs. Purity is of the rows that the class is judged on.
 
+    Where a number is predicted a neuron has "spearman" and "spearman_unseen" for "auroc" and "auroc_unseen", its null
+    likewise, ``concept`` is "target", and there are no classes and no purity; the report has "statistic": "spearman".
+
     Raises
     ------
     ArtifactError
@@ -69,8 +85,8 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     neurons = chosen[: settings.neurons]
     X = _values(features, neurons)
     labels, seen = features.labels("judge"), features.seen("judge")
-    on_all = auroc(X, labels, len(features.classes))
-    on_unseen = None if seen is None else auroc(X[~seen], labels[~seen], len(features.classes))
+    on_all = _association(X, labels, features)
+    on_unseen = None if seen is None else _association(X[~seen], labels[~seen], features)
     types: list[list[dict[str, Any]]] = [[] for _ in neurons]
     contexts: list[dict[str, Any]] = []
     eligible = distinct = z = None
@@ -91,22 +107,28 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
                 example = at[np.argmax(np.abs(z[at, i]))]  # the first of the rows with the largest |z|
                 context = _context(rows[example], texts, settings.context)
                 contexts.append({"neuron": int(neuron), "row": int(example), "z": float(z[example, i])} | context)
-    best_of = [best_class(values, card["scored_classes"]) for values in on_all]
-    tested = [c for c in card["scored_classes"] if c in labels and (labels != c).any()]
+    scored = [0] if features.number else card["scored_classes"]
+    best_of = [best_class(values, scored) for values in on_all]
+    tested = [0] if features.number else [c for c in scored if c in labels and (labels != c).any()]
+    names_of = features.classes or [TARGET]
     rng = np.random.default_rng([params.seed, zlib.crc32(b"concepts"), zlib.crc32(task.encode())])
-    null = permute(X, labels, codes, seen, tested, settings.permutations, rng)
+    null = (
+        permute_numbers(X, labels, codes, seen, settings.permutations, rng)
+        if features.number
+        else permute(X, labels, codes, seen, tested, settings.permutations, rng)
+    )
     against = _against_chance(null, best_of, on_all, settings.level)
     described = []
     for rank, (neuron, best) in enumerate(zip(neurons, best_of, strict=True)):
         entry = _describe(features, model, rank, int(neuron), on_all, on_unseen, best)
         chance = against[rank]
         entry["null"] = chance
-        entry["concept"] = entry["best_class"] if chance is not None and chance["significant"] else None
+        entry["concept"] = names_of[best] if best is not None and chance and chance["significant"] else None
         entry["purity"] = None
-        if z is not None and best is not None:
+        if z is not None and best is not None and not features.number:
             at = ~seen if seen is not None and null.on_unseen(best) else np.ones(len(labels), bool)
             entry["purity"] = purity(z[at, rank], labels[at] == best, codes[at], settings.purity_top)
-        described.append(entry | {"types": types[rank]})
+        described.append((_of_number(entry) if features.number else entry) | {"types": types[rank]})
     best_names = [entry["best_class"] for entry in described]
     report = {
         "model": model,
@@ -122,10 +144,11 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "permutations": settings.permutations,
         "unit_permuted": "types" if features.unit == "token" else "functions",
         "level": settings.level,
-        "tested": {features.classes[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
+        "tested": {names_of[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
         "significant": sum(entry["concept"] is not None for entry in described),
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
         "neurons": described,
+        **({"statistic": "spearman"} if features.number else {}),
     }
     folders = [
         paths.search(model, task),
@@ -145,6 +168,23 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
             "types_with_min_count": eligible,
             "contexts": len(contexts),
         }
+
+
+def _association(X: np.ndarray, labels: np.ndarray, features: Features) -> np.ndarray:
+    """(neurons, classes) AUROCs, or (neurons, 1) concordances with the number, which both have 0.5 for no relation."""
+    return concordance(X, labels)[:, None] if features.number else auroc(X, labels, len(features.classes))
+
+
+def _of_number(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry of a neuron in terms of Spearman's correlation."""
+    found = {key: value for key, value in entry.items() if key not in ("auroc", "auroc_unseen", "best_auroc")}
+    value, unseen, null = entry["best_auroc"], entry["auroc_unseen"], entry["null"]
+    found["spearman"] = None if value is None else 2 * value - 1
+    found["spearman_unseen"] = 2 * unseen[TARGET] - 1 if unseen and unseen[TARGET] is not None else None
+    if null is not None:
+        scaled = {"spearman": 2 * null["auroc"] - 1, "expected": 2 * null["expected"] - 1, "sd": 2 * null["sd"]}
+        found["null"] = {**{k: v for k, v in null.items() if k != "auroc"}, **scaled}
+    return found | {"best_class": None}
 
 
 def _values(features: Features, neurons: np.ndarray) -> np.ndarray:
@@ -184,6 +224,7 @@ def _describe(
     best: int | None,
 ) -> dict[str, Any]:
     layer, unit = divmod(neuron, features.width)
+    names = features.classes or [TARGET]
     value = None if best is None else float(on_all[rank, best])
     return {
         "name": f"{model}/{layer}/{unit}",
@@ -191,9 +232,9 @@ def _describe(
         "layer": layer,
         "unit": unit,
         "rank": rank + 1,
-        "auroc": _by_class(features.classes, on_all[rank]),
-        "auroc_unseen": None if on_unseen is None else _by_class(features.classes, on_unseen[rank]),
-        "best_class": None if best is None else features.classes[best],
+        "auroc": _by_class(names, on_all[rank]),
+        "auroc_unseen": None if on_unseen is None else _by_class(names, on_unseen[rank]),
+        "best_class": None if best is None else names[best],
         "best_auroc": value,
         "direction": None if value is None else (value > 0.5) - (value < 0.5),
     }

@@ -94,6 +94,8 @@ def _measure(
         raise NoAblation(f"a task of {features.unit}s: a language model predicts tokens only")
     if entry.untrained is not None:
         raise NoAblation("an untrained twin: its predictions are those of random weights")
+    if entry.neurons != "hidden":
+        raise NoAblation(f"neurons: {entry.neurons}; only hidden states can be changed inside the model so far")
     if not len(chosen):
         raise NoAblation("no neurons were chosen")
     neurons = draw_neurons(features, np.sort(chosen), [params.seed, *_codes(features)], settings.random_draws)
@@ -103,13 +105,16 @@ def _measure(
 
     from neurosieve.activations import threads
     from neurosieve.activations.batches import Rows
-    from neurosieve.activations.models import NoHeadError, load_language_model, model_folder
+    from neurosieve.activations.models import NoHeadError, load_language_model, model_folder, task_folder
     from neurosieve.concepts import language
 
     torch.set_num_threads(threads())
-    folder = model_folder(entry, features.model, cache)
+    own = task_folder(params, features.paths, features.model, features.task)
+    folder = own or model_folder(params, features.model, cache)[0]
     try:
-        loaded, mask = load_language_model(folder, features.model, params.numerics)
+        loaded, mask = load_language_model(
+            folder, features.model, params.numerics, entry.weights, entry.trust_remote_code
+        )
         language.check_head(loaded)
     except NoHeadError as why:
         raise NoAblation(f"no usable language-modelling head: {why}") from None

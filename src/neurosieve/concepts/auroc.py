@@ -1,4 +1,7 @@
-"""Area under the ROC curve of many neurons at once, and token types by their mean |z|. Reads and writes no files."""
+"""Area under the ROC curve or rank correlation of many neurons at once, and token types by their mean |z|.
+
+Reads and writes no files.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,24 @@ def auroc_of_ranks(ranks: np.ndarray, member: np.ndarray) -> np.ndarray:
     # sums of half-integers: exact in float64 whatever the order
     wins = member.astype(np.float64) @ ranks - inside * (inside + 1) / 2
     return np.divide(wins, pairs, out=np.full_like(wins, np.nan), where=pairs > 0)
+
+
+def concordance(X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(1 + Spearman's correlation of every column with the numbers y (rows,)) / 2, float64 (columns,): on the scale of
+    an AUROC, with 0.5 for no relation. NaN where the column or y is constant."""
+    from scipy.stats import rankdata
+
+    if not len(y):
+        return np.full(X.shape[1], np.nan)
+    return concordance_of_ranks(rankdata(X, axis=0), rankdata(y)[None])[0]
+
+
+def concordance_of_ranks(ranks: np.ndarray, y_ranks: np.ndarray) -> np.ndarray:
+    """The same for many sets of numbers, float64 (sets, columns), from ranks (rows, columns) and (sets, rows)."""
+    a, b = ranks - ranks.mean(axis=0), y_ranks - y_ranks.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.square(a).sum(axis=0) * np.square(b).sum(axis=1)[:, None])
+    r = np.divide(b @ a, length, out=np.full((len(b), a.shape[1]), np.nan), where=length > 0)
+    return (1 + np.clip(r, -1, 1)) / 2
 
 
 def best_class(values: np.ndarray, classes: list[int]) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosieve.concepts.auroc import auroc_of_ranks
+from neurosieve.concepts.auroc import auroc_of_ranks, concordance_of_ranks
 
 # Rows and units that a class, and what is not of the class, must have among unseen types to be judged on those alone.
 MIN_ROWS = 20
@@ -62,7 +62,7 @@ def permuted_labels(
 
 @dataclass(frozen=True)
 class Null:
-    """AUROCs of described neurons, observed and under permutation.
+    """AUROCs of described neurons, observed and under permutation; for numbers concordances (auroc.concordance).
 
     aurocs : (permutations + 1, neurons, classes), the observed ones first; classes : the tested ones, (classes,) ints;
     unseen : (classes,) bool, judged on the rows of types unseen in train (else on all rows).
@@ -124,6 +124,23 @@ def permute(
                 aurocs[:, :, i] = auroc_of_ranks(ranks, part == classes[i])
     # a draw in which a class of units of unequal size has no row, or nothing else has one, is no evidence
     return Null(np.nan_to_num(aurocs, nan=0.5), classes, unseen)
+
+
+def permute_numbers(
+    X: np.ndarray, y: np.ndarray, units: np.ndarray, seen: np.ndarray | None, n: int, rng: np.random.Generator
+) -> Null:
+    """The same for numbers y (rows,): the concordance of every column with them, as that of one class, number 0.
+
+    It is judged on the rows of unseen units where these are as many as a class and the others must be together.
+    """
+    from scipy.stats import rankdata
+
+    drawn = permuted_labels(y, units, n, rng, None if seen is None else seen.astype(np.int64))
+    at, unseen = np.ones(len(y), bool), False
+    if seen is not None and (~seen).sum() >= 2 * MIN_ROWS and len(np.unique(units[~seen])) >= 2 * MIN_UNITS:
+        at, unseen = ~seen, True
+    found = concordance_of_ranks(rankdata(X[at], axis=0), rankdata(drawn[:, at], axis=1))
+    return Null(np.nan_to_num(found, nan=0.5)[:, :, None], [0], np.array([unseen]))
 
 
 def judged_on_unseen(member: np.ndarray, units: np.ndarray) -> bool:

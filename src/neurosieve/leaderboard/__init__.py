@@ -1,7 +1,8 @@
 """The leaderboard: table, a json per row, one page; publishing; the terminal's table.
 
-Reads the artifacts that collect.py names. Writes leaderboard: leaderboard.csv, rows/<model>__<task>.json, metrics.json,
-comparisons.json (see ranks.py), transfer.json (by model, as in subsets/transfer, where that is on), index.html.
+Reads the artifacts that collect.py names, and the figures that published_figures.py does. Writes leaderboard:
+leaderboard.csv, rows/<model>__<task>.json, metrics.json, comparisons.json (see ranks.py), transfer.json (by model, as
+in subsets/transfer, where that is on), index.html.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     ConfigError
         for a name among leaderboard.curve_rankings that has no curve.
     """
-    from neurosieve.leaderboard import collect, page, table
+    from neurosieve.leaderboard import collect, page, published_figures, table
 
     rows, comparisons = collect.collect(params, paths)
     known = list(dict.fromkeys(name for row in rows for name in row["curves"]))
@@ -37,6 +38,9 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     published = collect.published_rows(params, paths)
     transfers = collect.collect_transfer(params, paths)
     inputs = collect.input_folders(params, paths)
+    figures = published_figures.read_figures(params)
+    if figures:
+        published_figures.put_beside([*rows, *published], figures)
     with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table([*rows, *published])))
         for row in rows:
@@ -46,7 +50,8 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
         if transfers:
             out.json("transfer.json", transfers)
         cards = collect.collect_cards(params, paths)
-        out.text("index.html", page.render(rows, cards, page_facts(params), transfers, published))
+        beside = published_figures.table(params, rows, figures)
+        out.text("index.html", page.render(rows, cards, page_facts(params), transfers, published, beside))
         out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
 
 

@@ -102,7 +102,8 @@ class Plot:
         self.x_range, self.log_x, self.x_name, self.y_name = x, log_x, x_name, y_name
         self.x_ticks = x_ticks
         self.x: Scale = (logarithmic if log_x else linear)(x[0], x[1], self.left, self.right)
-        self.y: Scale = linear(self.y_ticks[0], self.y_ticks[-1], self.bottom, self.top)
+        scale = linear(self.y_ticks[0], self.y_ticks[-1], self.bottom, self.top)
+        self.y: Scale = lambda v: scale(max(v, self.y_ticks[0]))  # what lies below the axis is drawn at its end
         self.below: list[str] = []
         self.body: list[str] = []
         self.ends: list[tuple[float, float, _Label]] = []

@@ -24,6 +24,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
+| rankings_left_out | those that rank by classes only; absent but where a number is predicted |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
 | weak_reference | whether the subset is above the reference by more than a margin on judge |
 | certified | what the subset spares for certain: see :func:`certified` |
@@ -38,12 +39,14 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from neurosieve.artifacts import Paths, read_json, read_manifest
 from neurosieve.config import Params
 from neurosieve.leaderboard import ranks
 from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
+from neurosieve.probes import solver
 from neurosieve.probes.baselines import CONTEXT_NGRAMS
 from neurosieve.probes.intervals import FEW_FILES
 from neurosieve.probes.status import FAILS, PARTS, SUPPORTED, adjust, status_of
@@ -69,6 +72,7 @@ def input_folders(params: Params, paths: Paths) -> list[Any]:
         *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
         *(folder(m, t) for folder in per_row for m, t in cells),
         *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
+        *map(Path, params.figure_files()),
     ]
 
 
@@ -119,12 +123,14 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "protocol": "strict",
         "model": model,
         "task": task,
+        "training": params.training(model, task),
         "status": status["status"],
         "metric": metric,
         "n_neurons": n_neurons,
         "oracle": primary("oracle"),
         "oracle_low": primary("oracle", "low"),
         "oracle_high": primary("oracle", "high"),
+        "oracle_spearman": test["oracle"].get("spearman") if "oracle" in test else None,
         "reference": primary("reference"),
         "majority": primary("majority"),
         "surface": primary("surface"),
@@ -178,6 +184,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         },
         "minima": found,
         "neurons": neurons,
+        **({"rankings_left_out": probes["not_applicable"]} if "not_applicable" in probes else {}),
         "oracle_probe": {k: v for k, v in probes["sets"][probes["oracle"]].items() if k != "tried"},
         "layer_scores": layer_scores(probes, metric),
         "layer_selection": curves["layers"],
@@ -295,13 +302,13 @@ def certified(
     ``cost`` is that of the activations' manifest, ``columns`` the number of those of a neuron.
     Beside the blocks: "parameters", "bytes" (as float32), "bytes_stored" (as in the model's files) and "flops" (per
     sub-word, in a context of "window" sub-words) up to the highest layer, each with <name>_of_all of the whole model
-    and <name>_share. "classifier" is counted apart, per row: "values" it reads, "outputs" (one for two classes) and
-    "flops" of its product, with the same of a classifier on all neurons.
+    and <name>_share. "classifier" is counted apart, per row: "values" it reads, "outputs" (one for two classes or a
+    number) and "flops" of its product, with the same of a classifier on all neurons.
     """
     if not neurons:
         return None
     highest = max(neurons) // width
-    outputs = 1 if classes == 2 else classes
+    outputs = solver.outputs(classes)
     values, of_all = len(neurons) * columns, layers * width * columns
     needed, whole = cost["layers"][highest], cost["layers"][-1]
     spared: dict[str, Any] = {}
@@ -318,8 +325,9 @@ def certified(
             "flops_of_all": 2 * of_all * outputs,
         },
         "highest_layer": highest,
-        "blocks_needed": highest,  # layer i is the output of block i, layer 0 of the embedding
-        "blocks": layers - 1,
+        # of hidden states layer i is the output of block i, layer 0 of the embedding; of other neurons, as counted
+        "blocks_needed": needed.get("blocks", highest),
+        "blocks": whole.get("blocks", layers - 1),
         "values_per_vector": len(neurons),
         "values_of_all": layers * width,
     }
@@ -359,6 +367,11 @@ def published_rows(params: Params, paths: Paths) -> list[dict[str, Any]]:
 
 def _published_row(params: Params, found: Mapping[str, Any]) -> dict[str, Any]:
     seeds = found["seeds"]
+    if not seeds:
+        keys = ("model", "task", "metric", "n_neurons")
+        named = {"benchmark": params.benchmark, "version": params.version, "protocol": "published"}
+        named["training"] = params.training(found["model"], found["task"])
+        return {**dict.fromkeys(COLUMNS), **named, **{key: found[key] for key in keys}, "note": found["reason"]}
     reported = [seed["rows"][seed["reported"]] for seed in seeds]
     size = statistics.median_low(row["n"] for row in reported)
     (low, high), (score_low, score_high) = found["spread"]["n"], found["spread"]["score"]
@@ -382,6 +395,7 @@ def _published_row(params: Params, found: Mapping[str, Any]) -> dict[str, Any]:
         "protocol": "published",
         "model": found["model"],
         "task": found["task"],
+        "training": params.training(found["model"], found["task"]),
         "metric": found["metric"],
         "n_neurons": found["n_neurons"],
         "oracle": statistics.fmean(seed["oracle"]["score"] for seed in seeds),
@@ -419,7 +433,8 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     opponent = FAILED.get(row["status"], "")
     against = (row["comparisons"]["judge"] or {}).get(opponent)
     if against is not None:
-        names = {"majority": "the majority class", "surface": row["surface_name"], "untrained": "the untrained twin"}
+        majority = "the mean of train" if row["metric"] == "r2" else "the majority class"
+        names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
         parts.append(
             f"not above {names[opponent]} on judge: difference {against['difference']:+.4f}, "
             f"lower bound {against['lower']:+.4f}"
@@ -459,6 +474,10 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         parts.append(
             f"selectivity is not above 0: {row['selectivity']['selectivity']:+.3f}, a probe of random labels per type "
             "does as well on types seen in train"
+        )
+    if row.get("rankings_left_out"):
+        parts.append(
+            f"rankings of classes, not made where a number is predicted: {', '.join(row['rankings_left_out'])}"
         )
     if row["confirmed"] is False:
         what = "status" if not row["confirmed_status"] else "minimal subset"

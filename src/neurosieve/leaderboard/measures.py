@@ -118,8 +118,8 @@ def selectivity(rows: Sequence[Row]) -> Table:
         lines.append((row["model"], cells))
     return {
         "title": "Selectivity",
-        "text": "Accuracy of the probe on all neurons less its accuracy on control tasks, in which every token type "
-        "has a random label; on test tokens whose type occurs in train.",
+        "text": "Accuracy (R² where a number is predicted) of the probe on all neurons less that on control tasks, in "
+        "which every token type has a random label; on test tokens whose type occurs in train.",
         "heads": ["task", "control, mean", "control, seeds", "selectivity", "rows"],
         "lines": lines,
     }

@@ -18,10 +18,14 @@ from markupsafe import Markup
 
 from neurosieve.leaderboard import charts, measures
 from neurosieve.leaderboard.charts import Plot, integer, nice_ticks
-from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
+from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE, FIGURES
 
 HERE = Path(__file__).parent
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "matthews": "Matthews"}
+METRIC_NAMES = {
+    "accuracy": "accuracy", "macro_f1": "macro-F1", "matthews": "Matthews", "r2": "R²", "spearman": "Spearman",
+    "pearson": "Pearson", "rmse": "root mean squared error",
+}  # fmt: skip
+LOWEST = -1.0  # score at which a chart ends; R2 alone goes below 0, and without bound
 COLOURS = 5  # in page.css; with more models they repeat, and the labels tell the lines apart
 CONCEPT_ROWS = 12  # neurons per model and task on the page; rows/*.json has all that were described
 # Key of the table cell that sorts the column ("" for none), visible name, class.
@@ -59,6 +63,11 @@ def raw(value: Any) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
+def plainest(metric: str) -> str:
+    """What the opponent "majority" is called."""
+    return "mean" if metric == "r2" else "majority"
+
+
 def slug(*names: str) -> str:
     """An id of letters, digits and hyphens; distinct for distinct names of one kind."""
     return "-".join("".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}" for c in name) for name in names)
@@ -79,7 +88,7 @@ def _short(row: Row) -> str:
 
 
 def _y_ticks(values: Sequence[float | None]) -> list[float]:
-    known = [v for v in values if v is not None]
+    known = [max(v, LOWEST) for v in values if v is not None]
     return nice_ticks(min(known), max(known)) if known else [0.0, 0.5, 1.0]
 
 
@@ -128,7 +137,8 @@ def _overview(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
     for name in ("majority", "surface"):
         value = rows[0]["judge"].get(name)
         if value is not None:
-            plot.level(value, name, name, f"{name}: {value:.3f}")
+            text = plainest(rows[0]["metric"]) if name == "majority" else name
+            plot.level(value, text, name, f"{text}: {value:.3f}")
     for row in drawn:
         style = css[row["model"]]
         points = _pairs(row["curves"][row["ranking"]])
@@ -159,8 +169,9 @@ def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[st
     for name in ("majority", "surface", "untrained", "reference"):
         value = judge.get(name)
         if value is not None:
+            text = plainest(row["metric"]) if name == "majority" else name
             plot.level(
-                value, f"{name} {value:.3f}", f"{name} {colour if name == 'reference' else ''}", f"{name}: {value:.3f}"
+                value, f"{text} {value:.3f}", f"{name} {colour if name == 'reference' else ''}", f"{text}: {value:.3f}"
             )
     if judge.get("reference") is not None:
         low = judge["reference"] - row["margin"]
@@ -283,7 +294,7 @@ def _metric_table(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]
 
 def _facts(row: Row) -> dict[str, str]:
     """Further figures of a row, by the head of their column."""
-    main, held = row["minima"][row["ranking"]], row["certified"]
+    main = row["minima"][row["ranking"]]
 
     def size(value: int | None) -> str:
         return "–" if value is None else integer(value)
@@ -295,9 +306,6 @@ def _facts(row: Row) -> dict[str, str]:
         "first passing": size(main["first_passing"]),
         "kept of the gain, judge": percent(main["share_kept"]),
         "kept of the gain, test": percent(row["share_kept_test"]),
-        "blocks needed": f"{held['blocks_needed']} of {held['blocks']}" if held else "–",
-        "operations needed": percent(held["flops_share"]) if held else "–",
-        "parameters needed": percent(held["parameters_share"]) if held else "–",
         "constant neurons": integer(row["constant_neurons"]),
         "judge rows, effective": size(row["sample"]["effective_rows"]),
     }
@@ -326,8 +334,9 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
         shown = [
             {
                 **neuron,
-                "chance": neuron["null"] or {"auroc": None, "expected": None, "p_max": None},
-                "on_all": report["tested"].get(neuron["best_class"]) == "all",
+                "chance": {"auroc": None, "expected": None, "p_max": None, **(neuron["null"] or {})}
+                | ({"auroc": neuron["null"]["spearman"]} if neuron["null"] and "spearman" in neuron["null"] else {}),
+                "on_all": report["tested"].get(neuron["best_class"] or "target") == "all",
             }
             for neuron in report["neurons"][:CONCEPT_ROWS]
         ]
@@ -376,6 +385,7 @@ def _task(
         ],
         "clusters": _clusters(task, rows, css),
         "concepts": _concepts(rows, css),
+        "number": rows[0]["metric"] == "r2",
         "tokens": card["unit"] == "token",
         "permuted": "types" if card["unit"] == "token" else "functions",
         "metric_heads": heads,
@@ -395,7 +405,7 @@ def _board(rows: Sequence[Row], css: Mapping[str, str], most: int) -> list[dict[
         n = row["n_minimal"] or row["estimate"]
         surface = f"{score(row['surface'])} ({row['surface_name']})" if row["surface_name"] else score(row["surface"])
         text = (
-            f"{METRIC_NAMES[row['metric']]}; majority {score(row['majority'])}; surface {surface}; "
+            f"{METRIC_NAMES[row['metric']]}; {plainest(row['metric'])} {score(row['majority'])}; surface {surface}; "
             f"margin {row['margin']:g}"
         )
         group = groups.setdefault(
@@ -423,7 +433,7 @@ def _board(rows: Sequence[Row], css: Mapping[str, str], most: int) -> list[dict[
 
 
 def _card(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
-    test = card["splits"]["test"]["labels"]
+    test = card["splits"]["test"].get("labels") or {}
     total = max(sum(test.values()), 1)
     scored = {card["classes"][i] for i in card["scored_classes"]}
     facts = [
@@ -431,7 +441,12 @@ def _card(name: str, card: Mapping[str, Any]) -> dict[str, Any]:
         ("Primary metric", METRIC_NAMES[card["metric"]]),
     ]
     majority, baselines = card["majority"], card["baselines"]
-    facts.append(("Majority class", f"{majority['class']}, {percent(majority['share']['test'])} of the test rows"))
+    if majority is not None:
+        facts.append(("Majority class", f"{majority['class']}, {percent(majority['share']['test'])} of the test rows"))
+    target = card.get("target")
+    if target is not None:
+        spread = f"standard deviation {target['std']:.4g}, from {target['min']:.4g} to {target['max']:.4g}"
+        facts.append(("Target", f"a number; of the train rows mean {target['mean']:.4g}, {spread}"))
     text = ", ".join(
         f"{name} {score(baselines['baselines'][name]['tune'][card['metric']])}" for name in baselines["order"]
     )
@@ -494,6 +509,7 @@ def render(
     meta: Mapping[str, Any],
     transfers: Mapping[str, Mapping[str, Any]],
     published: Sequence[Row] = (),
+    beside: measures.Table | None = None,
 ) -> str:
     """The page.
 
@@ -505,6 +521,7 @@ def render(
         and controls that are drawn).
     transfers : transfer.json by model; empty where transfer is off.
     published : rows of the protocol `published`, cells of the table alone.
+    beside : the rows beside the published figures (published_figures.table), where there are any.
     """
     rows = sorted(rows, key=lambda r: (meta["tasks"].index(r["task"]), meta["models"].index(r["model"])))
     css = styles(rows)
@@ -531,7 +548,7 @@ def render(
         meta=meta,
         summary=_summary(rows),
         heads=HEADS,
-        columns=COLUMNS,
+        columns={name: text for name, text in COLUMNS.items() if beside is not None or name not in FIGURES},
         board=_board(rows, css, most),
         statuses=list(dict.fromkeys(row["status"] for row in rows)),
         most=integer(most),
@@ -540,6 +557,7 @@ def render(
         cards=[_card(t, cards[t]) for t in meta["tasks"]],
         transfer=measures.transfer_tables(transfers),
         published=measures.published_table(published),
+        beside=beside,
         concept_rows=CONCEPT_ROWS,
         numerics=numerics + f" Seed {meta['seed']}.",
     )

@@ -142,7 +142,7 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
         values, replicates = {}, {}
         for model, named in predicted.items():
             if key in named:
-                C = metrics.confusion_by_file(given.labels, named[key], given.files, len(card["classes"]))
+                C = metrics.counts_by_file(given.labels, named[key], given.files, len(card["classes"]))
                 values[model] = float(score(C.sum(0)))
                 replicates[model] = bootstrap.replicates(C, score)
         found[name] = compare_scores(values, replicates, confidence)

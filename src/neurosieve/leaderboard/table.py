@@ -19,14 +19,17 @@ COLUMNS: dict[str, str] = {
     "protocol": "rules of the measurement",
     "model": "the model whose neurons are counted",
     "task": "the task",
+    "training": "of the model for the task, before its activations were taken: frozen (as it came), fine-tuned here, "
+    "fine-tuned folder (by others), untrained, or trained from scratch (an untrained twin, here)",
     "status": "whether the row may speak of redundancy, decided on judge: supported, else what it is not above",
     "metric": "primary metric of the task, in which every score here is given",
     "n_neurons": "neurons of the model: layers, embedding layer included, times width",
     "oracle": "test score of the probe on all neurons",
     "oracle_low": "lower end of its 5-95 % interval, bootstrap over files",
     "oracle_high": "upper end of its 5-95 % interval",
+    "oracle_spearman": "its Spearman correlation with the target on test, where a number is predicted (metric r2)",
     "reference": "test score of the feature set that is best on tune: all neurons, a single layer or the first layers",
-    "majority": "test score of always answering with the most frequent class",
+    "majority": "test score of always answering with the most frequent class, for a number the mean of train",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
     "untrained": "test score of the untrained twin of the model, at the twin's own reference",
@@ -46,7 +49,14 @@ COLUMNS: dict[str, str] = {
     "best_ranking": "ranking that is best on tune, mean over log sizes",
     "best_n_minimal": "the minimal subset along it",
     "note": "what else must be known to read the row",
+    # figures of the publication (published_figures.py): empty where the params file names none for the row
+    "published_model": "model of the publication whose figures stand in the next columns",
+    "published_metric": "metric in which they are given, on other data than here: only shapes compare",
+    "published_score": "published score of all neurons",
+    "published_n_neurons": "neurons of the published subset with the best score, of the steps LS+CC+LCA and LCA",
+    "published_subset_score": "published score of that subset",
 }
+FIGURES = tuple(name for name in COLUMNS if name.startswith("published_"))
 TERMINAL_WIDTH = 120
 CONTROL_NOTE = "control row"
 
@@ -66,14 +76,14 @@ def build_table(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     table: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
     for i, row in enumerate(rows):
-        missing = [name for name in COLUMNS if name not in row]
+        missing = [name for name in COLUMNS if name not in row and name not in FIGURES]
         if missing:
             raise TableError(f"row {i}: no {', '.join(missing)}; write None where a figure is missing")
         key = tuple(row[name] for name in ("benchmark", "version", "protocol", "model", "task"))
         if key in seen:
             raise TableError(f"row {i}: {key[3]} on {key[4]} is there twice; keep one")
         seen.add(key)
-        table.append({name: row[name] for name in COLUMNS})
+        table.append({name: row.get(name) if name in FIGURES else row[name] for name in COLUMNS})
     kinds = sorted({(str(r["benchmark"]), str(r["version"])) for r in table})
     if len(kinds) > 1:
         raise TableError(f"rows of several benchmarks or versions: {kinds}; make one table of each")

@@ -1,6 +1,6 @@
 """Phase `prepare`: functions of a corpus, and the labelled rows of a task in four splits.
 
-`extract_corpus` writes prepare/corpora/<corpus>; `prepare_task` reads it, or a user's data.jsonl, and writes
+`extract_corpus` writes prepare/corpora/<corpus>; `prepare_task` reads it, or a user's files, and writes
 prepare/tasks/<task>/{train,tune,judge,test}, each with inputs.jsonl and rows.jsonl, and prepare/tasks/<task>/card.
 Other phases fetch wheels with the module `wheels` of this package, so nothing is imported here before it is needed.
 """

@@ -1,8 +1,8 @@
-"""Functions of a corpus: pinned wheels, or a folder whose first-level folders are packages.
+"""Functions of a corpus: pinned wheels, a folder whose first-level folders are packages, or tables of functions.
 
-Reads the wheels (cache `.cache/wheels`) or the folder. Writes prepare/corpora/<corpus>/functions.jsonl: one function a
-line with package, file, qualname, start_line, source, docstring, docstring_span and key, a hash that copies share
-though they were renamed or reformatted. Tasks read it back as records.
+Reads the wheels (cache `.cache/wheels`), the folder or the tables. Writes prepare/corpora/<corpus>/functions.jsonl: one
+function a line with package, file, qualname, start_line, source, docstring, docstring_span and key, a hash that copies
+share though they were renamed or reformatted. Tasks read it back as records.
 """
 
 from __future__ import annotations
@@ -10,103 +10,184 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl
-from neurosieve.config import Corpus, Params
-from neurosieve.prepare.python_source import exact_key, folded_key, functions
-from neurosieve.prepare.records import PrepareError, Record
+from neurosieve.artifacts import Paths, Writer, iter_jsonl, sha256_file
+from neurosieve.config import LANGUAGES, Columns, Corpus, Params
+from neurosieve.prepare.languages import load_language
+from neurosieve.prepare.python_source import Function, exact_key
+from neurosieve.prepare.records import PrepareError, Record, check_files, digest
+from neurosieve.prepare.table import read_table
 from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
 
 log = logging.getLogger(__name__)
 
 # Test suites are long runs of near-equal asserts; they would make most of sympy and networkx.
 _TEST_FOLDERS = frozenset(("test", "tests", "testing"))
+_NAMES = {"python": "Python", "java": "Java", "c": "C"}
+_COLUMNS = ("text", "package", "file", "name")
 
 
 def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = DEFAULT_CACHE) -> None:
-    """Write the functions of a corpus of params.yaml, in the order of packages, paths and lines.
+    """Write the functions of a corpus of params.yaml, in the order of packages, paths and lines; of tables, of rows.
 
     Left out, and counted: files that are not UTF-8, files of test suites, files of a folder corpus that lie in no
-    package, functions with a syntax error or a NUL character.
+    package, functions with a syntax error or a NUL character, methods without a body, rows of a table that are no
+    function or several.
 
     Raises
     ------
     WheelError : a wheel that cannot be fetched or is not the one pinned.
-    PrepareError : a corpus without a function.
+    PrepareError : a corpus without a function; a folder or a table whose sha256 is not the pinned one; a faulty table.
     """
-    entry = params.prepare.corpora[corpus]
-    reader = _Reader(entry, cache)
-    # a folder's name says nothing about its content: facts.folder_sha256 does
-    settings = {"corpus": corpus, "source": entry.model_dump(mode="json", exclude={"folder"})}
+    entry, where = params.prepare.corpora[corpus], f"prepare.corpora.{corpus}"
+    folder = params.resolve(entry.folder) if entry.folder is not None else None
+    tables = params.data_files(entry.folder, entry.files) if entry.folder is not None and entry.files else {}
+    if tables:
+        check_files(where, tables, entry.files or {})
+    elif folder is not None:
+        _check_folder(where, folder, entry)
+    reader = _Reader(entry, cache, folder, tables, where)
+    settings = {"corpus": corpus, "source": _source(entry)}
     with Writer(paths.corpus(corpus), "prepare", settings) as out:
         rows = tqdm(reader.rows(), desc=f"corpus {corpus}", unit=" functions", mininterval=5)
         if not out.jsonl("functions.jsonl", rows):
-            where = f"folder {entry.folder!r}" if entry.folder is not None else "these wheels"
+            name, ends = _NAMES[entry.language], " or ".join(LANGUAGES[entry.language])
+            what = f"folder {entry.folder!r}" if entry.folder is not None else "these wheels"
+            if tables:
+                raise PrepareError(f"{where}: no {name} function in the tables of {what}; is `language:` right?")
             raise PrepareError(
-                f"prepare.corpora.{corpus}: no Python function in {where}; name wheels with .py files, or a folder "
-                "with one sub-folder per package and .py files below (test folders are not read)"
+                f"{where}: no {name} function in {what}; name wheels with .py files, or a folder "
+                f"with one sub-folder per package and {ends} files below (test folders are not read)"
             )
         out.facts = reader.facts()
     log.info("corpus %s: %s", corpus, {k: v for k, v in out.facts.items() if isinstance(v, int)})
 
 
+def folder_sha256(folder: Path | str, language: str) -> str:
+    """sha256 of a folder of source files, what `sha256:` of a corpus pins: of their paths below it and their bytes.
+
+    Files of first-level folders count, for these are the packages; others are not read.
+    """
+    root, digest = Path(folder), hashlib.sha256()
+    for path in _sources(root, language):
+        if path.parent != root:
+            digest.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(root: Path, language: str) -> list[Path]:
+    found = {path for end in LANGUAGES[language] for path in root.rglob(f"*{end}") if path.is_file()}
+    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+
+
+def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
+    """Raise PrepareError unless the folder is there and has the pinned sum."""
+    if not folder.is_dir():
+        raise PrepareError(
+            f"{where}: {folder}: no such folder; put it there, or mend `folder:` (it is looked for as written, then "
+            "below data_root)"
+        )
+    found = folder_sha256(folder, entry.language)
+    if entry.sha256 is None:
+        raise PrepareError(f"{where}: {folder}: the sum of its source files is not pinned; write `sha256: {found}`")
+    if found != entry.sha256:
+        raise PrepareError(
+            f"{where}: {folder}: found sha256 {found} of its source files, expected {entry.sha256}: a file has "
+            "changed, was added or is gone; bring the pinned ones back, or write the new sha256 and raise `version:`"
+        )
+
+
+def _source(entry: Corpus) -> dict[str, Any]:
+    """The entry without the names of folders and files, which say nothing of the content: their sha256 do."""
+    source = entry.model_dump(mode="json", exclude={"folder"})
+    if entry.files is not None:
+        source["files"] = {role: file.sha256 for role, file in entry.files.items()}
+    return source
+
+
 class _Reader:
     """Reads a corpus once, from end to end, and counts what it meets."""
 
-    def __init__(self, entry: Corpus, cache: Path) -> None:
-        self.entry, self.cache = entry, cache
+    def __init__(self, entry: Corpus, cache: Path, folder: Path | None, tables: Mapping[str, Path], where: str) -> None:
+        self.entry, self.cache, self.folder, self.tables, self.where = entry, cache, folder, tables, where
+        self.language = load_language(entry.language)
         self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
         self.packages: dict[str, Counter[str]] = {}
         self.not_utf8: list[str] = []
-        self.digest = hashlib.sha256()
+        self.exact: set[str] = set()
+        self.folded: set[str] = set()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Rows of functions.jsonl."""
-        exact: set[str] = set()
-        folded: set[str] = set()
+        if self.tables:
+            yield from self._table_rows()
+            return
         for file in self._wheel_files() if self.entry.wheels is not None else self._folder_files():
             if not _TEST_FOLDERS.isdisjoint(PurePosixPath(file.path).parts[:-1]):
                 self.counts["test_files"] += 1
                 continue
             self.counts["files"] += 1
-            package = self.packages.setdefault(file.package, Counter())
-            for function in functions(file.text):
-                if function.has_error or "\0" in function.source:
-                    self.counts["parse_errors"] += 1
-                    continue
-                key, same = folded_key(function.source), exact_key(function.source)
-                package["functions"] += 1
-                package["with_docstring"] += function.docstring is not None
-                package["exact_copies"] += same in exact
-                package["folded_copies"] += key in folded
-                exact.add(same)
-                folded.add(key)
-                yield {
-                    "package": file.package,
-                    "file": file.path,
-                    "qualname": function.qualname,
-                    "start_line": function.start_line,
-                    "source": function.source,
-                    "docstring": function.docstring,
-                    "docstring_span": function.docstring_span,
-                    "key": key,
-                }
+            self.packages.setdefault(file.package, Counter())
+            for function in self.language.functions(file.text):
+                line = function.start_line
+                yield from self._row(function, file.package, file.path, function.qualname, line, f"{file.path}:{line}")
+
+    def _leave_out(self, reason: str, where: str) -> None:
+        self.counts[reason] += 1
+        self.first.setdefault(reason, where)
+
+    def _row(
+        self, function: Function, package: str, file: str, name: str, line: int, where: str
+    ) -> Iterator[dict[str, Any]]:
+        """The function's row, or none where it cannot be used."""
+        if function.has_error or "\0" in function.source:
+            self._leave_out("parse_errors", where)
+            return
+        if not function.has_body:
+            self._leave_out("without_body", where)
+            return
+        key, same = digest(self.language.folded(function.source)), exact_key(function.source)
+        counts = self.packages.setdefault(package, Counter())
+        counts["functions"] += 1
+        counts["with_docstring"] += function.docstring is not None
+        counts["exact_copies"] += same in self.exact
+        counts["folded_copies"] += key in self.folded
+        self.exact.add(same)
+        self.folded.add(key)
+        yield {
+            "package": package,
+            "file": file,
+            "qualname": name,
+            "start_line": line,
+            "source": function.source,
+            "docstring": function.docstring,
+            "docstring_span": function.docstring_span,
+            "key": key,
+        }
 
     def facts(self) -> dict[str, Any]:
-        """Counts for the manifest; copies are functions of which an earlier one has the same exact or folded text."""
+        """Counts for the manifest; copies are functions of which an earlier one has the same exact or folded text.
+
+        `first_left_out` has the place ("file:line") of the first function of each reason for which some are left out.
+        """
         names = ("functions", "with_docstring", "exact_copies", "folded_copies")
         totals = sum(self.packages.values(), Counter())
+        counted = ["files", "test_files", "outside_packages", "parse_errors"]
+        counted += ["without_body"] if self.entry.language == "java" else []
+        counted += ["rows", "not_one_function"] if self.tables else []
         return {
             **{name: totals[name] for name in names},
-            **{name: self.counts[name] for name in ("files", "test_files", "outside_packages", "parse_errors")},
+            **{name: self.counts[name] for name in counted},
+            "first_left_out": self.first,
             "not_utf8": len(self.not_utf8),
             "not_utf8_files": self.not_utf8,
-            "folder_sha256": self.digest.hexdigest() if self.entry.folder is not None else None,
+            "folder_sha256": self.entry.sha256,
             "packages": {p: {name: counts[name] for name in names} for p, counts in sorted(self.packages.items())},
         }
 
@@ -121,21 +202,47 @@ class _Reader:
             self.not_utf8 += read.not_utf8_paths
 
     def _folder_files(self) -> Iterator[SourceFile]:
-        assert self.entry.folder is not None
-        root = Path(self.entry.folder)
-        for path in sorted(root.rglob("*.py"), key=lambda p: p.relative_to(root).as_posix()):
-            name = path.relative_to(root)
+        assert self.folder is not None
+        for path in _sources(self.folder, self.entry.language):
+            name = path.relative_to(self.folder)
             if len(name.parts) < 2:
                 self.counts["outside_packages"] += 1
                 continue
-            data = path.read_bytes()
-            self.digest.update(f"{name.as_posix()} {hashlib.sha256(data).hexdigest()}\n".encode())
             try:
-                text = data.decode("utf-8-sig")
+                text = path.read_bytes().decode("utf-8-sig")
             except UnicodeDecodeError:
                 self.not_utf8.append(name.as_posix())
                 continue
             yield SourceFile(name.parts[0], name.as_posix(), text.replace("\r\n", "\n").replace("\r", "\n"))
+
+    def _table_rows(self) -> Iterator[dict[str, Any]]:
+        """Rows of tables, each a whole function that is kept as it is written.
+
+        Without a column `package` all are of the package `all`, without a column `file` a row is a file of its own; a
+        function without a name in the table is called as the code calls it.
+        """
+        columns = self.entry.columns or Columns.model_validate({})
+        other = [key for key, name in columns.model_dump().items() if name is not None and key not in _COLUMNS]
+        if other:
+            raise PrepareError(
+                f"{self.where}.columns.{other[0]}: functions of a corpus have none; write {', '.join(_COLUMNS)}"
+            )
+        files: set[str] = set()
+        for role in sorted(self.tables):
+            for place, row in read_table(self.tables[role], columns):
+                self.counts["rows"] += 1
+                number = place.rpartition(":")[2].removeprefix("row ")
+                package = row.get("package", "all")
+                file = f"{package}/{row.get('file', f'{role}-{number:0>6}')}"
+                function = self.language.one_function(row["text"])
+                if function is None:
+                    self._leave_out("not_one_function", Path(place).name)
+                    continue
+                name = row.get("name", function.qualname)
+                for found in self._row(function, package, file, name, int(number), Path(place).name):
+                    files.add(file)
+                    yield found
+        self.counts["files"] = len(files)
 
 
 def read_corpus(folder: Path) -> list[Record]:
@@ -149,6 +256,7 @@ def read_corpus(folder: Path) -> list[Record]:
             key=row["key"],
             docstring=row["docstring"],
             docstring_span=tuple(row["docstring_span"]) if row["docstring_span"] else None,
+            exact=digest(row["source"]),
         )
         for row in iter_jsonl(folder / "functions.jsonl")
     ]

@@ -16,6 +16,8 @@ from functools import cache
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
+from neurosieve.prepare.syntax_tree import moved_left, offsets
+
 _SPACE = re.compile(r"\s+")
 
 
@@ -26,7 +28,7 @@ class Function:
     `start_line` and `end_line` count from 1 in the file. `docstring` is the literal's content as written
     (escapes not evaluated), cleaned of its indentation; `docstring_span` gives the whole literal, prefix
     and quotes included, as character offsets [start, end) in `source`. `has_error` says that the grammar
-    found a syntax error inside.
+    found a syntax error inside, `has_body` that it is no mere declaration (of an interface).
     """
 
     name: str
@@ -37,6 +39,7 @@ class Function:
     docstring: str | None
     docstring_span: tuple[int, int] | None
     has_error: bool
+    has_body: bool = True
 
 
 @cache
@@ -95,23 +98,11 @@ def _docstring_node(function: Node) -> Node | None:
 
 
 def _function(node: Node, qualname: str, data: bytes) -> Function:
-    start, end = node.start_byte, node.end_byte
-    margin = data[data.rfind(b"\n", 0, start) + 1 : start]
-    indent = margin.decode("utf-8") if not margin.strip() else ""
-    lines = data[start:end].decode("utf-8").split("\n")
-    # The first line begins at `def` itself; a line of a multi-line string may begin left of the margin.
-    removed = [0] + [len(indent) if indent and line.startswith(indent) else 0 for line in lines[1:]]
-    source = "\n".join(line[cut:] for line, cut in zip(lines, removed, strict=True))
-
+    source, position = moved_left(data, node)
     docstring: str | None = None
     span: tuple[int, int] | None = None
     literal = _docstring_node(node)
     if literal is not None:
-
-        def position(byte: int) -> int:
-            before = data[start:byte].decode("utf-8")
-            return len(before) - sum(removed[: before.count("\n") + 1])
-
         span = (position(literal.start_byte), position(literal.end_byte))
         docstring = inspect.cleandoc(
             _text(literal)[len(_text(literal.children[0])) : -len(_text(literal.children[-1]))]
@@ -138,6 +129,16 @@ def functions(text: str) -> list[Function]:
     data = text.encode("utf-8")
     root = _parser().parse(data).root_node
     return [_function(node, qualname, data) for node, qualname in _definitions(root, "")]
+
+
+def whole_span(text: str) -> tuple[tuple[int, int] | None, bool]:
+    """Docstring span, in characters, of the first outermost function of a text; and whether it has a syntax error."""
+    data = text.encode("utf-8")
+    root = _parser().parse(data).root_node
+    node = next((node for node, _ in _definitions(root, "")), None)
+    literal = _docstring_node(node) if node is not None else None
+    at = offsets(data)
+    return (at(literal.start_byte), at(literal.end_byte)) if literal is not None else None, root.has_error
 
 
 def folded(source: str) -> str:

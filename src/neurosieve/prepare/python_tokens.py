@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
 
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
+
+from neurosieve.prepare.syntax_tree import offsets
 
 ROLES = (
     "VAR_LOAD",
@@ -110,11 +111,7 @@ class _Text:
     def __init__(self, text: str) -> None:
         data = text.encode("utf-8")
         self.root = _parser().parse(data).root_node
-        # a character begins at every byte that is not a UTF-8 continuation byte
-        self._at = None if len(data) == len(text) else [0, *accumulate(b & 0xC0 != 0x80 for b in data)]
-
-    def at(self, byte: int) -> int:
-        return byte if self._at is None else self._at[byte]
+        self.at = offsets(data)
 
 
 def _field(parent: Node, child: Node) -> str | None:

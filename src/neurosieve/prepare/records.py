@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,14 @@ from typing import Any
 from neurosieve.artifacts import sha256_file
 from neurosieve.config import DataFile
 
+#: Splits that data can give; dev is cut into tune and judge.
+PARTS = ("train", "dev", "test")
 #: Faults of a file that are told at once.
 MAX_FAULTS = 20
+# What some tokenizers take for one of their special tokens where a text has it. <s> and <sep> are tags of HTML too.
+_SPECIAL = re.compile(
+    r"</?s>|<(?:mask|pad|unk|cls|sep|bos|eos|extra_id_\d+)>|\[(?:MASK|CLS|SEP|PAD|UNK)\]|<\|[a-z_]{1,30}\|>"
+)
 
 
 class PrepareError(RuntimeError):
@@ -32,6 +40,8 @@ class Record:
     renamed, those of a user's texts may differ in white space. `exact` is equal only for texts that are equal.
     `label`, `target` (a number instead of a class) and `split` ("train", "dev", "test") are the data's own, where it
     has them; `tags` likewise, one for each space-separated token of the text. `where` is "file:line", for messages.
+    `right_file` is the file of the right text of a pair where it is not that of the left one (""): it is told with the
+    input, while the pair itself counts to the left one's file.
     """
 
     package: str
@@ -50,6 +60,7 @@ class Record:
     right_key: str = ""
     right_exact: str = ""
     right_name: str = ""
+    right_file: str = ""
     where: str = ""
 
 
@@ -66,11 +77,12 @@ def make_record(
     tags: tuple[str, ...] | None = None,
     right: str | None = None,
     right_name: str = "",
+    right_file: str = "",
 ) -> Record:
     """A record of a user's data, with its keys."""
     return Record(
         package=package, file=file, name=name, text=text, key=spaces_key(text), exact=digest(text), label=label,
-        target=target, split=split, tags=tags, right=right, right_name=right_name, where=where,
+        target=target, split=split, tags=tags, right=right, right_name=right_name, right_file=right_file, where=where,
         right_key="" if right is None else spaces_key(right), right_exact="" if right is None else digest(right),
     )  # fmt: skip
 
@@ -110,6 +122,27 @@ def check_files(key: str, paths: Mapping[str, Path], files: Mapping[str, DataFil
         raise PrepareError("\n".join(faults))
 
 
+def split_files(files: Mapping[str, Path]) -> list[tuple[str | None, Path]]:
+    """(split, path) of each file: (None, path) of role `all`, or one each of the roles train, dev and test.
+
+    Raises PrepareError where there are both, or some of the three only.
+    """
+    found = [role for role in (*PARTS, "all") if role in files]
+    if found == ["all"]:
+        return [(None, files["all"])]
+    if found == list(PARTS):
+        return [(role, files[role]) for role in PARTS]
+    raise PrepareError(
+        f"`files:` has the roles {', '.join(found) or '(none of these)'}; write `all` (one file, which `packages:` or "
+        "`shares:` split), or all of train, dev and test"
+    )
+
+
+def read_text(path: Path) -> str:
+    """Text of a UTF-8 file, plain or .gz; PrepareError as :func:`read_lines` has it."""
+    return "\n".join(line for _, line in read_lines(path))
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line of a UTF-8 file, plain or .gz, without its end (\\n or \\r\\n).
 
@@ -121,7 +154,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:
         raise PrepareError(f"{path}: no such file") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
         try:
@@ -140,13 +173,55 @@ def read_objects(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]
     for number, line in read_lines(path):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield number, f"not valid json ({error}); found {line[:60]!r}; write a line like {example}"
             continue
         if isinstance(row, dict):
             yield number, row
         else:
             yield number, f"found {type(row).__name__}; write an object like {example}"
+
+
+def missing_key(row: Mapping[str, Any], keys: Iterable[str], example: str) -> str | None:
+    """What is wrong with an object that lacks one of the keys, and what to write; None for a good one."""
+    for key in keys:
+        if key not in row:
+            return f"no key {key!r} (found {', '.join(map(str, row)) or 'none'}); write it, as in {example}"
+    return None
+
+
+def package_fault(package: str, split: str | None, at: str, seen: dict[str, tuple[str, str]]) -> str | None:
+    """What is wrong where a package that `seen` has in one split ("file:line") stands in another one here."""
+    other, line = seen.setdefault(package, (split or "", at))
+    if (split or "") == other:
+        return None
+    return (
+        f"package {package!r} is in {split} here and in {other} in {line}; keep a package in one split, "
+        "for texts of one package are not independent"
+    )
+
+
+def class_name(value: Any) -> str:
+    """Name of a class that data give as a text or a whole number; "" for anything else, true and false too."""
+    return str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
+
+
+def class_fault(key: str, value: Any) -> str | None:
+    """What is wrong with a class, and what to write; None for a good one."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return None
+    if not isinstance(value, str):
+        return f"{key!r} is {json.dumps(value)[:40]}; write a whole number or a string"
+    return text_fault(key, value)
+
+
+def text_notices(text: str) -> list[str]:
+    """What a user should know of a text that is kept as it is, in a few words each."""
+    found = [f"literal {token} in the text" for token in dict.fromkeys(_SPECIAL.findall(text))]
+    returns = text.count("\r")
+    if returns and not returns == text.count("\r\n") == text.count("\n"):
+        found.append("mixed line ends, kept as written")
+    return found
 
 
 def text_fault(key: str, value: Any) -> str | None:

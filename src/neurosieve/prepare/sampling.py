@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.config import Task
+from neurosieve.config import Negatives, Task
 from neurosieve.prepare.python_tokens import Token
 from neurosieve.prepare.records import Record
+
+CLASSES_FULL = "not needed, for its classes are full"
 
 
 @dataclass(frozen=True)
 class Want:
     """What a split asks of a kind: so many rows, drawn with `rng`.
 
-    `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come.
+    `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come. `language` is that
+    of the task's corpus, `tagset` and `negatives` the task's.
     """
 
     rows: int
@@ -30,23 +33,29 @@ class Want:
     cap_per_type: int | None
     rng: np.random.Generator
     cap_per_class: int | None = None
+    language: str = "python"
+    tagset: str = "published"
+    negatives: Negatives | None = None
 
 
 @dataclass
 class Sample:
     """Inputs and rows of one split as inputs.jsonl and rows.jsonl have them (`seen` is added later).
 
-    `left_out` counts records by reason, those that were not needed too.
+    `left_out` counts records by reason, those that were not needed too. `facts` are for the split's entry on the card.
     """
 
     inputs: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    facts: dict[str, Any] = field(default_factory=dict)
 
-    def add_input(self, record: Record, text: str) -> int:
-        """Append an input; returns its id."""
+    def add_input(self, record: Record, text: str, *, right: bool = False) -> int:
+        """Append an input, the left (or only) or the right side of a record; returns its id."""
+        name = record.right_name or record.name if right else record.name
+        file = record.right_file or record.file if right else record.file
         self.inputs.append(
-            {"id": len(self.inputs), "text": text, "file": record.file, "package": record.package, "name": record.name}
+            {"id": len(self.inputs), "text": text, "file": file, "package": record.package, "name": name}
         )
         return len(self.inputs) - 1
 
@@ -54,6 +63,11 @@ class Sample:
 def too_long(text: str, task: Task) -> str | None:
     """The reason of a text longer than the task allows."""
     return f"longer than {task.max_characters} characters" if len(text) > task.max_characters else None
+
+
+def pair_too_long(record: Record, task: Task) -> str | None:
+    """The reason of a record of which a side is longer than the task allows."""
+    return too_long(record.text, task) or too_long(record.right or "", task)
 
 
 def shuffled_files(records: list[Record], rng: np.random.Generator) -> list[list[Record]]:
@@ -88,20 +102,68 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
             continue
         tokens = tokens_of(record.text)
         chosen: list[Token] = []
+        full = False
         for i in want.rng.permutation(len(tokens)):
             if len(chosen) == room:
                 break
-            free = want.cap_per_type is None or counts[tokens[i].text] < want.cap_per_type
-            if free and (want.cap_per_class is None or per_class[tokens[i].label] < want.cap_per_class):
-                counts[tokens[i].text] += 1
-                per_class[tokens[i].label] += 1
-                chosen.append(tokens[i])
+            if want.cap_per_type is not None and counts[tokens[i].text] >= want.cap_per_type:
+                continue
+            if want.cap_per_class is not None and per_class[tokens[i].label] >= want.cap_per_class:
+                full = True
+                continue
+            counts[tokens[i].text] += 1
+            per_class[tokens[i].label] += 1
+            chosen.append(tokens[i])
         if not chosen:
-            sample.left_out["every token type is at its cap"] += 1
+            sample.left_out[CLASSES_FULL if full else "every token type is at its cap"] += 1
             continue
         number = sample.add_input(record, record.text)
         sample.rows += [
             {"input": number, "start": t.start, "end": t.end, "label": t.label, "type": t.text}
             for t in sorted(chosen, key=lambda t: t.start)
         ]
+    return sample
+
+
+def sequence_sample(records: list[Record], want: Want) -> Sample:
+    """One row per record: {"input", "label"}, or {"input", "target"} of a number where there are no classes."""
+    return _record_sample(records, want, sides=1)
+
+
+def pair_sample(records: list[Record], want: Want) -> Sample:
+    """One row per pair: {"input", "input2", "label"}, or "target" as in :func:`sequence_sample`."""
+    return _record_sample(records, want, sides=2)
+
+
+def _record_sample(records: list[Record], want: Want, sides: int) -> Sample:
+    """Records of random files in turn, as long as rows are wanted of their class; equal texts of a file are one input.
+
+    The order of the records decides nothing but the order within a file.
+    """
+    sample = Sample()
+    ids: dict[tuple[str, str], int] = {}
+    label_of = {name: label for label, name in enumerate(want.classes)}
+    per_class: Counter[int] = Counter()
+    for record in over_files(records, want.rng):
+        if len(sample.rows) == want.rows:
+            sample.left_out["not needed"] += 1
+            continue
+        row: dict[str, Any] = {}
+        if want.classes:
+            assert record.label is not None
+            row["label"] = label_of[record.label]
+            if want.cap_per_class is not None and per_class[row["label"]] >= want.cap_per_class:
+                sample.left_out[CLASSES_FULL] += 1
+                continue
+            per_class[row["label"]] += 1
+        else:
+            row["target"] = record.target
+        for name, text, file in (
+            ("input", record.text, record.file),
+            ("input2", record.right or "", record.right_file or record.file),
+        )[:sides]:
+            if (text, file) not in ids:
+                ids[text, file] = sample.add_input(record, text, right=name == "input2")
+            row[name] = ids[text, file]
+        sample.rows.append(row)
     return sample

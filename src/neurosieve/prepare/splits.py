@@ -1,25 +1,68 @@
-"""Which record goes to which split: packages make train, dev and test; dev is cut by file into tune and judge.
+"""Which record goes to which split: train, dev and test, then dev cut by file into tune and judge; and copies in two.
 
-Reads and writes no files (METHOD 3.1).
+Splits are given by the data, by packages, or drawn with the seed (`shares`). Reads and writes no files (METHOD 3.1).
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from neurosieve.config import Packages
-from neurosieve.prepare.records import PrepareError, Record
+from neurosieve.config import Packages, Shares, Task
+from neurosieve.prepare.records import PARTS, PrepareError, Record, digest
 
-PARTS = ("train", "dev", "test")
+__all__ = ["PARTS", "LeftOut", "assign", "by_package", "by_shares", "copies", "rng", "split_records"]
 
 
 def rng(seed: int, *names: str) -> np.random.Generator:
     """Generator of a seed and names, the same on every machine."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode("utf-8")) for name in names)])
+
+
+@dataclass
+class LeftOut:
+    """Why records are not used: how many by reason, and the first of each ("file:line", where records know theirs)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str, record: Record) -> None:
+        self.counts[reason] += 1
+        if record.where:
+            self.first.setdefault(reason, record.where.rpartition("/")[2])
+
+
+def split_records(records: list[Record], task: Task, seed: int, where: str) -> tuple[dict[str, list[Record]], LeftOut]:
+    """Records of train, dev and test as the task says, and what is in none of them.
+
+    Raises PrepareError, naming the task `where`, where data and task both give the splits, or neither, for an unknown
+    package, and for shares that would leave a split empty.
+    """
+    given = next((record for record in records if record.split is not None), None)
+    name = "packages" if task.packages is not None else "shares" if task.shares is not None else None
+    if name is not None and given is not None:
+        raise PrepareError(
+            f"{where}: found `{name}:`, but the data give the splits ({given.where or given.file} is in "
+            f"{given.split}); take `{name}:` out, or give the data as one file without splits (role `all`)"
+        )
+    if name is None and given is None:
+        raise PrepareError(
+            f"{where}: the data give no splits; add `packages:` with train, dev and test, or `shares:`, for example "
+            "shares: {train: 0.8, dev: 0.1, test: 0.1}"
+        )
+    if task.shares is not None:
+        return by_shares(records, task.shares, seed, where), LeftOut()
+    parts = by_package(records, task.packages, where)
+    left_out = LeftOut()
+    used = {id(record) for members in parts.values() for record in members}
+    for record in records:
+        if id(record) not in used:
+            left_out.add("of a package in no split" if task.packages is not None else "in no split", record)
+    return parts, left_out
 
 
 def by_package(records: Iterable[Record], packages: Packages | None, where: str) -> dict[str, list[Record]]:
@@ -39,45 +82,144 @@ def by_package(records: Iterable[Record], packages: Packages | None, where: str)
     if missing:
         raise PrepareError(
             f"{where}.packages: found {', '.join(missing)}, of which the data have nothing; "
-            f"write some of: {', '.join(sorted(found))}"
+            f"write some of: {_some(found)}"
         )
     return parts
 
 
+def by_shares(records: list[Record], shares: Shares, seed: int, where: str) -> dict[str, list[Record]]:
+    """Records of train, dev and test, drawn by group with the seed; no group (file, or package) is ever parted.
+
+    Files are shared within every package, each part getting at least one where a package has as many as there are
+    parts; packages with fewer files share them as if they were one. With `held_out`, files of these packages are shared
+    between dev and test in the ratio of their shares, and all others are train. A group's place depends on the seed and
+    on the names of the groups alone. Raises PrepareError, naming the task `where`, where a part would be empty.
+    """
+    groups: dict[str, set[str]] = defaultdict(set)  # package -> its files; "" -> all packages, where these are drawn
+    for record in records:
+        if shares.group == "package":
+            groups[""].add(record.package)
+        else:
+            groups[record.package].add(record.file)
+    unknown = sorted(set(shares.held_out) - set(groups))
+    if unknown:
+        raise PrepareError(
+            f"{where}.shares.held_out: found {', '.join(unknown)}, of which the data have nothing; "
+            f"write some of: {_some(groups)}"
+        )
+    place: dict[tuple[str, str], str] = {}
+    drawn = [package for package in groups if not shares.held_out or package in shares.held_out]
+    parts = PARTS[1:] if shares.held_out else PARTS
+    place.update({(p, file): "train" for p in groups if p not in drawn for file in groups[p]})
+    few: list[tuple[str, str]] = []
+    for package in sorted(drawn):
+        members = [(package, group) for group in groups[package]]
+        if len(members) < len(parts):
+            few += members
+        else:
+            place.update(_cut(members, parts, shares, seed))
+    place.update(_cut(few, parts, shares, seed))
+    found: dict[str, list[Record]] = {part: [] for part in PARTS}
+    for record in records:
+        key = ("", record.package) if shares.group == "package" else (record.package, record.file)
+        found[place[key]].append(record)
+    empty = [part for part in PARTS if not found[part]]
+    if empty:
+        what = "packages" if shares.group == "package" else f"files in {len(groups)} packages"
+        number = sum(map(len, groups.values()))
+        raise PrepareError(
+            f"{where}.shares: no {shares.group} is left for {' and '.join(empty)} (found {number} {what}, and none is "
+            "ever parted); take more data, another `group:` or other `held_out:` packages"
+        )
+    return found
+
+
+def _cut(members: list[tuple[str, str]], parts: Sequence[str], shares: Shares, seed: int) -> dict[tuple[str, str], str]:
+    """Part of each (package, group): random ones, as many as its share says, at least one where there are enough."""
+    order = sorted(members, key=lambda member: (rng(seed, "shares", *member).random(), member))
+    sizes = [getattr(shares, part) for part in parts]
+    ends = [int(len(order) * sum(sizes[: i + 1]) / sum(sizes) + 0.5) for i in range(len(parts))]
+    if len(order) >= len(parts):
+        for i in range(len(parts) - 1):  # at least one each: not before the parts above, not after those below
+            ends[i] = min(max(ends[i], (ends[i - 1] if i else 0) + 1), len(order) - (len(parts) - 1 - i))
+    place: dict[tuple[str, str], str] = {}
+    for i, part in enumerate(parts):
+        place.update(dict.fromkeys(order[ends[i - 1] if i else 0 : ends[i]], part))
+    return place
+
+
+def copies(parts: dict[str, list[Record]]) -> dict[str, dict[str, int]]:
+    """Records of a later part with a text (either side of a pair) that an earlier part has, by kind and pair of parts.
+
+    {"exact": {"train-dev": n, "train-test": n, "dev-test": n}, "folded": {...}}: the same text, or the same `key`
+    (white space folded; functions of a corpus also renamed), of which the exact ones are some.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for kind, keys_of in (("exact", _exact), ("folded", _keys)):
+        have = {part: {key for record in parts[part] for key in keys_of(record)} for part in PARTS}
+        found[kind] = {
+            f"{earlier}-{later}": sum(any(key in have[earlier] for key in keys_of(r)) for r in parts[later])
+            for i, earlier in enumerate(PARTS)
+            for later in PARTS[i + 1 :]
+        }
+    return found
+
+
+def _keys(record: Record) -> tuple[str, ...]:
+    return (record.key,) if record.right is None else (record.key, record.right_key)
+
+
+def _exact(record: Record) -> tuple[str, ...]:
+    exact = record.exact or digest(record.text)  # functions of a corpus have none
+    return (exact,) if record.right is None else (exact, record.right_exact)
+
+
 def assign(
-    parts: dict[str, list[Record]], why_not: Callable[[Record], str | None], per_file: int, tune_share: float, seed: int
-) -> tuple[dict[str, list[Record]], Counter[str]]:
+    parts: dict[str, list[Record]],
+    why_not: Callable[[Record], str | None],
+    per_file: int,
+    tune_share: float,
+    seed: int,
+    *,
+    drop: bool = True,
+) -> tuple[dict[str, list[Record]], LeftOut]:
     """Records of train, tune, judge and test that can be used, and why the others cannot, counted.
 
-    Left out in this order: a copy (equal key) of any record of an earlier part, in the order train, dev, test; what
-    `why_not` gives a reason for; a copy of an earlier record of the same part; what is in a file with fewer than
-    `per_file` records left. Then `tune_share` of the dev files go to tune, within every package, at least one and not
-    all where a package has two or more; a file's place depends on the seed and its name alone.
+    Left out in this order: with `drop`, a record with a copy (equal key, either side of a pair) of any record of an
+    earlier part, in the order train, dev, test; what `why_not` gives a reason for; a copy of an earlier record of the
+    same part (a pair: of both sides); what is in a file with fewer than `per_file` records left. Then `tune_share` of
+    the dev files go to tune, within every package, at least one and not all where a package has two or more; packages
+    of one file are cut together. A file's place depends on the seed and its name alone.
     """
-    left_out: Counter[str] = Counter()
+    left_out = LeftOut()
     kept: dict[str, list[Record]] = {}
     earlier: dict[str, str] = {}
     for part in PARTS:
-        own: set[str] = set()
+        own: set[tuple[str, ...]] = set()
         usable: list[Record] = []
         for record in parts[part]:
-            if record.key in earlier:
-                reason: str | None = f"copy of one in {earlier[record.key]}"
+            keys = _keys(record)
+            copied = next((earlier[key] for key in keys if key in earlier), None) if drop else None
+            same = tuple(sorted(keys))
+            if copied is not None:
+                reason: str | None = f"copy of one in {copied}"
             else:
                 reason = why_not(record)
-                if reason is None and record.key in own:
+                if reason is None and same in own:
                     reason = "copy of one in the same split"
             if reason is None:
-                own.add(record.key)
+                own.add(same)
                 usable.append(record)
             else:
-                left_out[reason] += 1
+                left_out.add(reason, record)
         files = Counter(record.file for record in usable)
         kept[part] = [record for record in usable if files[record.file] >= per_file]
-        if len(kept[part]) < len(usable):
-            left_out[f"fewer than {per_file} usable ones in the file"] += len(usable) - len(kept[part])
+        for record in usable:
+            if files[record.file] < per_file:
+                left_out.add(f"fewer than {per_file} usable ones in the file", record)
         for record in parts[part]:
-            earlier.setdefault(record.key, part)
+            for key in _keys(record):
+                earlier.setdefault(key, part)
     tune = _tune_files(kept["dev"], tune_share, seed)
     return {
         "train": kept["train"],
@@ -91,9 +233,16 @@ def _tune_files(dev: list[Record], share: float, seed: int) -> set[str]:
     packages: dict[str, set[str]] = defaultdict(set)
     for record in dev:
         packages[record.package].add(record.file)
+    single = {name for files in packages.values() if len(files) == 1 for name in files}
     tune: set[str] = set()
-    for files in packages.values():
+    for files in (*(files for files in packages.values() if len(files) > 1), single):
         order = sorted(files, key=lambda file: (rng(seed, "tune", file).random(), file))
         count = max(1, min(len(order) - 1, int(share * len(order) + 0.5))) if len(order) > 1 else 0
         tune.update(order[:count])
     return tune
+
+
+def _some(names: Iterable[str]) -> str:
+    """Names for a message: the first fifty of them."""
+    told = sorted(names)
+    return ", ".join(told[:50]) + (f" and {len(told) - 50} more" if len(told) > 50 else "")

@@ -1,22 +1,27 @@
 """The labelled rows of a task in four splits, and its card.
 
-Reads a corpus artifact, or a user's data.jsonl. Writes prepare/tasks/<task>/{train,tune,judge,test}, each with
-inputs.jsonl and rows.jsonl, and prepare/tasks/<task>/card with card.json.
+Reads a corpus artifact, or the files or the dataset that the task's entry names. Writes prepare/tasks/<task>/{train,
+tune,judge,test}, each with inputs.jsonl and rows.jsonl, and prepare/tasks/<task>/card with card.json: the task in
+numbers ("splits", "classes", "scored_classes", "majority"; where a number is predicted "target": mean, std, min and max
+in train, and of each split under "splits"), "left_out" by reason and the first of each ("left_out_first", "file:line"),
+"duplicates" (see splits.copies; "dropped": whether they were left out) and "notices" (see _notices).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Params, Task
 from neurosieve.prepare.corpus import read_corpus
-from neurosieve.prepare.records import PrepareError, Record
+from neurosieve.prepare.records import PrepareError, Record, check_files, raise_faults, text_notices
 from neurosieve.prepare.sampling import Sample, Want
-from neurosieve.prepare.splits import assign, by_package, rng
+from neurosieve.prepare.splits import assign, copies, rng, split_records
 from neurosieve.prepare.tasks import Kind, load_kind
 
 log = logging.getLogger(__name__)
@@ -35,10 +40,30 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     """
     spec = params.prepare.tasks[task]
     kind = load_kind(spec.kind)
+    where = f"prepare.tasks.{task}"
     records, sources = _read(kind, spec, params, paths, task)
-    parts = by_package(records, spec.packages, f"prepare.tasks.{task}")
-    members, left_out = assign(parts, lambda r: kind.why_not(r, spec), kind.PER_FILE, spec.tune_share, params.seed)
-    classes = kind.CLASSES or tuple(spec.classes or _labels(members))
+    _check_labels(where, spec, kind, records)
+    parts, out_of_splits = split_records(records, spec, params.seed, where)
+    notices = _notices(records, parts)
+    duplicates = {**copies(parts), "dropped": spec.duplicates == "drop"}
+    members, unused = assign(
+        parts,
+        lambda r: kind.why_not(r, spec),
+        kind.PER_FILE,
+        spec.tune_share,
+        params.seed,
+        drop=spec.duplicates == "drop",
+    )
+    left_out = out_of_splits.counts + unused.counts
+    first = {**unused.first, **out_of_splits.first}
+    number = spec.metric == "r2"
+    language = params.prepare.corpora[spec.corpus].language if spec.corpus is not None else "python"
+    if number:
+        classes: tuple[str, ...] = ()
+    elif hasattr(kind, "classes"):
+        classes = kind.classes(spec, language)
+    else:
+        classes = kind.CLASSES or tuple(spec.classes or _labels(members))
     samples: dict[str, Sample] = {}
     for split in SPLITS:
         want = Want(
@@ -47,19 +72,30 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             max_rows_per_input=spec.max_rows_per_input,
             cap_per_type=spec.cap_per_type if split == "train" else None,
             rng=rng(params.seed, spec.kind, split),
-            cap_per_class=-(-getattr(spec.rows, split) // len(classes)) if spec.balanced else None,
+            cap_per_class=-(-getattr(spec.rows, split) // max(1, len(classes))) if spec.balanced else None,
+            language=language,
+            tagset=spec.tagset,
+            negatives=spec.negatives,
         )
         samples[split] = kind.build(members[split], want)
         left_out.update(samples[split].left_out)
-    _check(task, spec, kind, classes, samples, left_out)
+    _check(task, spec, kind, classes, samples, left_out, members["train"])
     if kind.UNIT == "token":
         types = {row["type"] for row in samples["train"].rows}
         for sample in samples.values():
             for row in sample.rows:
                 row["seen"] = row["type"] in types
     card = _card(params, task, kind, classes, samples, left_out)
+    card |= {"left_out_first": dict(sorted(first.items())), "notices": notices, "duplicates": duplicates}
+    for reason, facts in notices.items():
+        log.warning("%s: %s: %d, the first in %s", where, reason, facts["count"], facts["first"])
+    for reason, place in card["left_out_first"].items():
+        log.warning("%s: left out, %s: %d, the first in %s", where, reason, left_out[reason], place)
     folder = paths.task(task)
-    settings = {"task": task, "seed": params.seed, "settings": spec.model_dump(mode="json", exclude={"folder"})}
+    entry = spec.model_dump(mode="json", exclude={"folder", "inputs"})
+    if spec.files is not None:  # where files lie and what they are called says nothing: their sha256 does
+        entry["files"] = {role: file.sha256 for role, file in spec.files.items()}
+    settings = {"task": task, "seed": params.seed, "settings": entry}
     for split, sample in samples.items():
         with Writer(folder / split, "prepare", {**settings, "split": split}, sources) as out:
             out.jsonl("inputs.jsonl", sample.inputs)
@@ -69,7 +105,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             out.facts["left_out"] = {reason: n for reason, n in sorted(sample.left_out.items()) if n}
     with Writer(folder / "card", "prepare", settings, [folder / split for split in SPLITS]) as out:
         out.json("card.json", card)
-        out.facts = {"left_out": card["left_out"], "short": card["short"]}
+        out.facts = {name: card[name] for name in ("left_out", "short", "duplicates", "notices")}
     log.info("task %s: rows %s, short %s", task, {s: len(x.rows) for s, x in samples.items()}, card["short"])
 
 
@@ -80,23 +116,106 @@ def _labels(members: dict[str, list[Record]]) -> list[str]:
 
 
 def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tuple[list[Record], list[Path]]:
-    """Records of a task, and the artifact or files they come from."""
+    """Records of a task, and the artifacts they come from; files of data are pinned by their sha256 in the settings."""
     where = f"prepare.tasks.{task}"
+    for key in ("columns", "negatives"):
+        if getattr(spec, key) is not None and key not in getattr(kind, "KEYS", ()):
+            raise PrepareError(f"{where}.{key}: the kind {spec.kind!r} does not read it; take it out")
+    if spec.dataset is not None:
+        if not hasattr(kind, "read_dataset"):
+            raise PrepareError(f"{where}: found `dataset:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`")
+        try:
+            return kind.read_dataset(spec.dataset, spec), []
+        except PrepareError as error:
+            raise PrepareError(f"{where}: {error}") from None
     found = "corpus" if spec.corpus is not None else "folder"
     if found != kind.SOURCE:
         raise PrepareError(f"{where}: found `{found}:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`")
     if spec.corpus is not None:
+        language = params.prepare.corpora[spec.corpus].language
+        if language not in getattr(kind, "LANGUAGES", ("python",)):
+            raise PrepareError(
+                f"{where}: the corpus {spec.corpus!r} is of language {language}, which the kind {spec.kind!r} does not "
+                "read; write `kind: source-tokens`, or another corpus"
+            )
         artifact = paths.corpus(spec.corpus)
         return read_corpus(artifact), [artifact]
     assert spec.folder is not None
-    records = kind.read(Path(spec.folder) / getattr(kind, "DATA", "data.jsonl"), spec)
-    return records, [Path(file) for file in params.task_files(task)]
+    files = spec.files or {}
+    roles = ", ".join(f"{role} ({'required' if required else 'optional'})" for role, required in kind.ROLES.items())
+    unknown = [role for role in files if role not in kind.ROLES]
+    missing = [role for role, required in kind.ROLES.items() if required and role not in files]
+    if unknown or missing:
+        what = f"found the role {unknown[0]!r}" if unknown else f"no file has the role {missing[0]!r}"
+        raise PrepareError(f"{where}.files: {what}; the roles of the kind {spec.kind!r} are: {roles}")
+    found_files = params.data_files(spec.folder, files)
+    check_files(where, found_files, files)
+    try:
+        return kind.read(found_files, spec), []
+    except PrepareError as error:
+        raise PrepareError(f"{where}: {error}") from None
+
+
+def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> None:
+    """Raise PrepareError where a label or a number is missing, or where labels are not those that the task names."""
+    number = spec.metric == "r2"
+    if number and (kind.CLASSES is not None or kind.UNIT == "token"):
+        raise PrepareError(f"{where}.metric: found r2, but rows of the kind {spec.kind!r} have classes; write accuracy")
+    if spec.classes is not None and (number or kind.CLASSES is not None):
+        has = "metric r2 predicts a number" if number else f"the kind {spec.kind!r} gives its classes"
+        raise PrepareError(f"{where}.classes: found {', '.join(spec.classes)}, but {has}; take `classes:` out")
+    if spec.balanced and number:
+        raise PrepareError(f"{where}.balanced: metric r2 predicts a number, of no class; take `balanced:` out")
+    if kind.CLASSES is not None or kind.UNIT == "token":  # tags that are no classes are the context of others
+        return
+    faults: list[str] = []
+    for record in records:
+        at = record.where or f"{record.file}: {record.name}"
+        if number and record.target is None:
+            faults.append(f"{where}: {at}: no number to predict; name its column, or another `metric:` than r2")
+        elif not number and record.label is None:
+            faults.append(f"{where}: {at}: no label; name its column, or write `metric: r2` to predict a number")
+        elif spec.classes is not None and record.label not in spec.classes:
+            faults.append(
+                f"{where}: {at}: found the label {record.label!r}, which is not among `classes:` "
+                f"({', '.join(spec.classes)}); add it there, or take the row out"
+            )
+    raise_faults(Path(where), faults, "rows with such faults")
+
+
+def _notices(records: list[Record], parts: dict[str, list[Record]]) -> dict[str, dict[str, Any]]:
+    """What is kept as it is though a user should know: {reason: {"count": records, "first": "file:line"}}."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(reason: str, record: Record) -> None:
+        at = record.where.rpartition("/")[2] or f"{record.file} ({record.name})"
+        found.setdefault(reason, {"count": 0, "first": at})["count"] += 1
+
+    of_text = cache(text_notices)  # a function stands in many pairs
+    for record in records:
+        for reason in dict.fromkeys(of_text(record.text) + of_text(record.right or "")):
+            add(reason, record)
+    part_of: dict[tuple[str, str], str] = {}
+    label_of: dict[tuple[str, str, str], str | None] = {}
+    for part, members in parts.items():
+        for record in members:
+            if part_of.setdefault((record.package, record.file), part) != part:
+                add("of a file that an earlier split has too", record)
+            if label_of.setdefault((part, record.key, record.right_key), record.label) != record.label:
+                add("copy of one of the split with another label", record)
+    return dict(sorted(found.items()))
 
 
 def _check(
-    task: str, spec: Task, kind: Kind, classes: tuple[str, ...], samples: dict[str, Sample], left_out: Counter[str]
+    task: str,
+    spec: Task,
+    kind: Kind,
+    classes: tuple[str, ...],
+    samples: dict[str, Sample],
+    left_out: Counter[str],
+    train: list[Record],
 ) -> None:
-    """Raise PrepareError where no probe could be trained or scored."""
+    """Raise PrepareError where no probe could be trained or scored; ``train``: the records of that split."""
     why = "; ".join(f"{reason}: {n}" for reason, n in sorted(left_out.items()) if n)
     for split, sample in samples.items():
         if not sample.rows:
@@ -104,15 +223,24 @@ def _check(
                 f"task {task!r}: split {split} has no rows (left out: {why or 'nothing'}); add files to its packages "
                 "(tune and judge need two files of a package) or raise `max_characters`"
             )
+    at = f" (the first: {train[0].where})" if train[0].where else ""
+    if not classes:
+        values = {row["target"] for row in samples["train"].rows}
+        if len(values) < 2:
+            raise PrepareError(f"task {task!r}: every train row{at} has the target {values.pop():g}; add other rows")
+        return
     found = Counter(row["label"] for row in samples["train"].rows)
     if len(found) < 2:
         raise PrepareError(
-            f"task {task!r}: every train row is {classes[next(iter(found))]!r}, so there is nothing to learn; "
+            f"task {task!r}: every train row{at} is {classes[next(iter(found))]!r}, so there is nothing to learn; "
             "add rows of another class"
         )
-    if kind.CLASSES is None and len(found) < len(classes):
+    if kind.CLASSES is None and not hasattr(kind, "classes") and len(found) < len(classes):
         none = ", ".join(name for label, name in enumerate(classes) if label not in found)
-        raise PrepareError(f"task {task!r}: no train row of {none}; add train rows of it or take its other rows out")
+        more = ", or name the other tags under `classes:`" if kind.UNIT == "token" and spec.classes is None else ""
+        raise PrepareError(
+            f"task {task!r}: no train row of {none}; add train rows of it or take its other rows out{more}"
+        )
     if spec.metric == "macro_f1" and not _scored(samples):
         raise PrepareError(
             f"task {task!r}: no class has {SCORED_ROWS} rows in {SCORED_FILES} files in both judge and test, "
@@ -121,12 +249,13 @@ def _check(
 
 
 def _scored(samples: dict[str, Sample]) -> list[int]:
-    """Labels that have enough rows and files in judge and in test."""
+    """Labels that have enough rows and files in judge and in test; none where rows have numbers instead."""
     enough: list[set[int]] = []
     for split in ("judge", "test"):
         sample = samples[split]
-        rows = Counter(row["label"] for row in sample.rows)
-        files = Counter(label for label, _ in {(r["label"], sample.inputs[r["input"]]["file"]) for r in sample.rows})
+        labelled = [row for row in sample.rows if "label" in row]
+        rows = Counter(row["label"] for row in labelled)
+        files = Counter(label for label, _ in {(r["label"], sample.inputs[r["input"]]["file"]) for r in labelled})
         enough.append({label for label in rows if rows[label] >= SCORED_ROWS and files[label] >= SCORED_FILES})
     return sorted(enough[0] & enough[1])
 
@@ -137,12 +266,12 @@ def _card(
     """What card.json holds: the task in numbers, for the later phases and for the leaderboard."""
     spec = params.prepare.tasks[task]
     token = kind.UNIT == "token"
-    train = Counter(row["label"] for row in samples["train"].rows)
-    majority = min(train, key=lambda label: (-train[label], label))
+    train = Counter(row["label"] for row in samples["train"].rows if classes)
+    majority = min(train, key=lambda label: (-train[label], label), default=None)
     splits: dict[str, Any] = {}
     share: dict[str, float] = {}
     for split, sample in samples.items():
-        labels = Counter(row["label"] for row in sample.rows)
+        labels = Counter(row["label"] for row in sample.rows if classes)
         packages = Counter(sample.inputs[row["input"]]["package"] for row in sample.rows)
         splits[split] = {
             "rows": len(sample.rows),
@@ -152,10 +281,13 @@ def _card(
             "packages": dict(sorted(packages.items())),
             "labels": {name: labels[label] for label, name in enumerate(classes)},
             "seen_rows": sum(row["seen"] for row in sample.rows) if token else None,
+            **sample.facts,
         }
-        share[split] = labels[majority] / len(sample.rows)
+        if majority is not None:
+            share[split] = labels[majority] / len(sample.rows)
     corpus = params.prepare.corpora[spec.corpus] if spec.corpus is not None else None
     wheels = {w.name: w.licence for w in corpus.wheels or ()} if corpus is not None else {}
+    targets = {s: _moments([r["target"] for r in x.rows]) for s, x in samples.items()} if not classes else {}
     used = sorted({package for facts in splits.values() for package in facts["packages"]})
     short = {split: getattr(spec.rows, split) - facts["rows"] for split, facts in splits.items()}
     return {
@@ -168,8 +300,16 @@ def _card(
         "scored_classes": _scored(samples),
         "splits": splits,
         "types": {s: len({row["type"] for row in x.rows}) for s, x in samples.items()} if token else None,
-        "majority": {"class": classes[majority], "share": share},
+        "majority": {"class": classes[majority], "share": share} if majority is not None else None,
+        "target": None if classes else {**targets["train"], "splits": targets},
         "licences": {package: wheels.get(package, corpus.licence if corpus is not None else None) for package in used},
         "left_out": {reason: n for reason, n in sorted(left_out.items()) if n},
         "short": {split: n for split, n in short.items() if n > 0},
     }
+
+
+def _moments(values: list[float]) -> dict[str, float]:
+    """Mean, standard deviation, least and greatest; exact sums, so the bits are those of any machine."""
+    mean = math.fsum(values) / len(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+    return {"mean": mean, "std": deviation, "min": min(values), "max": max(values)}

@@ -6,7 +6,8 @@ baselines.json        {"task", "metric", "order": names, "surface": the best of 
                       "surface_unseen": the best on the tune tokens of unseen types (null but for tokens),
                       "baselines": {name: {"tune", "judge": {metrics; tokens: also of "seen" and "unseen" types},
                       "penalty": chosen or null, "features": number or null}}}
-predictions_tune.npy  int16 (baselines, rows), rows of the table in the order of "order"; predictions_judge.npy alike
+predictions_tune.npy  int16 classes or float32 numbers (baselines, rows), in the order of "order";
+                      predictions_judge.npy alike
 models.json, models.safetensors   the fitted baselines, from which :func:`predict_baselines` predicts any split
 
 | unit | baselines beside ``majority`` (the most frequent class of train) |
@@ -14,6 +15,10 @@ models.json, models.safetensors   the fitted baselines, from which :func:`predic
 | token | lookup, previous, char-ngrams, and context-ngrams |
 | sequence | char-ngrams |
 | pair | word-overlap, tfidf-cosine, left-only, right-only |
+
+Where a number is predicted ``majority`` is the mean of train, a table gives the mean of the train numbers of its key,
+the others are least squares (ridge, elastic net), and for sequences there is ``length``: characters and lines, plain
+and as logarithms, from which much that is called complexity can be told.
 
 context-ngrams sees CONTEXT characters on both sides of the token beside the token itself: a tagger of its own, trained
 for the task, rather than a surface baseline. It is scored and shown, and the note of a row says where it is better than
@@ -39,9 +44,10 @@ from tqdm import tqdm
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tensors
 from neurosieve.config import Params, Penalty
 from neurosieve.config import Probes as ProbeParams
+from neurosieve.probes import metrics
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.fit import strongest_first
-from neurosieve.probes.metrics import all_metrics, confusion_by_file, primary, scored_among
+from neurosieve.probes.metrics import NUMBER, counts_by_file, primary, scored_among
 
 CONTEXT = 12  # characters each side of a token that context-ngrams sees: the neighbouring word or operator
 CONTEXT_NGRAMS = "context-ngrams"
@@ -52,6 +58,7 @@ MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be l
 # within 0.1 % of its minimum, and a tenth of it took minutes.
 TOLERANCE = {"lbfgs": 1e-5, "saga": 1e-4}
 MAX_ITERATIONS = 5_000
+SQUARES_TOLERANCE = 1e-7  # of least squares, relative: of the residual, or with l1 of the duality gap
 MAJORITY = "majority"
 
 
@@ -152,7 +159,7 @@ class Baseline(Protocol):
     def left_out(self) -> dict[str, int]: ...
 
     def predict(self, rows: Examples) -> np.ndarray:
-        """int16 (rows,) classes."""
+        """int16 (rows,) classes, or float32 numbers."""
         ...
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]: ...
@@ -168,20 +175,44 @@ class Fitting:
     n_classes: int
     score: Score
 
+    def tuned(self, X: sparse.csr_array, Z: sparse.csr_array) -> Linear:
+        """Linear model fitted on X (train) with every candidate penalty; the best on Z (tune), the strongest of
+        equals."""
+        best: tuple[float, Linear] | None = None
+        kind = Squares if self.n_classes == NUMBER else Softmax
+        for penalty in strongest_first(self.params.baseline_penalties):
+            model = kind.fit(X, self.train.rows.labels, self.n_classes, penalty)
+            score = self.score(model.predict(Z))
+            if best is None or score > best[0]:
+                best = score, model
+        assert best is not None  # the config wants one penalty at the least
+        return best[1]
+
 
 @dataclass(frozen=True)
 class Tables:
-    """The most frequent train class of the first of the row's keys that train has, else the majority class."""
+    """The most frequent train class of the first of the row's keys that train has, else the majority class; for numbers
+    the mean of the train rows with that key, else of all."""
 
     order: list[str]  # names of keys, tried in this order
-    tables: dict[str, dict[str, int]]  # key name -> value -> class
-    majority: int
+    tables: (
+        dict[str, dict[str, int]] | dict[str, dict[str, float]]
+    )  # key name -> value -> class (int) or number (float)
+    majority: int | float
     penalty: None = None
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, given: Fitting, keys: Sequence[str]) -> Self:
         labels = given.train.rows.labels.tolist()
+        if given.n_classes == NUMBER:
+            means = {}
+            for key in keys:
+                members: dict[str, list[float]] = defaultdict(list)
+                for value, number in zip(_KEYS[key](given.train), labels, strict=True):
+                    members[value].append(number)
+                means[key] = {value: math.fsum(numbers) / len(numbers) for value, numbers in members.items()}
+            return cls(list(keys), means, math.fsum(labels) / len(labels))
         tables = {}
         for key in keys:
             counts: dict[str, list[int]] = defaultdict(lambda: [0] * given.n_classes)
@@ -191,10 +222,12 @@ class Tables:
         return cls(list(keys), tables, int(np.bincount(labels).argmax()))
 
     def predict(self, rows: Examples) -> np.ndarray:
-        predicted = np.full(len(rows.text), self.majority, np.int16)
+        number = isinstance(self.majority, float)
+        predicted = np.full(len(rows.text), self.majority, np.float32 if number else np.int16)
+        unknown = math.nan if number else -1
         for key in reversed(self.order):
-            found = np.array([self.tables[key].get(value, -1) for value in _KEYS[key](rows)], np.int16)
-            predicted = np.where(found >= 0, found, predicted)
+            found = np.array([self.tables[key].get(value, unknown) for value in _KEYS[key](rows)], predicted.dtype)
+            predicted = np.where(np.isfinite(found) if number else found >= 0, found, predicted)
         return predicted
 
     @property
@@ -211,12 +244,12 @@ class Tables:
 
 @dataclass(frozen=True)
 class Ngrams:
-    """Elastic-net softmax on which character n-grams occur, each marked with the view in which it stands."""
+    """Elastic-net softmax, for numbers least squares, on which character n-grams occur, each marked with its view."""
 
     views: list[str]
     sizes: tuple[int, int]
     vocabulary: list[str]  # the view's number, then the n-gram
-    model: Softmax
+    model: Linear
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -236,7 +269,7 @@ class Ngrams:
             )
         X = _presence(documents, vocabulary, sizes)
         Z = _presence(_documents(views, given.tune), vocabulary, sizes)
-        return cls(list(views), sizes, vocabulary, Softmax.tuned(X, Z, given), left_out)
+        return cls(list(views), sizes, vocabulary, given.tuned(X, Z), left_out)
 
     def predict(self, rows: Examples) -> np.ndarray:
         return self.model.predict(_presence(_documents(self.views, rows), self.vocabulary, self.sizes))
@@ -255,15 +288,16 @@ class Ngrams:
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         low, high = state["sizes"]
-        return cls(state["views"], (low, high), state["vocabulary"], Softmax(arrays["weights"], arrays["intercept"]))
+        return cls(state["views"], (low, high), state["vocabulary"], _linear(arrays))
 
 
 @dataclass(frozen=True)
 class Similarity:
-    """Logistic regression, with a free intercept, on how alike the two texts of a pair are.
+    """Logistic regression (or least squares), with a free intercept, on a few figures of the row.
 
-    ``overlap``: Jaccard index and overlap coefficient of the sets of word pieces. ``tfidf``: cosine of the TF-IDF
-    vectors of word pieces, idf = ln((1 + texts) / (1 + texts with the piece)) + 1 over the distinct train texts.
+    How alike the two texts of a pair are: ``overlap``: Jaccard index and overlap coefficient of the sets of word
+    pieces. ``tfidf``: cosine of the TF-IDF vectors of word pieces, idf = ln((1 + texts) / (1 + texts with the piece))
+    + 1 over the distinct train texts. Of one text, ``length``: characters, lines, and their logarithms.
     """
 
     kind: str
@@ -271,7 +305,7 @@ class Similarity:
     frequency: dict[str, int]  # word piece -> distinct train texts with it
     mean: np.ndarray  # of the columns on train
     std: np.ndarray
-    model: Softmax
+    model: Linear
     left_out: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -285,7 +319,7 @@ class Similarity:
         X, Z = (_likeness(kind, rows, texts, frequency) for rows in (given.train, given.tune))
         mean, std = X.mean(0), X.std(0)
         std[std == 0] = np.inf  # a constant column says nothing
-        model = Softmax.tuned(sparse.csr_array((X - mean) / std), sparse.csr_array((Z - mean) / std), given)
+        model = given.tuned(sparse.csr_array((X - mean) / std), sparse.csr_array((Z - mean) / std))
         return cls(kind, texts, dict(sorted(frequency.items())), mean, std, model)
 
     def predict(self, rows: Examples) -> np.ndarray:
@@ -306,8 +340,7 @@ class Similarity:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
-        model = Softmax(arrays["weights"], arrays["intercept"])
-        return cls(state["kind"], state["texts"], state["frequency"], arrays["mean"], arrays["std"], model)
+        return cls(state["kind"], state["texts"], state["frequency"], arrays["mean"], arrays["std"], _linear(arrays))
 
 
 @dataclass(frozen=True)
@@ -319,16 +352,8 @@ class Softmax:
     penalty: Penalty | None = None
 
     @classmethod
-    def tuned(cls, X: sparse.csr_array, Z: sparse.csr_array, given: Fitting) -> Self:
-        """Fit on X (train) with every candidate penalty; the best on Z (tune) is taken, the strongest of equals."""
-        best: tuple[float, Self] | None = None
-        for penalty in strongest_first(given.params.baseline_penalties):
-            model = cls(*_solve(X, given.train.rows.labels, given.n_classes, penalty), penalty)
-            score = given.score(model.predict(Z))
-            if best is None or score > best[0]:
-                best = score, model
-        assert best is not None  # the config wants one penalty at the least
-        return best[1]
+    def fit(cls, X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> Self:
+        return cls(*_solve(X, y, n_classes, penalty), penalty)
 
     def predict(self, X: sparse.csr_array) -> np.ndarray:
         """int16 (rows,). In float64 from the stored float32, so that a model read back predicts the same."""
@@ -338,9 +363,65 @@ class Softmax:
         return {"weights": self.weights, "intercept": self.intercept}
 
 
+@dataclass(frozen=True)
+class Squares:
+    """Least squares over sparse columns: weights float32 (columns,), intercept float32 (1,), in units of the target."""
+
+    weights: np.ndarray
+    intercept: np.ndarray
+    penalty: Penalty | None = None
+
+    @classmethod
+    def fit(cls, X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> Self:
+        """Minimise mean squared error / 2 + l1*sum|w| + l2/2*||w||^2 on the standardised target, intercept free."""
+        from sklearn.linear_model import ElasticNet, Ridge
+
+        mean, std, total = float(y.mean()), float(y.std()), penalty.l1 + penalty.l2
+        if not std:
+            raise BaselineError(f"every train row has the target {mean:g}; give the task rows with other numbers")
+        settings = {"tol": SQUARES_TOLERANCE, "max_iter": MAX_ITERATIONS}
+        regression = (
+            ElasticNet(alpha=total, l1_ratio=penalty.l1 / total, **settings)
+            if penalty.l1
+            else Ridge(alpha=X.shape[0] * penalty.l2, solver="sparse_cg", **settings)
+        )
+        _converge(lambda: regression.fit(X, (y - mean) / std), penalty)
+        weights = np.asarray(regression.coef_ * std, np.float32)
+        return cls(weights, np.array([regression.intercept_ * std + mean], np.float32), penalty)
+
+    def predict(self, X: sparse.csr_array) -> np.ndarray:
+        """float32 (rows,), from products in float64."""
+        return (X @ self.weights.astype(np.float64) + self.intercept.astype(np.float64)).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"weights": self.weights, "intercept": self.intercept}
+
+
+Linear = Softmax | Squares
+
+
+def _linear(arrays: Mapping[str, np.ndarray]) -> Linear:
+    kind = Squares if arrays["weights"].ndim == 1 else Softmax
+    return kind(arrays["weights"], arrays["intercept"])
+
+
+def _converge(fit: Callable[[], Any], penalty: Penalty) -> None:
+    """Run a fit of scikit-learn; BaselineError where it ends before it has converged."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            fit()
+        except ConvergenceWarning:
+            raise BaselineError(
+                f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
+                f"l2 {penalty.l2}; write a larger l2 in probes.baseline_penalties"
+            ) from None
+
+
 def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
     """Minimise mean log-loss + l1*sum|W| + l2/2*||W||^2, intercept free: weights (columns, K), intercept (K,)."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     present = np.unique(y)
@@ -355,15 +436,7 @@ def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty)
         max_iter=MAX_ITERATIONS,
         random_state=0,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            regression.fit(X, y)
-        except ConvergenceWarning:
-            raise BaselineError(
-                f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
-                f"l2 {penalty.l2}; write a larger l2 in probes.baseline_penalties"
-            ) from None
+    _converge(lambda: regression.fit(X, y), penalty)
     weights = np.zeros((X.shape[1], n_classes), np.float32)
     intercept = np.full(n_classes, -1e30, np.float32)  # a class that train lacks is never predicted
     if present.size == 2:  # scikit-learn then gives one vector, for the second class
@@ -404,6 +477,9 @@ def _presence(
 
 def _likeness(kind: str, rows: Examples, texts: int, frequency: Mapping[str, int]) -> np.ndarray:
     """float64 (rows, columns) of a Similarity; 0 where one of the texts has no word."""
+    if kind == "length":
+        size = np.array([(len(text), text.count("\n") + 1) for text in rows.text], np.float64)
+        return np.concatenate([size, np.log1p(size)], axis=1)
     pieces = {text: Counter(word_pieces(text)) for text in [*rows.text, *_given(rows.right)]}
     pairs = [(pieces[a], pieces[b]) for a, b in zip(rows.text, _given(rows.right), strict=True)]
     if kind == "overlap":
@@ -446,6 +522,15 @@ _BASELINES: dict[str, dict[str, _Kind]] = {
 }
 
 
+_OF_NUMBERS: dict[str, dict[str, _Kind]] = {
+    "token": _BASELINES["token"],
+    "sequence": {
+        MAJORITY: (Tables, ()), "length": (Similarity, "length"), "char-ngrams": _BASELINES["sequence"]["char-ngrams"]
+    },
+    "pair": _BASELINES["pair"],
+}  # fmt: skip
+
+
 # --- the phase's rule ------------------------------------------------------------------------------------------------
 
 
@@ -457,14 +542,21 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
     n_classes, primary_metric = len(card["classes"]), primary(card)
     examples = {split: read_examples(paths, task, split) for split in ("train", "tune", "judge")}
 
+    for split, found in examples.items():
+        if n_classes == NUMBER and not np.ptp(found.rows.labels):
+            raise BaselineError(
+                f"{paths.task(task) / split}: every row has the target {found.rows.labels[0]:g}, so there is "
+                "nothing to predict and no R2; ask for more rows, or leave the task out"
+            )
     tune = examples["tune"].rows
 
     def score(predicted: np.ndarray) -> float:
-        return float(primary_metric(confusion_by_file(tune.labels, predicted, tune.files, n_classes).sum(0)))
+        return float(primary_metric(counts_by_file(tune.labels, predicted, tune.files, n_classes).sum(0)))
 
     given = Fitting(examples["train"], examples["tune"], params.probes, n_classes, score)
     models: dict[str, Baseline] = {}
-    for name, (kind, how) in tqdm(_BASELINES[card["unit"]].items(), desc=f"baselines {task}", mininterval=5):
+    kinds = _OF_NUMBERS if n_classes == NUMBER else _BASELINES
+    for name, (kind, how) in tqdm(kinds[card["unit"]].items(), desc=f"baselines {task}", mininterval=5):
         models[name] = kind.fit(given, how)
 
     predictions = {s: np.stack([m.predict(examples[s]) for m in models.values()]) for s in ("tune", "judge")}
@@ -515,8 +607,7 @@ def _report(card: Mapping[str, Any], rows: Rows, predicted: np.ndarray) -> dict[
     have enough rows there."""
 
     def part(at: np.ndarray, scored: list[int]) -> dict[str, Any]:
-        C = confusion_by_file(rows.labels[at], predicted[at], rows.files[at], len(card["classes"])).sum(0)
-        return {"rows": int(at.sum()), **all_metrics(C, scored)}
+        return {"rows": int(at.sum()), **metrics.report(rows.labels[at], predicted[at], len(card["classes"]), scored)}
 
     report = part(np.ones(len(rows.labels), bool), card["scored_classes"])
     if rows.seen is not None:
@@ -527,13 +618,13 @@ def _report(card: Mapping[str, Any], rows: Rows, predicted: np.ndarray) -> dict[
 
 
 def predict_baselines(paths: Paths, task: str, split: str) -> tuple[list[str], np.ndarray]:
-    """Names and predictions, int16 (baselines, rows), of the fitted baselines on a split, from their files alone."""
+    """Names and predictions (baselines, rows) of the fitted baselines on a split, from their files alone."""
     folder = paths.baselines(task)
     stored, tensors = read_json(folder / "models.json"), read_tensors(folder / "models.safetensors")
     rows = read_examples(paths, task, split)
     names, predicted = read_json(folder / "baselines.json")["order"], []
     for name in names:
         arrays = {k.removeprefix(f"{name}."): a for k, a in tensors.items() if k.startswith(f"{name}.")}
-        model = _BASELINES[stored["unit"]][name][0].from_state(stored["states"][name], arrays)
+        model = _OF_NUMBERS[stored["unit"]][name][0].from_state(stored["states"][name], arrays)
         predicted.append(model.predict(rows))
     return names, np.stack(predicted)

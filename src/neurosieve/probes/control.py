@@ -6,15 +6,18 @@ the oracle). Writes probes/controls/<model>/<task>:
 controls.json         {"model", "task", "unit", "classes", "l1", "l2", "control": null but for tokens, else {"seeds",
                       "rows", "types", "counts": train rows by class, "fits": per seed {"majority": most frequent class
                       of the control labels of train, "majority_share", "train_accuracy", "objective", "gap",
-                      "iterations"}}, "description_length": see :func:`description_length`}
+                      "iterations"}}, "description_length": see :func:`description_length`}. Where a number is
+                      predicted "counts" is null, a fit has "mean" of the control numbers of train and "train_r2" in
+                      the place of the first three, and "description_length" is null, with "reason"
 types.jsonl           tokens only: {"type", "labels": one per seed}, the types of train, sorted
 controls.safetensors  tokens only: weights float32 (seeds, columns, K'), intercept (seeds, K'), mean and scale
                       (columns,), neurons int32 (kept,): scores = ((x - mean) * scale) @ weights[i] + intercept[i]
 
 Control task (Hewitt and Liang 2019): every token type has one random class, drawn from the class distribution of the
-train rows; the probe of all neurons is fitted on these labels with the oracle's penalty. What it scores on test tokens
-of types that train has comes from knowing the type by heart; the task's score on the same tokens minus it is the
-selectivity, which score_test computes. A sequence or a pair is a new type each, so there is none.
+train rows (or the number of a random train row); the probe of all neurons is fitted on these labels with the oracle's
+penalty. What it scores on test tokens of types that train has comes from knowing the type by heart; the task's score on
+the same tokens minus it is the selectivity, which score_test computes. A sequence or a pair is a new type each, so
+there is none.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from tqdm import tqdm
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json
 from neurosieve.config import Params
 from neurosieve.probes.features import layout, standardize_train
+from neurosieve.probes.metrics import NUMBER, report
 from neurosieve.probes.solver import ABSENT, GramCache, Probe, fit
 
 log = logging.getLogger(__name__)
@@ -47,11 +51,20 @@ def control_labels(types: Sequence[str], counts: np.ndarray, seed: int, task: st
     ``counts`` (K,) are the train rows by class: the sha256 of the name draws one train row, whose class is taken.
     """
     ends = np.cumsum(counts)
-    draws = [
+    return np.searchsorted(ends, _train_rows(types, int(ends[-1]), seed, task, control), side="right").astype(np.int64)
+
+
+def control_numbers(types: Sequence[str], targets: np.ndarray, seed: int, task: str, control: int) -> np.ndarray:
+    """The same for numbers, float64 (types,): the target of the train row that is drawn, rows by rising target."""
+    return np.sort(targets)[_train_rows(types, len(targets), seed, task, control)]
+
+
+def _train_rows(types: Sequence[str], rows: int, seed: int, task: str, control: int) -> list[int]:
+    draws = (
         int.from_bytes(hashlib.sha256(f"{seed}/{task}/{control}/{t}".encode("utf-8", "surrogatepass")).digest()[:8])
         for t in types
-    ]
-    return np.searchsorted(ends, [draw * int(ends[-1]) >> 64 for draw in draws], side="right").astype(np.int64)
+    )
+    return [draw * rows >> 64 for draw in draws]
 
 
 def file_blocks(files: np.ndarray, shares: Sequence[float], seed: int | Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -162,8 +175,23 @@ class _RowSpace:
         return probe if self.basis is None else replace(probe, weights=self.basis @ probe.weights)
 
 
-def _constant(columns: int, label: int, n_classes: int, l1: float, l2: float) -> Probe:
+def _of_train(predicted: np.ndarray, own: np.ndarray, n_classes: int) -> dict[str, Any]:
+    """What a control probe does on the control labels of train."""
+    if n_classes == NUMBER:
+        return {"mean": float(own.mean()), "train_r2": report(own, predicted, n_classes, [])["r2"]}
+    of_class = np.bincount(own, minlength=n_classes)
+    return {
+        "majority": int(of_class.argmax()),
+        "majority_share": float(of_class.max() / len(own)),
+        "train_accuracy": float((predicted == own).mean()),
+    }
+
+
+def _constant(columns: int, label: float, n_classes: int, l1: float, l2: float) -> Probe:
     """The probe of labels that are all the same, as few types may happen to draw them."""
+    if n_classes == NUMBER:
+        weights, intercept = np.zeros((columns, 1), np.float32), np.array([label], np.float32)
+        return Probe(weights, intercept, 0.0, 0, 0.0, l1, l2, number=True)
     intercept = np.where(np.arange(n_classes) == label, 0, ABSENT).astype(np.float32)
     if n_classes == 2:
         intercept = intercept[1:] - intercept[:1]
@@ -175,6 +203,7 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
     began = time.monotonic()
     features = layout(paths, params, model, task)
     n_classes, y = len(features.classes), features.labels("train")
+    number = n_classes == NUMBER
     probes = read_json(paths.probes(model, task) / "probes.json")
     oracle = probes["sets"][probes["oracle"]]
     l1, l2, gap, limit = oracle["l1"], oracle["l2"], params.probes.gap, params.probes.max_iterations
@@ -187,7 +216,7 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         X = np.ascontiguousarray(X[:, features.columns(kept)])
     standardizer = standardizer.take(features.columns(kept))
 
-    report: dict[str, Any] = {
+    found: dict[str, Any] = {
         "model": model,
         "task": task,
         "unit": features.unit,
@@ -195,11 +224,15 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         "l1": l1,
         "l2": l2,
         "control": None,
-        "description_length": description_length(
+        "description_length": None,
+    }
+    if number:
+        found["reason"] = "description length: an online code is defined for classes; the target is a number"
+    else:
+        found["description_length"] = description_length(
             X, y, features.files("train"), n_classes, l1, l2, params.probes.description_shares,
             [params.seed, zlib.crc32(task.encode())], gap, limit,
-        ),
-    }  # fmt: skip
+        )  # fmt: skip
     fits: list[Probe] = []
     types: list[str] = []
     labels = np.empty((0, 0), np.int64)
@@ -208,9 +241,16 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         types = sorted(set(of_row))
         at = {name: i for i, name in enumerate(types)}
         rows = np.array([at[name] for name in of_row])
-        counts = np.bincount(y, minlength=n_classes)
+        counts = None if number else np.bincount(y, minlength=n_classes)
         seeds = range(params.probes.control_seeds)
-        labels = np.stack([control_labels(types, counts, params.seed, task, seed) for seed in seeds])
+        labels = np.stack(
+            [
+                control_numbers(types, y, params.seed, task, seed)
+                if counts is None
+                else control_labels(types, counts, params.seed, task, seed)
+                for seed in seeds
+            ]
+        )
         cache = GramCache(X) if l1 == 0 else None
         entries = []
         for seed in tqdm(seeds, desc=f"controls {model} {task}", unit="fit", mininterval=5):
@@ -218,21 +258,18 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
             probe = (
                 fit(X, own, n_classes, l1, l2, gap, limit, None, cache)
                 if np.unique(own).size > 1
-                else _constant(X.shape[1], int(own[0]), n_classes, l1, l2)
+                else _constant(X.shape[1], own[0], n_classes, l1, l2)
             )
-            of_class = np.bincount(own, minlength=n_classes)
             entries.append(
                 {
-                    "majority": int(of_class.argmax()),
-                    "majority_share": float(of_class.max() / len(own)),
-                    "train_accuracy": float((probe.predict(X) == own).mean()),
+                    **_of_train(probe.predict(X), own, n_classes),
                     "objective": probe.objective,
                     "gap": probe.gap,
                     "iterations": probe.iterations,
                 }
             )
             fits.append(probe)
-        report["control"] = {
+        found["control"] = {
             "seeds": len(seeds),
             "rows": len(rows),
             "types": len(types),
@@ -246,7 +283,7 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         paths.probes(model, task),
     ]
     with Writer(paths.controls(model, task), "probes", settings, inputs) as out:
-        out.json("controls.json", report)
+        out.json("controls.json", found)
         if fits:
             out.jsonl("types.jsonl", ({"type": t, "labels": labels[:, i].tolist()} for i, t in enumerate(types)))
             out.tensors(

@@ -23,7 +23,8 @@ from neurosieve.constant import column_moments, constant_columns
 class Rows:
     """Rows of one split of a task.
 
-    labels : (rows,) int64; inputs, inputs2 : (rows,) int64 ids of inputs (inputs2 None but for pairs);
+    labels : (rows,) int64 classes, or float64 numbers where the task has a target instead;
+    inputs, inputs2 : (rows,) int64 ids of inputs (inputs2 None but for pairs);
     files : (rows,) int64 codes 0..len(file_names)-1 of the row's (first) input; seen : (rows,) bool, None but for
     tokens: whether the token's type occurs in train.
     """
@@ -61,7 +62,11 @@ def read_rows(paths: Paths, task: str, split: str) -> Rows:
     names = sorted({file_of[i] for i in inputs})
     code = {name: i for i, name in enumerate(names)}
     return Rows(
-        labels=np.array([row["label"] for row in rows], np.int64),
+        labels=(
+            np.array([row["target"] for row in rows], np.float64)
+            if "target" in rows[0]
+            else np.array([row["label"] for row in rows], np.int64)
+        ),
         inputs=inputs,
         inputs2=inputs2,
         files=np.array([code[file_of[i]] for i in inputs], np.int64),
@@ -78,7 +83,7 @@ class Features:
     model: str
     task: str
     unit: str
-    classes: list[str]
+    classes: list[str]  # none where a number is predicted
     pair_features: tuple[str, ...]
     layers: int
     width: int
@@ -87,6 +92,11 @@ class Features:
     @property
     def n_neurons(self) -> int:
         return self.layers * self.width
+
+    @property
+    def number(self) -> bool:
+        """Whether the target is a number."""
+        return not self.classes
 
     @property
     def columns_per_neuron(self) -> int:
@@ -98,7 +108,7 @@ class Features:
         return self._rows[split]
 
     def labels(self, split: str) -> np.ndarray:
-        """(rows,) int64."""
+        """(rows,) int64 classes, or float64 numbers."""
         return self.rows(split).labels
 
     def files(self, split: str) -> np.ndarray:

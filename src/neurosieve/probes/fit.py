@@ -7,8 +7,10 @@ probes.json            {"order": names of the feature sets, "sets": {name: {"lay
                        "l2", "gap", "iterations", "objective", "nonzero", "tune": metrics, "judge": metrics,
                        "tried": [{"l1", "l2", "tune"}]}}, "oracle": "all", "reference": best set on tune but for the
                        suffixes, "layers", "width", "kept": neurons that are not constant, "constant_neurons": their
-                       number by layer, "rankings": names}
-predictions_tune.npy   int16 (sets, rows), predictions_judge.npy alike, in the order of "order"
+                       number by layer, "rankings": names; where a number is predicted also "not_applicable": those that
+                       rank by classes only and are left out}
+predictions_tune.npy   int16 classes or float32 numbers (sets, rows), predictions_judge.npy alike, in the order of
+                       "order"
 weights.safetensors    weights (columns, K) and intercept (K,) of the oracle, float32; reference_weights and
                        reference_intercept alike, columns those of the reference's kept neurons
 kept.npy               int32 (kept,) global indices of the neurons that are not constant on train
@@ -28,7 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, Writer, read_json
-from neurosieve.config import CONTROL_RANKINGS, Params, Penalty
+from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, ranks_numbers
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, layout, standardize_train
@@ -92,7 +94,7 @@ def best_on_tune(
     score: metrics.Metric,
 ) -> tuple[Probe, list[dict[str, float]]]:
     """The first of the probes that no other beats on tune, and the score of each."""
-    found = [float(score(_confusion(labels["tune"], p.predict(data["tune"]), n_classes))) for p in probes]
+    found = [float(score(_counts(labels["tune"], p.predict(data["tune"]), n_classes))) for p in probes]
     tried = [{"l1": p.l1, "l2": p.l2, "tune": value} for p, value in zip(probes, found, strict=True)]
     return probes[found.index(max(found))], tried
 
@@ -104,9 +106,9 @@ def candidates(penalties: list[Penalty], l1: float, l2: float) -> list[Penalty]:
     return ordered[max(0, at - 1) : at + 2]
 
 
-def _confusion(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """(K, K) counts of all rows."""
-    return metrics.confusion_by_file(y, predicted, np.zeros_like(y), n_classes, 1)[0]
+def _counts(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """(K, K) counts of all rows, or (1, 6) sums of numbers."""
+    return metrics.counts_by_file(y, predicted, np.zeros(len(y), np.int64), n_classes, 1)[0]
 
 
 def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, int]]:
@@ -121,12 +123,21 @@ def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, i
     return {name: (a, b) for name, (a, b) in sets.items() if ((layer_of >= a) & (layer_of <= b)).any()}
 
 
+def applicable(params: Params, n_classes: int) -> tuple[list[str], list[str]]:
+    """Those of ``probes.rankings`` that rank for the task's target, and the others; the headline ranking is never among
+    the others (config.py)."""
+    named = params.probes.rankings
+    known = [name for name in named if n_classes != metrics.NUMBER or ranks_numbers(name)]
+    return known, [name for name in named if name not in known]
+
+
 def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Write probes/models/<model>/<task>; see the module's docstring."""
     began = time.monotonic()
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
     n_classes, scored, score = len(card["classes"]), card["scored_classes"], metrics.primary(card)
+    ranked, not_applicable = applicable(params, n_classes)
     splits = ("train", "tune", "judge")
     labels = {split: features.labels(split) for split in splits}
     everything = np.arange(features.n_neurons)
@@ -174,8 +185,8 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
         found: dict[str, Any] = {}
         for split in ("tune", "judge"):
             predicted = probe.predict(part[split])
-            predictions[split][name] = predicted.astype(np.int16)
-            found[split] = metrics.all_metrics(_confusion(labels[split], predicted, n_classes), scored)
+            predictions[split][name] = metrics.stored(predicted)
+            found[split] = metrics.report(labels[split], predicted, n_classes, scored)
         results[name] = {
             "layers": [first, last],
             "neurons": len(at),
@@ -203,7 +214,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     settings = {"model": model, "task": task, **params.settings("fit_probes")}
     with Writer(paths.probes(model, task), "probes", settings, inputs) as out:
         orders: dict[str, np.ndarray] = {}
-        for name in params.probes.rankings:
+        for name in ranked:
             ranking = rankings.load(name)(data_for_ranking)
             orders[name] = kept[ranking.order]
             out.npy(f"ranking_{name}.npy", orders[name].astype(np.int32))
@@ -220,7 +231,8 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
                 "width": features.width,
                 "kept": len(kept),
                 "constant_neurons": constant,
-                "rankings": list(params.probes.rankings),
+                "rankings": ranked,
+                **({"not_applicable": not_applicable} if not_applicable else {}),
             },
         )
         out.npy("kept.npy", kept.astype(np.int32))

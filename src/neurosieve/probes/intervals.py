@@ -61,18 +61,19 @@ class FileBootstrap:
         self.weights = np.bincount(cells.ravel(), minlength=n * codes.size).reshape(n, -1).astype(np.float32)
 
     def replicates(self, C_by_file: np.ndarray, metric: Metric) -> np.ndarray:
-        """Metric of every draw: (..., F, K, K) counts -> float64 (..., n).
+        """Metric of every draw: (..., F, K, K) counts, or (..., F, 1, 6) sums of numbers -> float64 (..., n).
 
-        The products are sums of whole numbers and exact in float32 below 2**24, else taken in float64, so they do
-        not depend on the order in which a library adds.
+        The products of counts are sums of whole numbers and exact in float32 below 2**24, else taken in float64, so
+        they do not depend on the order in which a library adds; those of numbers are taken in float64.
         """
         C = np.asarray(C_by_file)
         if C.ndim < 3 or C.shape[-3] != self.n_files:
-            raise ValueError(f"counts {C.shape}: expected (..., {self.n_files}, K, K), as confusion_by_file gives")
+            raise ValueError(f"counts {C.shape}: expected (..., {self.n_files}, K, K), as counts_by_file gives")
         result = np.empty((*C.shape[:-3], self.n))
         for at in np.ndindex(C.shape[:-3]):
             table = C[at].reshape(self.n_files, -1)
-            exact = np.float32 if self.n_files * float(table.sum(-1).max()) < 2**24 else np.float64
+            whole = np.issubdtype(table.dtype, np.integer)
+            exact = np.float32 if whole and self.n_files * float(table.sum(-1).max()) < 2**24 else np.float64
             counts = self.weights.astype(exact, copy=False) @ table.astype(exact)
             result[at] = metric(counts.reshape(self.n, *C.shape[-2:]))
         return result

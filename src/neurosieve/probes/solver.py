@@ -1,4 +1,4 @@
-"""Elastic-net softmax regression, solved to a stated duality gap.
+"""Elastic-net softmax regression and least squares, solved to a stated duality gap.
 
 With standardised rows x_i, classes y_i, weights W (columns, K') and intercept b it minimises
 
@@ -11,6 +11,11 @@ Any residuals R = p - onehot(y) whose columns sum to zero bound the minimum from
 
     D(R) = 1/n sum_i entropy(p_i) - 1/(2 l2) sum max(|G| - l1, 0)^2  <=  min P.
 
+Where a number is predicted (n_classes = metrics.NUMBER) the loss is (w'x_i + b - y_i)^2 / 2 with one weight vector, on
+the target standardised by the given rows, so that a penalty means the same whatever the unit of the target; weights and
+intercept are given back in that unit. The bound has -(r_i^2 / 2 + r_i y_i) in the place of the entropy (Fenchel's
+conjugate of the loss), and all below holds alike: scikit-learn's Ridge(alpha = n l2), ElasticNet(alpha = l1 + l2).
+
 The intercept is always put at its optimum for the given W, which is what makes the columns sum to zero. Then
 
     P - D = sum over weights of  l1|w| + l2/2 w^2 + w g + max(|g| - l1, 0)^2 / (2 l2),
@@ -22,6 +27,8 @@ in the step, so only one product with X per iteration goes forward and one back.
 states of a code model (8,000 x 1,792, ten classes, gap 1e-4): l2 = 0.01 takes 34 iterations, 54 without row weights.
 l1 > 0: accelerated proximal gradient (FISTA) with the curvature met along the step instead of a global constant, and
 restarts: l1 = 0.001 takes 96 iterations on the same data, with the global constant 340.
+Of least squares the metric is the Hessian, so with l1 = 0 the first step is that of the closed form (Cholesky of the
+Gram matrix) and the others only mend its rounding.
 Products are float32, objective and gap float64. Reads and writes no files; the same input gives the same bits.
 """
 
@@ -29,10 +36,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import blas, lapack
+
+from neurosieve.probes.metrics import NUMBER
 
 MEMORY = 20  # pairs that L-BFGS keeps
 METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
@@ -44,6 +53,7 @@ REFRESH = 25  # iterations after which the logits are computed anew, so that rou
 ABSENT = -1e6  # intercept of a class without train rows
 LONGEST = 5.0  # a Newton step moves no intercept further: where all rows are saturated it would leap out of float32
 CENTRED = 1e-4  # largest slope of an intercept that is taken for its optimum: further off the bound is none
+RESOLVED = 1e-5  # spread of a target that is less of its size would be lost in float32 predictions
 CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
 
 Steps = Iterator[tuple[np.ndarray, np.ndarray, float, float]]
@@ -53,11 +63,17 @@ class SolverError(RuntimeError):
     """The duality gap was not reached within the allowed iterations."""
 
 
+def outputs(n_classes: int) -> int:
+    """K', the number of weight vectors: one for two classes and for a number."""
+    return 1 if n_classes in (NUMBER, 2) else n_classes
+
+
 @dataclass(frozen=True)
 class Probe:
     """A solved probe. ``weights`` float32 (columns, K'), ``intercept`` float32 (K',), K' = 1 for two classes.
 
     ``gap`` is the relative duality gap (P - D)/P that was reached, ``objective`` P, ``iterations`` the gradients taken.
+    ``number``: the one output is the predicted number itself (P is then that of the standardised target).
     """
 
     weights: np.ndarray
@@ -67,14 +83,17 @@ class Probe:
     objective: float
     l1: float
     l2: float
+    number: bool = False
 
     def scores(self, X: np.ndarray) -> np.ndarray:
-        """Logits (rows, K') of standardised rows."""
+        """Logits (rows, K') of standardised rows; or numbers (rows, 1)."""
         return X @ self.weights + self.intercept
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """Classes (rows,) int64; ties go to the lower class."""
+        """Classes (rows,) int64, ties to the lower class; or numbers (rows,) float32."""
         scores = self.scores(X)
+        if self.number:
+            return scores[:, 0]
         return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
@@ -97,8 +116,11 @@ class GramCache:
         return part
 
 
-def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray:
-    """float64 (rows,), mean 1: the curvature sum_k p_k (1 - p_k) of each row's loss under ``probe``."""
+def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
+    """float64 (rows,), mean 1: the curvature sum_k p_k (1 - p_k) of each row's loss under ``probe``; None for a number,
+    where all rows have the same."""
+    if probe.number:
+        return None
     logits = probe.scores(X).T
     p = _softmax(logits)[0] if len(logits) > 1 else _sigmoid(logits)
     curvature = (p * (1 - p)).sum(axis=0, dtype=np.float64)
@@ -122,6 +144,7 @@ def fit(
     ----------
     X : float32 (rows, columns), standardised. A view of the first columns of a larger array is used without a copy.
     y : int (rows,) classes 0 .. n_classes-1, two or more of them with rows. A class without any is never predicted.
+        With n_classes = metrics.NUMBER numbers (rows,), of which two or more differ.
     l1, l2 : penalties, see the module's docstring; l2 > 0.
     gap : relative duality gap at which to stop.
     warm : probe to start from, with the same columns in the same order.
@@ -132,12 +155,19 @@ def fit(
     SolverError
         where the gap is not reached in ``max_iterations``.
     ValueError
-        for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class only.
+        for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class (number) only.
     """
+    if n_classes == NUMBER:
+        return _fit_number(X, y, l1, l2, gap, max_iterations, warm, cache)
     present = np.unique(y)
     if 1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes:
         return _fit_present(X, y, n_classes, present, l1, l2, gap, max_iterations, warm, cache)
-    problem = _Problem(X, y, n_classes, l1, l2)
+    return _solve(_Problem(X, y, n_classes, l1, l2), gap, max_iterations, warm, cache)
+
+
+def _solve(problem: _Problem, gap: float, max_iterations: int, warm: Probe | None, cache: GramCache | None) -> Probe:
+    """Minimise to the gap; see :func:`fit`."""
+    X, l1, l2 = problem.X, problem.l1, problem.l2
     W, b = problem.start(warm)
     if l1 > 0:
         steps = _fista(problem, W, b)
@@ -168,7 +198,7 @@ def fit(
             break
     raise SolverError(
         f"relative duality gap {best / previous:.1e} after {iterations} iterations, wanted {gap:.1e} "
-        f"({problem.n} rows, {problem.p} columns, {n_classes} classes, l1 {l1:g}, l2 {l2:g}): "
+        f"({problem.n} rows, {problem.p} columns, {problem.what}, l1 {l1:g}, l2 {l2:g}): "
         "raise probes.max_iterations, or write a stronger penalty in probes.penalties"
     )
 
@@ -202,6 +232,31 @@ def _fit_present(
     return Probe(weights, intercept, found.gap, found.iterations, found.objective, l1, l2)
 
 
+def _fit_number(
+    X: np.ndarray,
+    y: np.ndarray,
+    l1: float,
+    l2: float,
+    gap: float,
+    max_iterations: int,
+    warm: Probe | None,
+    cache: GramCache | None,
+) -> Probe:
+    """Least squares on the standardised target; the probe is in units of the target."""
+    y = np.asarray(y, np.float64)
+    mean, std = float(y.mean()) if y.size else 0.0, float(y.std()) if y.size else 0.0
+    if y.size and not (np.isfinite(std) and std > RESOLVED * abs(mean)):
+        raise ValueError(
+            f"targets of mean {mean:g} and standard deviation {std:g}: they must be finite and differ by more than "
+            f"{RESOLVED:g} of their size; take a constant off them, or leave the task out"
+        )
+    if warm is not None:
+        warm = replace(warm, weights=warm.weights / np.float32(std), intercept=(warm.intercept - mean) / std)
+    found = _solve(_Squares(X, (y - mean) / (std or 1), NUMBER, l1, l2), gap, max_iterations, warm, cache)
+    weights, intercept = found.weights * np.float32(std), (found.intercept * std + mean).astype(np.float32)
+    return replace(found, weights=weights, intercept=intercept, number=True)
+
+
 def _softmax(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(K, n) logits -> probabilities, and (n,) log of the sum of exponentials."""
     top = A.max(axis=0)
@@ -220,6 +275,8 @@ def _sigmoid(A: np.ndarray) -> np.ndarray:
 class _Problem:
     """The data and the pieces of the objective. Arrays are class-major: W (K', p), logits and probabilities (K', n)."""
 
+    scale = METRIC_SCALE
+
     def __init__(self, X: np.ndarray, y: np.ndarray, n_classes: int, l1: float, l2: float) -> None:
         y = np.asarray(y)
         if X.ndim != 2 or X.dtype != np.float32 or y.shape != X.shape[:1] or not X.size:
@@ -228,6 +285,14 @@ class _Problem:
             raise ValueError(
                 f"found l1 {l1:g}, l2 {l2:g}; write l1 >= 0 and l2 > 0: without l2 the minimum is not unique"
             )
+        self.X, self.l1, self.l2 = X, l1, l2
+        self.n, self.p = X.shape
+        self.k = outputs(n_classes)
+        self.y = y.astype(np.float32)
+        self.prepare(y, n_classes)
+
+    def prepare(self, y: np.ndarray, n_classes: int) -> None:
+        """Check the classes and count them."""
         if n_classes < 2 or y.min() < 0 or y.max() >= n_classes:
             raise ValueError(f"found classes {y.min()} .. {y.max()}, expected 0 .. {n_classes - 1} of 2 or more")
         counts = np.bincount(y, minlength=n_classes)
@@ -236,12 +301,9 @@ class _Problem:
                 f"class {np.flatnonzero(counts == 0)[0]} has no row in train (rows by class: {counts.tolist()}); "
                 "give train more rows, or leave the class out of the task"
             )
-        self.X, self.l1, self.l2 = X, l1, l2
-        self.n, self.p = X.shape
-        self.k = 1 if n_classes == 2 else n_classes
+        self.what = f"{n_classes} classes"
         self.share = counts / self.n if self.k > 1 else counts[1:] / self.n
         self.at = y * self.n + np.arange(self.n)  # where each row's own class lies in a raveled (K, n) array
-        self.y = y.astype(np.float32)
 
     def start(self, warm: Probe | None) -> tuple[np.ndarray, np.ndarray]:
         """Weights (K', p) and intercept to start from: those of ``warm``, or zero and the class frequencies."""
@@ -345,14 +407,35 @@ class _Problem:
         return b, loss + self.penalty(W), self.gap(W, P, self.gradient(P))
 
 
+class _Squares(_Problem):
+    """The same of least squares; "probabilities" are the predicted numbers themselves. y has the mean 0."""
+
+    scale = 1.0  # the metric is the Hessian itself
+
+    def prepare(self, y: np.ndarray, n_classes: int) -> None:
+        self.what, self.share = "a number", np.zeros(1)
+
+    def start(self, warm: Probe | None) -> tuple[np.ndarray, np.ndarray]:
+        return super().start(warm) if warm is not None else (np.zeros((1, self.p), np.float32), np.zeros(1))
+
+    def loss(self, A: np.ndarray) -> tuple[np.ndarray, float]:
+        return A, float(np.square(A - self.y).mean(dtype=np.float64)) / 2
+
+    def class_curvature(self, P: np.ndarray) -> np.ndarray:
+        return np.ones((1, 1))
+
+    def curvature(self, P: np.ndarray, D: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(np.vdot(D, D)) / self.n, D.mean(axis=1, dtype=np.float64)
+
+
 class _Metric:
-    """Factors of M = METRIC_SCALE * C (x) X'X/n + l2, with C the mean curvature between the classes.
+    """Factors of M = scale * C (x) X'X/n + l2, with C the mean curvature between the classes.
 
     C is diagonalised, so that M falls apart into one matrix per eigenvector of C; eigenvalues within METRIC_SPREAD
     share one. ``whiten`` turns gradients into the coordinates in which M is the identity, ``direct`` turns steps back.
     """
 
-    def __init__(self, gram: np.ndarray, C: np.ndarray, l2: float) -> None:
+    def __init__(self, gram: np.ndarray, C: np.ndarray, l2: float, scale: float) -> None:
         values, vectors = np.linalg.eigh(C)
         # equal shifts of all classes have no curvature: that eigenvalue is 0 but for rounding; no gradient lies there
         values = np.maximum(values[::-1], 1e-3 * values[-1])
@@ -364,7 +447,7 @@ class _Metric:
             last = len(self.blocks) == METRIC_FACTORS - 1
             end = len(values) if last else begin + int((values[begin:] >= values[begin] / METRIC_SPREAD).sum())
             level = np.exp(np.log(values[begin:end]).mean())
-            self.blocks.append((slice(begin, end), self._factor(gram, METRIC_SCALE * level, l2)))
+            self.blocks.append((slice(begin, end), self._factor(gram, scale * level, l2)))
             begin = end
 
     @staticmethod
@@ -401,7 +484,7 @@ def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndar
         yield W, b, loss + problem.penalty(W), problem.gap(W, P, G)
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
-            metric, pairs, step = _Metric(gram, C, l2), [], np.empty(0, np.float32)
+            metric, pairs, step = _Metric(gram, C, l2, problem.scale), [], np.empty(0, np.float32)
         slope = metric.whiten(G + np.float32(l2) * W).ravel()
         if step.size:
             change = slope - before

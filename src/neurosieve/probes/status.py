@@ -10,14 +10,16 @@ Writes probes/status/status.json:
     "scored_classes_unseen": those of macro-F1, "notes",
     "comparisons": {"majority"|"surface"|"untrained": {"score": of the opponent, "difference": reference - opponent,
                     "lower": one-sided bound, "p", "p_holm"}}, "comparisons_unseen",
-    "sample": {"score": of the reference, "rows", "files", "design_effect", "effective_rows"}, "sample_unseen"}}}
+    "sample": {"score": of the reference, "rows", "files", "design_effect" and "effective_rows" (null for numbers)},
+    "sample_unseen"}}}
 
 A row is compared with the majority class, the best surface baseline and the untrained twin, in this order, by the
 paired bootstrap over files; its status is the first comparison in which it is not above (`at chance`, `surface`,
-`untrained`), else `supported`. The twin is taken at its own reference. "Supported" needs all three, so its p-value is
-the largest of the three (an intersection-union test, Berger 1982); likewise that of each comparison is the largest up
-to it. p_holm are these cumulated p-values, adjusted by Holm over the rows of the benchmark: the chance of any wrong
-"supported" is at most 1 - confidence. All tokens and tokens of unseen types are two families.
+`untrained`), else `supported`. Where a number is predicted "majority" is the mean of train. The twin is taken at its
+own reference. "Supported" needs all three, so its p-value is the largest of the three (an intersection-union test,
+Berger 1982); likewise that of each comparison is the largest up to it. p_holm are these cumulated p-values, adjusted by
+Holm over the rows of the benchmark: the chance of any wrong "supported" is at most 1 - confidence. All tokens and
+tokens of unseen types are two families.
 
 Untrained twins are control rows: they claim nothing, stand in no family (p_holm null), and are `untrained` where they
 pass their two comparisons. A row whose model has no untrained twin in the run cannot be supported: where it passes two
@@ -48,7 +50,7 @@ from neurosieve.probes.intervals import (
     p_value,
     task_bootstrap,
 )
-from neurosieve.probes.metrics import accuracy, confusion_by_file, primary, scored_among
+from neurosieve.probes.metrics import NUMBER, accuracy, counts_by_file, primary, scored_among
 
 FAILS = {"majority": "at chance", "surface": "surface", "untrained": "untrained"}  # in the order of the comparisons
 SUPPORTED, UNTRAINED, NO_TWIN = "supported", "untrained", "no twin"
@@ -73,8 +75,8 @@ def compare(
     Parameters
     ----------
     rows : of the split.
-    reference : (rows,) predicted classes.
-    opponents : (rows,) predicted classes of "majority", "surface" and "untrained" (left out or None without a twin).
+    reference : (rows,) predicted classes, or numbers.
+    opponents : (rows,) predictions of "majority", "surface" and "untrained" (left out or None without a twin).
     bootstrap : of all rows of the split (intervals.task_bootstrap), also for the unseen types.
     unseen : score only tokens whose type does not occur in train.
     scored : classes of macro-F1; by default the card's, and of these those with enough unseen rows in this split. For
@@ -101,7 +103,8 @@ def compare(
     predicted = np.stack([reference, *given.values()])
     if predicted.shape[1] != len(at):
         raise ValueError(f"found predictions of {predicted.shape[1]} rows, expected {len(at)}")
-    C = confusion_by_file(labels, predicted[:, at], files, len(card["classes"]), bootstrap.n_files)
+    n_classes = len(card["classes"])
+    C = counts_by_file(labels, predicted[:, at], files, n_classes, bootstrap.n_files)
     score = primary({**card, "scored_classes": scored})
     values, replicates = score(C.sum(1)), bootstrap.replicates(C, score)
     comparisons: Comparisons = {}
@@ -113,7 +116,7 @@ def compare(
             "p": float(p_value(replicates[0] - replicate)),
             "p_holm": None,
         }
-    effect = design_effect(C[0], bootstrap.replicates(C[0], accuracy))
+    effect = None if n_classes == NUMBER else design_effect(C[0], bootstrap.replicates(C[0], accuracy))
     sample = {
         "score": float(values[0]),
         "rows": int(at.sum()),
@@ -161,7 +164,7 @@ def adjust(family: Mapping[str, Comparisons], confidence: float, replicates: int
 
 
 def reference_predictions(folder: Path) -> tuple[str, np.ndarray]:
-    """Name of the reference of a model on a task, and its predictions of judge, int16 (rows,)."""
+    """Name of the reference of a model on a task, and its predictions of judge, (rows,)."""
     probes = read_json(folder / "probes.json")
     return probes["reference"], read_npy(folder / "predictions_judge.npy")[probes["order"].index(probes["reference"])]
 

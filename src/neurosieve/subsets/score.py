@@ -5,7 +5,8 @@ activations/<model>/<task>/test, both of the untrained twin as well where the mo
 (fitted models, no scores), probes/controls/<model>/<task> and probes/status. Writes subsets/scores/<model>/<task>:
 
 scores.json           see :func:`score_test`
-predictions_test.npy  int16 (predictors, rows), rows in the order of scores.json's "predictions"
+predictions_test.npy  int16 classes or float32 numbers (predictors, rows), rows in the order of scores.json's
+                      "predictions"
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def frozen_features(paths: Paths, model: str, task: str, frozen: Mapping[str, An
 
 
 def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None = None) -> dict[str, np.ndarray]:
-    """Test predictions int16 (rows,) of the frozen sets (all by default), from their weights alone.
+    """Test predictions (rows,) of the frozen sets (all by default), from their weights alone.
 
     Only the test activations of the neurons in the sets are read.
     """
@@ -56,8 +57,11 @@ def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None =
         X -= tensors[f"{key}.mean"]
         X *= tensors[f"{key}.scale"]
         weights, intercept = tensors[f"{key}.weights"], tensors[f"{key}.intercept"]
-        probe = Probe(weights, intercept, gap=0.0, iterations=0, objective=0.0, l1=entry["l1"], l2=entry["l2"])
-        predicted[key] = probe.predict(X).astype(np.int16)
+        probe = Probe(
+            weights, intercept, gap=0.0, iterations=0, objective=0.0, l1=entry["l1"], l2=entry["l2"],
+            number=features.number,
+        )  # fmt: skip
+        predicted[key] = metrics.stored(probe.predict(X))
     return predicted
 
 
@@ -68,7 +72,8 @@ def predict_controls(
 
     Returns (predicted, labels, majority): int16 (seeds, rows) predicted control classes, int16 (seeds, rows) control
     classes of the rows' types, -1 where train lacks the type, and int64 (seeds,) the most frequent control class of
-    train.
+    train. For numbers float32 (seeds, rows), float64 (seeds, rows), NaN where train lacks the type, and float64
+    (seeds,) the mean of the control numbers of train.
     """
     folder = paths.controls(model, task)
     control = read_json(folder / "controls.json")["control"]
@@ -79,15 +84,16 @@ def predict_controls(
     X -= tensors["mean"]
     X *= tensors["scale"]
     probes = (
-        Probe(W, b, gap=0.0, iterations=0, objective=0.0, l1=0.0, l2=0.0)
+        Probe(W, b, gap=0.0, iterations=0, objective=0.0, l1=0.0, l2=0.0, number=features.number)
         for W, b in zip(tensors["weights"], tensors["intercept"], strict=True)
     )
-    predicted = np.stack([probe.predict(X) for probe in probes]).astype(np.int16)
+    predicted = np.stack([metrics.stored(probe.predict(X)) for probe in probes])
     of_type = {row["type"]: row["labels"] for row in iter_jsonl(folder / "types.jsonl")}
-    unseen = [-1] * len(predicted)
+    unseen = [np.nan if features.number else -1] * len(predicted)
     types = [row["type"] for row in iter_jsonl(paths.task(task) / SPLIT / "rows.jsonl")]
-    labels = np.array([of_type.get(name, unseen) for name in types], np.int16).T
-    return predicted, labels, np.array([fit["majority"] for fit in control["fits"]])
+    labels = np.array([of_type.get(name, unseen) for name in types], np.float64 if features.number else np.int16).T
+    constant = "mean" if features.number else "majority"
+    return predicted, labels, np.array([fit[constant] for fit in control["fits"]])
 
 
 class Scorer:
@@ -95,6 +101,7 @@ class Scorer:
 
     def __init__(self, params: Params, paths: Paths, task: str) -> None:
         self.card = read_json(paths.task(task) / "card" / "card.json")
+        self.n_classes = len(self.card["classes"])
         self.rows: Rows = read_rows(paths, task, SPLIT)
         self.confidence = params.probes.confidence
         self.metric = metrics.primary(self.card)
@@ -103,11 +110,10 @@ class Scorer:
         self.packages = np.array([packages[i] for i in self.rows.inputs])
 
     def counts(self, predicted: np.ndarray, at: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """(F, K, K) confusion counts by file of the rows ``at``."""
+        """(F, K, K) confusion counts by file of the rows ``at``, or sums of numbers."""
         rows = self.rows
-        n_classes = len(self.card["classes"])
-        return metrics.confusion_by_file(
-            rows.labels[at], predicted[at], rows.files[at], n_classes, self.bootstrap.n_files
+        return metrics.counts_by_file(
+            rows.labels[at], predicted[at], rows.files[at], self.n_classes, self.bootstrap.n_files
         )
 
     def replicates(self, predicted: np.ndarray) -> np.ndarray:
@@ -117,14 +123,14 @@ class Scorer:
         return float(self.metric(self.counts(predicted).sum(0)))
 
     def report(self, predicted: np.ndarray) -> dict[str, Any]:
-        """The three metrics; "low", "high" (two one-sided bounds of the primary one); "seen", "unseen" (null but for
-        tokens) and "packages", each with its rows and with macro-F1 over the classes it has enough rows of."""
+        """All metrics (metrics.report); "low", "high" (two one-sided bounds of the primary one); "seen", "unseen" (null
+        but for tokens) and "packages", each with its rows and with macro-F1 over the classes it has enough rows of."""
         replicates = self.replicates(predicted)
         parts: dict[str, dict[str, Any] | None] = {"seen": None, "unseen": None}
         if self.rows.seen is not None:
             parts = {"seen": self._part(predicted, self.rows.seen), "unseen": self._part(predicted, ~self.rows.seen)}
         return {
-            **metrics.all_metrics(self.counts(predicted).sum(0), self.card["scored_classes"]),
+            **metrics.report(self.rows.labels, predicted, self.n_classes, self.card["scored_classes"]),
             "low": float(intervals.lower(replicates, self.confidence)),
             "high": float(intervals.upper(replicates, self.confidence)),
             **parts,
@@ -140,26 +146,26 @@ class Scorer:
 
         Parameters
         ----------
-        oracle : (rows,) classes that the probe of all neurons predicts.
+        oracle : (rows,) what the probe of all neurons predicts.
         predicted, labels, majority : as :func:`predict_controls` returns them.
 
         Returns
         -------
-        {"rows", "files", "rows_unseen": those left out, "metric": "accuracy", "task", "control": [per seed],
-        "control_mean", "selectivity": task - control_mean, "low", "high": its two one-sided bounds over files,
-        "control_majority": mean score of always the most frequent control class, "primary": the same figures in the
-        primary metric, over "scored_classes" (those of the card that these rows have enough of)}. None where the rows
-        lie in fewer than intervals.MIN_FILES files.
+        {"rows", "files", "rows_unseen": those left out, "metric": "accuracy" (of numbers "r2"), "task", "control":
+        [per seed], "control_mean", "selectivity": task - control_mean, "low", "high": its two one-sided bounds over
+        files, "control_majority": mean score of always the most frequent control class (of the mean control number),
+        "primary": the same figures in the primary metric, over "scored_classes" (those of the card that these rows have
+        enough of)}. None where the rows lie in fewer than intervals.MIN_FILES files.
         """
-        at = (labels >= 0).all(axis=0)
+        at = (labels >= 0 if self.n_classes else np.isfinite(labels)).all(axis=0)
         files = self.rows.files[at]
         if np.unique(files).size < intervals.MIN_FILES:
             return None
-        n_classes, n_files = len(self.card["classes"]), self.bootstrap.n_files
+        n_files = self.bootstrap.n_files
         constant = np.broadcast_to(majority[:, None], labels.shape)
 
         def counts(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-            return metrics.confusion_by_file(y[at], p[at], files, n_classes, n_files)
+            return metrics.counts_by_file(y[at], p[at], files, self.n_classes, n_files)
 
         task = counts(self.rows.labels, oracle)
         control = np.stack([counts(y, p) for y, p in zip(labels, predicted, strict=True)])
@@ -191,7 +197,7 @@ class Scorer:
             "rows": int(at.sum()),
             "files": int(np.unique(files).size),
             "rows_unseen": int((~at).sum()),
-            **(figures("accuracy") or {}),
+            **(figures("accuracy" if self.n_classes else "r2") or {}),
             "primary": figures(self.card["metric"]),
             "scored_classes": scored,
         }
@@ -199,7 +205,7 @@ class Scorer:
     def _part(self, predicted: np.ndarray, at: np.ndarray) -> dict[str, Any]:
         labels, files = self.rows.labels[at], self.rows.files[at]
         scored = metrics.scored_among(labels, files, self.card["scored_classes"])
-        found = metrics.all_metrics(self.counts(predicted, at).sum(0), scored)
+        found = metrics.report(labels, predicted[at], self.n_classes, scored)
         return {"rows": int(at.sum()), "files": int(np.unique(files).size), "scored_classes": scored, **found}
 
 
@@ -209,7 +215,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     {"model", "task", "metric", "rows", "files", "packages": rows by package,
      "sets": {key of frozen.json: {"kind", "ranking", "draw", "claimed", "neurons": number, metrics and parts as
               :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
-     "random": {ranking: {"neurons", "draws", the three metrics: means over draws, "low", "high": range of the primary
+     "random": {ranking: {"neurons", "draws", the metrics: means over draws, "low", "high": range of the primary
               one}},
      "baselines": {name: report}, "surface": name, "untrained": report of the twin's reference or null,
      "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
@@ -309,7 +315,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     used = {"model": model, "task": task, "twin": twin, **params.settings("score_test", task=task)}
     with Writer(paths.scores(model, task), "subsets", used, inputs) as out:
         out.json("scores.json", report)
-        out.npy("predictions_test.npy", np.stack(list(predictions.values())).astype(np.int16))
+        out.npy("predictions_test.npy", np.stack(list(predictions.values())))
         out.facts = {"rows": report["rows"], "predictors": len(predictions)}
 
 
@@ -334,7 +340,11 @@ def _random(reported: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str,
         found[ranking] = {
             "neurons": draws[0]["neurons"],
             "draws": len(draws),
-            **{m: float(np.mean([d[m] for d in draws])) for m in metrics.METRICS if draws[0][m] is not None},
+            **{
+                m: float(np.mean([d[m] for d in draws]))
+                for m in (*metrics.METRICS, *metrics.NUMBER_METRICS)
+                if all(d.get(m) is not None for d in draws)
+            },
             "low": min(d[metric] for d in draws),
             "high": max(d[metric] for d in draws),
         }

@@ -18,8 +18,8 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        Curves: the rankings (of an untrained twin the headline alone), pipeline (not of a
                        twin; see :func:`pipeline_curve`; it also has "layers", "threshold",
                        "neurons_in", "tried"), random-<draw>, bottom (the headline ranking from its end)
-predictions_judge.npy  int16 (probes, rows): judge predictions of every size of every curve, in the rows that the
-                       curve's "predictions" names
+predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
+                       in the rows that the curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
                        {key: {"kind": oracle|reference|subset|random|bottom, "ranking": whose size it has, "draw",
                        "claimed": the size is n_minimal (else it is an estimate), "neurons": global indices, best
@@ -82,8 +82,8 @@ class Data:
         return len(self.features.classes)
 
     def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
-        """Confusion counts by file, (..., F, K, K)."""
-        return metrics.confusion_by_file(self.y[split], predicted, self.features.files(split), self.n_classes)
+        """Confusion counts by file, (..., F, K, K), or sums of numbers."""
+        return metrics.counts_by_file(self.y[split], predicted, self.features.files(split), self.n_classes)
 
     def value(self, split: str, predicted: np.ndarray) -> float:
         return float(self.score(self.counts(split, predicted).sum(0)))
@@ -198,7 +198,7 @@ def fit_point(data: Data, part: dict[str, np.ndarray], gram: GramCache, warm: li
     ]  # fmt: skip
     tune = [data.value("tune", probe.predict(part["tune"])) for probe in tried]
     chosen = tune.index(max(tune))
-    predicted = tried[chosen].predict(part["judge"]).astype(np.int16)
+    predicted = metrics.stored(tried[chosen].predict(part["judge"]))
     return Point(tried, chosen, tune[chosen], predicted, data.judged(predicted))
 
 
@@ -394,10 +394,11 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     folder = paths.probes(model, task)
     probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
     reference = probes["sets"][probes["reference"]]
+    number = not read_json(paths.task(task) / "card" / "card.json")["classes"]
     oracle, chosen = (
         Probe(
             stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
-            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"],
+            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
         )
         for prefix, entry in (("", probes["sets"][probes["oracle"]]), ("reference_", reference))
     )  # fmt: skip
@@ -449,7 +450,8 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
         position[data.kept] = everyone
         # an untrained twin is a control and claims nothing: the headline ranking alone, and no pipeline
         control = params.models[model].untrained is not None
-        names: list[str] = [settings.headline] if control else list(settings.rankings)
+        known = [name for name in settings.rankings if name in probes["rankings"]]  # not all rank for a number
+        names: list[str] = [settings.headline] if control else known
         for name in names:
             curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
             run(curve, grid)

@@ -13,7 +13,8 @@ Writes subsets/transfer/<model>/transfer.json:
 A's neurons are refitted on B: columns as B has them (a pair task has several to a neuron), standardised by B's train,
 fitted with the penalties that B's search tried (its reference's own and the neighbours), the best on B's tune judged on
 B's judge. Neurons that are constant on B's train are left out there, and counted. Beside it stand as many neurons of
-B's own random orders (the draws of its search), treated alike. The diagonal is the row's own subset as the search
+B's own random orders (the draws of its search), treated alike. Whether A and B predict classes or numbers plays no
+part: neurons are refitted on B's target and scored by its metric. The diagonal is the row's own subset as the search
 judged it.
 """
 
@@ -60,9 +61,9 @@ class Target:
     params: Params
 
     def counts(self, predicted: np.ndarray) -> np.ndarray:
-        """(F, K, K) confusion counts by file of judge."""
+        """(F, K, K) confusion counts by file of judge, or sums of numbers."""
         labels, files = self.features.labels("judge"), self.features.files("judge")
-        return metrics.confusion_by_file(labels, predicted, files, len(self.features.classes))
+        return metrics.counts_by_file(labels, predicted, files, len(self.features.classes))
 
     def value(self, predicted: np.ndarray) -> float:
         return float(self.score(self.counts(predicted).sum(0)))

@@ -31,7 +31,7 @@ from neurosieve.activations import threads
 from neurosieve.activations.batches import Plan, Rows, plan_inputs
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.cut import CutError, cut
-from neurosieve.activations.models import Loaded, load_model
+from neurosieve.activations.models import Loaded, load_model, task_folder
 from neurosieve.artifacts import Paths, dump_json, read_json, read_jsonl, read_tensors, write_text
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import certified
@@ -123,13 +123,14 @@ def measure_row(
     highest = int(neurons.max()) // frozen["width"]
     columns = len(frozen["pair_features"]) if frozen["unit"] == "pair" else 1
 
-    whole, part = load_model(params, model), load_model(params, model)
+    own = task_folder(params, paths, model, task)
+    whole, part = load_model(params, model, folder=own), load_model(params, model, folder=own)
     can_cut = True
     try:
         part = cut(part, highest)
     except CutError as error:
         log.warning("%s; it is run whole", error)
-        part, can_cut = load_model(params, model), False
+        part, can_cut = load_model(params, model, folder=own), False
     plan = sample_plan(params, paths, task, whole, inputs)
     runs = {"whole": (whole, everyone), "cut": (part, neurons)}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -185,7 +186,7 @@ def sample_plan(params: Params, paths: Paths, task: str, loaded: Loaded, inputs:
         spans = Rows(*np.array(kept, np.int64).T)
     texts = ({**every[old], "id": new} for new, old in enumerate(chosen))
     return plan_inputs(
-        texts, spans, loaded.coding, lambda kind, i: f"{folder}/{kind}.jsonl", **params.activations.model_dump()
+        texts, spans, loaded.coding, lambda kind, i: f"{folder}/{kind}.jsonl", **params.activations.model_dump(exclude={"dtype"})
     )
 
 
@@ -220,10 +221,11 @@ def _memory(
     """What the model adds to this process at rest, and at most while it runs, in bytes."""
     torch.set_num_threads(threads)
     _release()
-    load_model(params, model)  # once for the code and the tables that come with a first model and stay
+    own = task_folder(params, paths, model, task)
+    load_model(params, model, folder=own)  # once for the code and the tables that come with a first model and stay
     _release()
     before = _status("VmRSS")
-    loaded = load_model(params, model)
+    loaded = load_model(params, model, folder=own)
     if layer < loaded.layers - 1:
         loaded = cut(loaded, layer)
     plan = sample_plan(params, paths, task, loaded, inputs)

@@ -10,7 +10,7 @@ from typing import Any
 from neurosieve.artifacts import Paths, read_json, read_manifest, read_tensors
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import certified
-from neurosieve.use.neurons import FORMAT, SCHEMA, NeuronsError, manifest_sha256, short
+from neurosieve.use.neurons import ENTRY, FORMAT, SCHEMA, NeuronsError, manifest_sha256, short
 
 
 def export_neurons(
@@ -53,6 +53,7 @@ def export_neurons(
         raise NeuronsError(f"{why}; rankings with a subset: {', '.join(there) or 'none'}")
     entry, found = frozen["sets"][key], curves["curves"][ranking]
     width, columns = frozen["width"], curves["columns_per_neuron"]
+    trained = params.models[params.trained(model)].model_dump(mode="json", exclude_defaults=True)
     mean, scale, weights = (tensors[f"{key}.{name}"] for name in ("mean", "scale", "weights"))
     neurons = []
     for i, neuron in enumerate(entry["neurons"]):
@@ -83,6 +84,7 @@ def export_neurons(
             "tokenizer_sha256": facts.get("tokenizer_sha256"),
             "layers": frozen["layers"],
             "width": width,
+            **{key: trained[key] for key in ENTRY if key in trained},
         },
         "task": {
             "name": task,

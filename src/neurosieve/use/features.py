@@ -21,10 +21,10 @@ import numpy as np
 from neurosieve.activations.batches import Plan, Rows, Where, plan_inputs
 from neurosieve.activations.cut import CutError, cut
 from neurosieve.activations.dump import run_plan
-from neurosieve.activations.models import Loaded, load_folder, load_model
-from neurosieve.artifacts import write_text
+from neurosieve.activations.models import Loaded, load_folder, load_model, task_folder
+from neurosieve.artifacts import Paths, write_text
 from neurosieve.config import Params, load_params
-from neurosieve.use.neurons import Neurons, NeuronsError
+from neurosieve.use.neurons import ENTRY, Neurons, NeuronsError
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class Extractor:
             return cls(neurons, _load(neurons, model, params))
 
     def plan(self, texts: Texts) -> Plan:
-        settings = self.neurons.data["activations"]
+        settings = {k: v for k, v in self.neurons.data["activations"].items() if k != "dtype"}
         inputs = ({"id": i, "text": text} for i, text in enumerate(texts.texts))
         return plan_inputs(inputs, texts.rows, self.loaded.coding, texts.where, **settings)
 
@@ -189,16 +189,20 @@ def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -
 
 
 def _load(neurons: Neurons, model: Path | str, params: Path | str | Params) -> Loaded:
-    numerics = neurons.data["numerics"]
+    numerics, dtype = neurons.data["numerics"], neurons.data["activations"].get("dtype", "float32")
+    entry = {key: value for key in ENTRY if (value := neurons.data["model"].get(key)) is not None}
     if Path(model).is_dir():
-        return load_folder(Path(model), neurons.data["model"]["name"], numerics)
+        return load_folder(Path(model), neurons.data["model"]["name"], numerics, dtype, **entry)
     held = params if isinstance(params, Params) else load_params(str(params))
     if str(model) not in held.models:
         raise NeuronsError(
             f"model: found {str(model)!r}, neither a folder nor a model of the params file; its models are: "
             f"{', '.join(held.models)}"
         )
-    return load_model(held.model_copy(update={"numerics": numerics}), str(model))
+    activations = held.activations.model_copy(update={"dtype": dtype})
+    used = held.model_copy(update={"numerics": numerics, "activations": activations})
+    folder = task_folder(held, Paths(held.benchmark), str(model), neurons.data["task"]["name"])
+    return load_model(used, str(model), folder=folder)
 
 
 def check_model(neurons: Neurons, loaded: Loaded) -> None:
@@ -234,7 +238,7 @@ def write_values(
     predict: bool = False,
     params: Path | str = "params.yaml",
 ) -> None:
-    """Values of the rows of ``source``, or with ``predict`` their classes, into a file or onto the terminal."""
+    """Values of the rows of ``source``, or with ``predict`` their classes or numbers, into a file or the terminal."""
     if output is not None and output.suffix not in (".npy", ".csv"):
         raise NeuronsError(f"--output: found {str(output)!r}; write a name that ends in .npy or .csv")
     held = Neurons.read(neurons)
@@ -247,7 +251,9 @@ def write_values(
     values = extractor.values(texts)
     names = held.column_names if texts.right is not None else held.names
     if predict:
-        lines: Iterator[str] = (f"{line}\n" for line in ("class", *(held.classes[i] for i in held.predict(values))))
+        found = held.predict(values)
+        cells = ("class", *(held.classes[i] for i in found)) if held.classes else ("target", *map(str, found))
+        lines: Iterator[str] = (f"{line}\n" for line in cells)
     elif output is not None and output.suffix == ".npy":
         np.save(output, values, allow_pickle=False)
         return

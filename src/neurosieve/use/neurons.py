@@ -2,9 +2,10 @@
 
     {"format": "neurosieve-neurons", "schema": 1, "benchmark", "version", "protocol", "numerics",
      "model": {"name", "untrained": the model whose untrained twin it is, or null, "sha256", "config_sha256",
-               "tokenizer_sha256", "layers", "width"},
+               "tokenizer_sha256", "layers", "width", and "part", "neurons", "weights" of the params file where they
+               are not its defaults},
      "task": {"name", "unit": token|sequence|pair, "classes", "metric", "pair_features": null but for pairs},
-     "activations": {"subword", "pooling", "window", "batch_tokens"},
+     "activations": {"subword", "pooling", "window", "batch_tokens", "dtype"},
      "status", "status_unseen", "ranking", "size", "claimed": the size is a minimum (else it is an estimate), "reason":
      why no minimum is claimed, "n_minimal_low", "n_minimal_high", "margin", "judge", "reference_judge": primary metric
      on judge of the subset and of the reference, "highest_layer", "certified": see leaderboard.collect.certified,
@@ -13,8 +14,8 @@
                  [per output]]}, ...] best first}
 
 A neuron has one column, for pairs one for each of pair_features. The classifier: ((x - mean) * scale) @ weights +
-intercept; the greatest output is the class, and for two classes the one output, above 0, is class 1. Numbers are the
-shortest decimals that are the same float32.
+intercept; the greatest output is the class, and for two classes the one output, above 0, is class 1. Of a task without
+classes (metric r2) the one output is the predicted number. Numbers are the shortest decimals that are the same float32.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from typing import Any
 import numpy as np
 
 from neurosieve.artifacts import sha256_file
+from neurosieve.probes import solver
 from neurosieve.probes.features import _PAIR
 
 FORMAT, SCHEMA = "neurosieve-neurons", 1
+ENTRY = ("part", "neurons", "weights")  # keys of a model's entry that say which neurons they are and how to read them
 UNITS = ("token", "sequence", "pair")
 
 
@@ -69,7 +72,7 @@ class Neurons:
                 for key in keys:
                     data[part][key]
             columns = len(features) if unit == "pair" else 1
-            outputs = 1 if len(classes) == 2 else len(classes)
+            outputs = solver.outputs(len(classes))
             place = np.array([[e["layer"], e["unit"]] for e in entries], np.int64).reshape(-1, 2)
             mean, scale = (np.array([e[key] for e in entries], np.float32) for key in ("mean", "scale"))
             weights = np.array([e["weights"] for e in entries], np.float32)
@@ -104,6 +107,7 @@ class Neurons:
 
     @property
     def classes(self) -> list[str]:
+        """None where a number is predicted."""
         return list(self.data["task"]["classes"])
 
     @property
@@ -133,8 +137,10 @@ class Neurons:
         return self.standardize(values) @ self.weights + self.intercept
 
     def predict(self, values: np.ndarray) -> np.ndarray:
-        """Indices into ``classes``, int64 (rows,); ties go to the lower class."""
+        """Indices into ``classes``, int64 (rows,), ties to the lower class; float32 (rows,) where there is none."""
         scores = self.scores(values)
+        if not self.classes:
+            return scores[:, 0]
         return (scores[:, 0] > 0).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 

@@ -1,11 +1,13 @@
 """Rankings of neurons: one file, one ranking; a file dropped in is registered and the contract tests run on it.
 
 A file ``<name>.py`` (``_`` for ``-``) defines ``rank(data: RankingInput) -> Ranking``. Reads and writes no files.
-Files whose name begins with ``_`` are helpers.
+Files whose name begins with ``_`` are helpers. A file that also ranks where the target is a number says so by a line
+``NUMBERS = True`` (config.py reads it as text); the others rank by classes only and are left out there.
 
 Every ranking keeps to this: the columns of one neuron are one group; classes without rows count for nothing, and their
-row of ``per_class`` is the order of the index; two classes have one row of ``per_class``; equal neurons stay in the
-order of their index. ``bottom`` and ``random`` are controls (config.CONTROL_RANKINGS): what others are to beat.
+row of ``per_class`` is the order of the index; two classes, and a number, have one row of ``per_class``; equal
+neurons stay in the order of their index. ``bottom`` and ``random`` are controls (config.CONTROL_RANKINGS): what others
+are to beat.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+
+from neurosieve.config import ranking_names
+from neurosieve.probes.metrics import NUMBER
 
 FEW = 20  # rows; the metrics ask as many of a class that they score
 DECIMALS = 12  # scores that agree so far are ties: what rounding leaves of a sum taken in another order
@@ -26,10 +30,10 @@ class RankingInput:
     """What a ranking may look at: train and a probe fitted on it, nothing of dev or test.
 
     X : float32 (rows, neurons * columns), standardised, neuron-major columns.
-    y : int64 (rows,) class of each row.
-    weights : float32 (neurons * columns, K), K = 1 for two classes, of the probe on all these neurons.
+    y : int64 (rows,) class of each row; or float64 (rows,) numbers.
+    weights : float32 (neurons * columns, K), K = 1 for two classes or a number, of the probe on all these neurons.
     columns : columns per neuron (more than one for pairs; they are ranked as one).
-    n_classes : number of classes.
+    n_classes : number of classes, metrics.NUMBER for numbers.
     seed : for rankings that draw.
     mass_step : step of the mass, for ``lca``.
     """
@@ -46,6 +50,11 @@ class RankingInput:
     def neurons(self) -> int:
         return len(self.weights) // self.columns
 
+    @property
+    def number(self) -> bool:
+        """Whether the target is a number."""
+        return self.n_classes == NUMBER
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -53,11 +62,6 @@ class Ranking:
 
     order: np.ndarray
     per_class: np.ndarray
-
-
-def names() -> list[str]:
-    """Registered rankings, sorted."""
-    return sorted(p.stem.replace("_", "-") for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
 
 
 def load(name: str) -> Callable[[RankingInput], Ranking]:
@@ -68,8 +72,8 @@ def load(name: str) -> Callable[[RankingInput], Ranking]:
     ValueError
         for a name without a file.
     """
-    if name not in names():
-        raise ValueError(f"ranking {name!r} has no file; write one of: {', '.join(names())}")
+    if name not in ranking_names():
+        raise ValueError(f"ranking {name!r} has no file; write one of: {', '.join(ranking_names())}")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").rank
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from neurosieve.probes.rankings import Ranking, RankingInput, lca
 
+NUMBERS = True
+
 
 def rank(data: RankingInput) -> Ranking:
     """``lca`` reversed, ties with it."""

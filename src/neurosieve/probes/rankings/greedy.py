@@ -1,4 +1,4 @@
-"""Forward selection for least squares: orthogonal matching pursuit on the centred one-hot classes.
+"""Forward selection for least squares: orthogonal matching pursuit on the centred one-hot classes, or on the number.
 
 Each step takes the neuron whose columns correlate most with what the neurons taken so far leave unexplained (Pati et
 al. 1993; several targets and groups of columns: the sum of squares), so that a copy of a neuron taken is worth nothing.
@@ -19,6 +19,7 @@ import numpy as np
 
 from neurosieve.probes.rankings import Ranking, RankingInput, class_orders, first_of_best, lca
 
+NUMBERS = True
 DEPTH = 256  # neurons selected; the rest of the order is that of lca
 TIE = 1e-6  # of the largest score: float32 products of equal columns differ by less
 NOTHING = 1e-9  # of the largest score at the start: correlations below are rounding
@@ -26,9 +27,8 @@ NOTHING = 1e-9  # of the largest score at the start: correlations below are roun
 
 def rank(data: RankingInput) -> Ranking:
     """Order of selection. Per class by the squared correlation with the class, before any selection."""
-    classes, codes, count = np.unique(data.y, return_inverse=True, return_counts=True)
-    n, c = len(codes), data.columns
-    targets = ((np.arange(len(classes)) == codes[:, None]) - count / n) / np.sqrt(count)
+    classes, targets = _targets(data)
+    n, c = len(data.y), data.columns
     correlations = (data.X.T @ targets.astype(np.float32)).astype(np.float64)
     per_class = np.square(correlations).T.reshape(len(classes), data.neurons, c).sum(axis=2)
 
@@ -58,4 +58,13 @@ def rank(data: RankingInput) -> Ranking:
         score[taken] = -1
     rest = lca.rank(data).order
     order = np.concatenate([np.array(taken, np.int64), rest[~np.isin(rest, taken)]])
-    return Ranking(order, order[None] if data.n_classes == 2 else class_orders(data, classes, per_class))
+    return Ranking(order, order[None] if data.number or data.n_classes == 2 else class_orders(data, classes, per_class))
+
+
+def _targets(data: RankingInput) -> tuple[np.ndarray, np.ndarray]:
+    """Classes with rows, and float64 (rows, their number) what is to be explained; one column for a number."""
+    if data.number:
+        y = data.y - data.y.mean()
+        return np.zeros(1, np.int64), (y / np.linalg.norm(y))[:, None]
+    classes, codes, count = np.unique(data.y, return_inverse=True, return_counts=True)
+    return classes, ((np.arange(len(classes)) == codes[:, None]) - count / len(codes)) / np.sqrt(count)

@@ -1,10 +1,10 @@
 """Ranking by the order in which neurons enter the probe as its l1 penalty falls.
 
-The softmax probe is solved along a geometric grid of l1 from the smallest l1 at which all weights are zero, each fit
-warm-started with the one before; a neuron enters at the first step at which any of its weights (columns, classes) is
-not zero. Inside a step the order is by the sum of |weight| there, then by index. Neurons that never enter come last,
-by the gradient before the path: the l1 below which a neuron would enter if it were alone. (The gradient at its end, by
-which they would enter next, depends on how closely the last fit was solved.)
+The softmax probe (for a number least squares) is solved along a geometric grid of l1 from the smallest l1 at which all
+weights are zero, each fit warm-started with the one before; a neuron enters at the first step at which any of its
+weights (columns, classes) is not zero. Inside a step the order is by the sum of |weight| there, then by index. Neurons
+that never enter come last, by the gradient before the path: the l1 below which a neuron would enter if it were alone.
+(The gradient at its end, by which they would enter next, depends on how closely the last fit was solved.)
 
 What bounds the cost: at most STEPS steps of ratio RATIO, no further step once ENOUGH neurons have entered, the looser
 duality gap GAP, and screening by the sequential strong rule (Tibshirani et al. 2012): a fit sees only the columns whose
@@ -20,11 +20,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from neurosieve.probes.metrics import NUMBER
 from neurosieve.probes.rankings import Ranking, RankingInput
-from neurosieve.probes.solver import Probe, SolverError, fit
+from neurosieve.probes.solver import Probe, SolverError, fit, outputs
 
 log = logging.getLogger(__name__)
 
+NUMBERS = True
 STEPS = 48
 RATIO = 0.9
 ENOUGH = 256
@@ -37,9 +39,13 @@ SLACK = 1.01  # a gradient this far above l1 is a column left out wrongly; less 
 
 def rank(data: RankingInput) -> Ranking:
     """Order of entry; per class the order in which weights of the class enter."""
-    classes, codes = np.unique(data.y, return_inverse=True)
-    k = 1 if len(classes) == 2 else len(classes)
-    own = (codes[:, None] == np.arange(len(classes)))[:, -k:].astype(np.float32)
+    if data.number:
+        n_classes, codes = NUMBER, (data.y - data.y.mean()) / data.y.std()
+        k, own = 1, codes[:, None].astype(np.float32)
+    else:
+        classes, codes = np.unique(data.y, return_inverse=True)
+        n_classes, k = len(classes), outputs(len(classes))
+        own = (codes[:, None] == np.arange(n_classes))[:, -k:].astype(np.float32)
     slope = np.abs(_gradient(data.X, np.repeat(own.mean(axis=0)[None], len(own), axis=0), own))
     alone, l1 = slope, float(slope.max())
     weights, intercept = np.zeros_like(slope), np.zeros(k, np.float32)
@@ -55,8 +61,9 @@ def rank(data: RankingInput) -> Ranking:
                 at = np.flatnonzero(seen)
                 X = data.X[:, at]
                 warm = Probe(weights[at], intercept, 0, 0, 0, l1, L2) if step > 1 else None
-                probe = fit(X, codes, len(classes), l1, L2, GAP, MAX_ITERATIONS, warm)
-                slope = np.abs(_gradient(data.X, _probabilities(probe.scores(X)), own))
+                probe = fit(X, codes, n_classes, l1, L2, GAP, MAX_ITERATIONS, warm)
+                scores = probe.scores(X)
+                slope = np.abs(_gradient(data.X, scores if data.number else _probabilities(scores), own))
                 missed = (slope.max(axis=1) > SLACK * l1) & ~seen
         except SolverError as error:
             log.warning("the l1 path ends before step %d: %s", step, error)
@@ -70,7 +77,7 @@ def rank(data: RankingInput) -> Ranking:
             break
     left = np.where(entry == NEVER, _with_total(alone, data, np.max), 0)
     orders = np.lexsort((-left, -mass_at_entry, entry), axis=0).T
-    if data.n_classes == 2:
+    if data.number or data.n_classes == 2:
         return Ranking(orders[-1], orders[:-1])
     per_class = np.tile(np.arange(data.neurons), (data.n_classes, 1))
     per_class[classes] = orders[:-1]  # two classes with rows share one
@@ -98,5 +105,5 @@ def _probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def _gradient(X: np.ndarray, P: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """float32 (columns, K): gradient of the mean loss at probabilities P, both (rows, K)."""
+    """float32 (columns, K): gradient of the mean loss at probabilities (or numbers) P, both (rows, K)."""
     return X.T @ ((P - own) * np.float32(1 / len(X)))

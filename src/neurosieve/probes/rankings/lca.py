@@ -11,6 +11,8 @@ import numpy as np
 
 from neurosieve.probes.rankings import Ranking, RankingInput, by_score
 
+NUMBERS = True
+
 
 def rank(data: RankingInput) -> Ranking:
     """Order by the step of entry; neurons without any weight come last."""

@@ -14,6 +14,9 @@ Writes subsets/published/<model>/<task>/published.json:
                       "epochs", "layers": those in which the n neurons lie}], "reported": place in rows}],
  "spread": {"oracle"|"n"|"score": [smallest, largest] over seeds, of the reported rows}}
 
+Where a number is predicted the protocol is not defined: "reason" says so, "seeds" is empty, and all but model, task,
+"metric", "unit", "n_neurons", "layers" and "width" is null.
+
 dev is tune and judge together; test is test, and also what thresholds, stopping sizes and the reported row are chosen
 on, as published: that is what this protocol is kept to show. Token features are z-scored with train statistics;
 sequences and pairs are not normalised (METHOD 3.2, row 13). The publication pushed pairs through a dense layer (row
@@ -106,6 +109,15 @@ def reproduce_published(params: Params, paths: Paths, *, model: str, task: str) 
     settings = params.published
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
+    inputs = [
+        *(paths.task(task) / split for split in (*SPLITS, "card")),
+        *(paths.activations(model, task, split) for split in SPLITS),
+    ]
+    used = {"model": model, "task": task, **params.settings("reproduce_published")}
+    if features.number:
+        with Writer(paths.published(model, task), "subsets", used, inputs) as out:
+            out.json("published.json", _undefined(features, card))
+        return
     data, constant = make_data(params, features, card, *load_sets(features))
     method = method_of(features.unit, settings)
     oracles = find_oracles(data, settings.seeds, grid_of(features.unit == "token", settings), method)
@@ -127,15 +139,28 @@ def reproduce_published(params: Params, paths: Paths, *, model: str, task: str) 
         "seeds": [_seed(result, data, card) for result in results],
         "spread": spread(results),
     }
-    inputs = [
-        *(paths.task(task) / split for split in (*SPLITS, "card")),
-        *(paths.activations(model, task, split) for split in SPLITS),
-    ]
-    used = {"model": model, "task": task, **params.settings("reproduce_published")}
     with Writer(paths.published(model, task), "subsets", used, inputs) as out:
         out.json("published.json", report)
         out.facts = {"seeds": len(results), "rows": sum(len(r.rows) for r in results), "constant": constant}
     log.info("%s, %s: published protocol, %d seeds in %.1f s", model, task, len(results), time.monotonic() - began)
+
+
+def _undefined(features: Features, card: dict[str, Any]) -> dict[str, Any]:
+    """published.json of a task whose target is a number."""
+    nothing = ("constant", "rows", "majority", "shuffle", "spread")
+    return {
+        "model": features.model,
+        "task": features.task,
+        "metric": card["metric"],
+        "primary_metric": card["metric"],
+        "unit": features.unit,
+        "n_neurons": features.n_neurons,
+        "layers": features.layers,
+        "width": features.width,
+        "seeds": [],
+        "reason": "the protocol published is defined for classes; the target is a number",
+        **dict.fromkeys(nothing),
+    }
 
 
 def spread(results: list[Result], name: str = "test") -> dict[str, list[float]]:

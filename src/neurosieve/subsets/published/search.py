@@ -25,6 +25,7 @@ import numpy as np
 from neurosieve.config import Published
 from neurosieve.probes.rankings import RankingInput
 from neurosieve.probes.rankings.lca import rank
+from neurosieve.redundancy import random_members
 from neurosieve.redundancy.clusters import correlate, cut, unit_columns
 from neurosieve.subsets.published.probe import Method, start, train
 
@@ -237,7 +238,7 @@ def search(
             for threshold in settings.thresholds:
                 if threshold is not None:
                     labels = _clusters(data, left, threshold, clusters)
-                    left = left[representatives(labels, data.rng(result.seed, "cluster", i, threshold))]
+                    left = left[np.sort(random_members(labels, data.rng(result.seed, "cluster", i, threshold)))]
                 result.rows.append(Row(tolerance.layers, tolerance.neurons, k, threshold, len(left), order=left))
     _rank_bases(data, settings, method, results, choose)
     _shrink(data, settings, method, results, choose)
@@ -302,13 +303,6 @@ def cluster(vectors: np.ndarray, threshold: float) -> np.ndarray:
     constant = np.setdiff1d(np.arange(len(labels)), varying)
     labels[constant] = (labels[varying].max() + 1 if len(varying) else 0) + np.arange(len(constant))
     return labels
-
-
-def representatives(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Positions of one member per cluster, drawn at random, ascending."""
-    order = rng.permutation(len(labels))
-    _, first = np.unique(labels[order], return_index=True)
-    return np.sort(order[first])
 
 
 def _rank_bases(data: Data, settings: Published, method: Method, results: list[Result], choose: Choice) -> None:

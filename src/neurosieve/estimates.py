@@ -1,0 +1,378 @@
+"""What the jobs of a benchmark need, before anything is run: disk, memory, time; and which files are missing.
+
+Functions of the params file and, for local models without `layers:`, `width:` and `parameters:`, of config.json and the
+sizes of the weights in their folder; nothing else is read, nothing written, nothing fetched. Snakemake prints and uses
+them (`resources:` of every rule), `neurosieve plan` adds them up. Imports nothing heavy: a plan takes no time.
+
+Disk of activations is exact once the task has the rows it asks for: vectors x layers x width x 4 bytes. Pairs share
+inputs, so theirs is a bound unless the task says `inputs:`. Time is the number of operations of a job over a rate.
+Rates, of one core, with where they were measured:
+
+- PORTABLE, under the pins: dumps and probes of the default benchmark (AMD EPYC; 227,000 sub-words of a model of 2.8
+  million parameters in 36 s; 8,000 x 1,792 with ten classes, all feature sets, in 14 s)
+- FAST_MODEL, `numerics: fast`, RoBERTa-base: 0.88 s per 1,000 sub-words on two threads of the same machine
+- FAST_PROBE, the same without pins: taken as one and a half times the portable rate
+- GPU: not measured; taken as a third of the float32 peak of an A100
+
+On other machines, and where a solver needs more steps, a job takes several times as long or as short: tests hold the
+estimates to a factor of five. `runtime`, a cluster's limit, is three times the estimate, ten minutes at least.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurosieve.config import SPLITS, Params, Task
+
+PORTABLE = 36e9  # operations a second
+FAST_MODEL = 140e9
+FAST_PROBE = 54e9
+GPU = 6e12
+DEVICE_VARIABLE = "NEUROSIEVE_DEVICE"  # cpu, cuda or mps: where models run
+
+START, START_TORCH = 1.5, 6.0  # seconds until numpy, until torch and a model are there
+CHARACTERS = 3.3  # of source code per sub-word
+TYPICAL = 1500  # characters of a function, where the limit of the task is more than twice as much
+PER_ROW = 12.0  # sub-words that are read for a token: 5 to 41 in the default benchmark
+COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
+SHAPE = (13, 768)  # of a model that says nothing: the published ones
+WEIGHTS = ("*.safetensors", "*.bin")
+RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
+ON_DEVICE = ("finetune_model", "dump_activations", "ablate_neurons")  # rules that run a model
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the workflow: its rule and wildcards, None for those the rule does not have."""
+
+    rule: str
+    model: str | None = None
+    task: str | None = None
+    corpus: str | None = None
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a job needs: megabytes (10^6 bytes) it writes, megabytes of memory, seconds of one core or one GPU."""
+
+    disk_mb: int
+    mem_mb: int
+    seconds: float
+
+    @property
+    def minutes(self) -> int:
+        """The estimate, rounded up."""
+        return max(1, math.ceil(self.seconds / 60))
+
+    @property
+    def runtime(self) -> int:
+        """Minutes to give the job on a cluster."""
+        return max(SHORTEST, math.ceil(RESERVE * self.seconds / 60))
+
+
+def device() -> str:
+    return os.environ.get(DEVICE_VARIABLE) or "cpu"
+
+
+def jobs(params: Params) -> Iterator[Job]:
+    """Every job of the run, in the order of the phases; a test compares them with Snakemake's."""
+    run = params.run
+    cells = [(model, task) for model in run.models for task in run.tasks]
+    yield from (Job("extract_corpus", corpus=c) for c in sorted({c for t in run.tasks for c in params.task_corpora(t)}))
+    yield from (Job("prepare_task", task=t) for t in run.tasks)
+    yield from (Job("finetune_model", m, t) for m, t in cells if params.finetunes(m, t))
+    yield from (Job("dump_activations", m, t) for m, t in cells)
+    yield from (Job("measure_redundancy", m, t) for m, t in cells)
+    yield from (Job("fit_baselines", task=t) for t in run.tasks)
+    yield from (Job(rule, m, t) for rule in ("fit_probes", "fit_controls") for m, t in cells)
+    yield Job("decide_status")
+    yield from (Job("search_subsets", m, t) for m, t in cells)
+    yield from (Job("transfer_subsets", m) for m in run.models if params.subsets.transfer)
+    yield from (Job("score_test", m, t) for m, t in cells)
+    yield from (Job("reproduce_published", m, t) for m, t in cells if "published" in run.protocols)
+    yield from (Job(rule, m, t) for rule in ("describe_neurons", "ablate_neurons") for m, t in cells)
+    yield Job("build_leaderboard")
+
+
+@functools.cache
+def unit_of(kind: str) -> str:
+    """token, sequence or pair, as the kind's file says; read as text, for its imports are heavy."""
+    path = Path(__file__).parent / "prepare" / "tasks" / f"{kind.replace('-', '_')}.py"
+    found = re.search(r'^UNIT\b[^=\n]*= "(\w+)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else "sequence"
+
+
+def shape(params: Params, model: str) -> tuple[int, int]:
+    """Layers (that of the embedding included) and width: of the entry, else of the folder's config.json, else SHAPE."""
+    known = _known_shape(params, model)
+    return SHAPE if known is None else known
+
+
+def _known_shape(params: Params, model: str) -> tuple[int, int] | None:
+    entry = params.models[params.trained(model)]
+    if entry.layers is not None and entry.width is not None:
+        return entry.layers, entry.width
+    if entry.path is None:
+        return None
+    try:
+        found = json.loads((params.resolve(entry.path) / "config.json").read_text(encoding="utf-8"))
+        blocks = found.get("num_hidden_layers") or found.get("n_layer") or found["num_layers"]
+        return int(blocks) + 1, int(found.get("hidden_size") or found.get("n_embd") or found["d_model"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def parameters(params: Params, model: str) -> int:
+    """Of the entry, else from the size of the folder's weights (four bytes each), else from the shape."""
+    entry = params.models[params.trained(model)]
+    if entry.parameters is not None:
+        return entry.parameters
+    if entry.path is not None:
+        folder = params.resolve(entry.path)
+        size = next((s for s in (sum(f.stat().st_size for f in folder.glob(kind)) for kind in WEIGHTS) if s), 0)
+        if size:
+            return size // 4
+    layers, width = shape(params, model)
+    return 12 * (layers - 1) * width**2 + 30_000 * width  # blocks of a transformer, and an embedding
+
+
+def vectors(task: Task) -> dict[str, int]:
+    """Vectors per split: a token and a sequence have one per row, pairs one per input."""
+    rows = {split: int(getattr(task.rows, split)) for split in SPLITS}
+    if unit_of(task.kind) != "pair":
+        return rows
+    return {split: min(2 * n, task.inputs or 2 * n) for split, n in rows.items()}
+
+
+def subwords(task: Task) -> dict[str, float]:
+    """Sub-words that a dump reads, per split."""
+    if unit_of(task.kind) == "token":
+        return {split: PER_ROW * n for split, n in vectors(task).items()}
+    return {split: _length(task) * n for split, n in vectors(task).items()}
+
+
+def _length(task: Task) -> float:
+    """Sub-words of an input: half of the longest, at most those of a typical function."""
+    return min(task.max_characters / 2, TYPICAL) / CHARACTERS
+
+
+def need(params: Params, job: Job, device: str = "cpu") -> Need:
+    """What a job needs.
+
+    Raises
+    ------
+    KeyError
+        for a rule that is not estimated.
+    """
+    rule, run = job.rule, params.run
+    portable = params.numerics == "portable"
+    on_model = GPU if device != "cpu" else PORTABLE if portable else FAST_MODEL
+    on_probe = PORTABLE if portable else FAST_PROBE
+    cells = len(run.models) * len(run.tasks)
+
+    if rule == "extract_corpus":
+        return Need(50, 1000, 15)
+    if rule == "decide_status":
+        return Need(1, 1000, START + 0.1 * cells)
+    if rule == "build_leaderboard":
+        return Need(2 + cells, 1000, START + 0.3 * cells)
+    if rule == "transfer_subsets":
+        parts = [_Sizes(params, str(job.model), t) for t in run.tasks]
+        work = sum(p.product * COLD * 0.2 * len(parts) for p in parts)  # with a fifth of the neurons each
+        return Need(1, max(p.memory(0.5) for p in parts), START + work / on_probe)
+
+    task = params.prepare.tasks[str(job.task)]
+    rows = {split: int(getattr(task.rows, split)) for split in SPLITS}
+    texts = sum(subwords(task).values()) * CHARACTERS
+    if rule == "prepare_task":
+        long = 30.0 if task.corpus is None else 3.0
+        return Need(_mb(texts + 100 * sum(rows.values())), 2000, long + 3e-5 * sum(rows.values()))
+    if rule == "fit_baselines":
+        seen = sum(subwords(task).values()) * CHARACTERS
+        return Need(1, 1000 + _mb(200 * sum(rows.values())), 3 + 4e-6 * seen + 3e-4 * sum(rows.values()))
+
+    size = _Sizes(params, str(job.model), str(job.task))
+    weights = parameters(params, size.model)
+    if rule == "finetune_model":
+        tune = params.models[size.model].finetune
+        epochs, limit = (tune.epochs, tune.max_subwords) if tune is not None else (1, 512)
+        inputs = rows["train"] * (2 if size.unit == "pair" else 1)
+        work = epochs * inputs * min(_length(task), limit) * 6 * weights  # forwards 2, backwards 4 a weight
+        return Need(_mb(12 * weights), 2000 + _mb(24 * weights), START_TORCH + work / on_model)
+    if rule == "dump_activations":
+        total = sum(vectors(task).values())
+        work = sum(subwords(task).values()) * 2 * weights
+        written = total * size.layers * size.width * 4
+        memory = 1500 + _mb(4 * weights + 8 * params.activations.batch_tokens * size.layers * size.width)
+        return Need(_mb(written), memory, START_TORCH + work / on_model + written / 200e6)
+    if rule == "ablate_neurons":
+        ablation = params.concepts.ablation
+        if ablation is None or size.unit != "token":
+            return Need(1, 1000, START)
+        windows = math.ceil(ablation.tokens / ablation.per_window) * ablation.window
+        work = (1 + len(ablation.amounts) * (1 + ablation.random_draws)) * windows * 2 * weights
+        return Need(1, 1500 + _mb(4 * weights), START_TORCH + work / on_model)
+    if rule == "measure_redundancy":
+        some = min(params.redundancy.rows, size.inputs_or_rows)
+        batch = min(params.redundancy.cka_rows, size.inputs_or_rows)
+        work = 2.0 * some * size.neurons**2 + 10.0 * size.neurons**2
+        work += params.redundancy.cka_batches * batch**2 * (2.0 * size.neurons + size.layers**2)
+        memory = 500 + _mb(16 * some * size.neurons / 2 + 12 * size.neurons**2)
+        return Need(1, memory, START + work / on_probe)
+    if rule == "fit_probes":
+        sets = 1 + (size.layers + 1) / 2  # all, single layers, prefixes: in units of all columns
+        work = len(params.probes.penalties) * sets * COLD * size.product + size.gram
+        work += len(params.probes.penalties) * size.cholesky * (1 + size.layers / 4)
+        ranked = len(params.probes.rankings) * 2 * COLD * size.product / 4
+        made = 4 * size.columns * size.outputs * (2 + len(params.probes.rankings)) + 4 * rows["judge"] * 3 * size.layers
+        return Need(_mb(made), size.memory(1.0), START + (work + ranked) / on_probe)
+    if rule == "fit_controls":
+        blocks = 2 * sum(params.probes.description_shares)  # the labels, and shuffled ones
+        fits = (params.probes.control_seeds if size.unit == "token" else 0) + blocks
+        return Need(1, size.memory(0.8), START + (fits * COLD * size.product + size.gram) / on_probe)
+    if rule == "search_subsets":
+        subsets = params.subsets
+        grid = 1 / (1 - 1 / subsets.ratio)  # sum of a geometric grid, in units of its largest size
+        control = 1 / (1 - 1 / subsets.control_ratio)
+        twin = params.models[size.model].untrained is not None
+        ranked = 1 if twin else len(subsets.rankings)
+        curves = ranked * grid + (subsets.random_draws + 1) * control + subsets.half_draws / 2
+        if subsets.pipeline is not None and not twin:
+            curves += len(subsets.pipeline.thresholds) / (1 - 1 / subsets.pipeline.ratio)
+        cubes = ranked / (1 - subsets.ratio**-3) + (subsets.random_draws + 1) / (1 - subsets.control_ratio**-3)
+        work = 3 * curves * WARM * size.product / 2 + size.gram + cubes * size.cholesky
+        probes = 40 + (ranked + 1) * 3 * math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
+        return Need(_mb(2 * probes * rows["judge"]), size.memory(1.3), START + work / on_probe)
+    if rule == "score_test":
+        return Need(1, 500 + _mb(8 * rows["test"] * size.columns), START + 20 * rows["test"] * size.columns / on_probe)
+    if rule == "reproduce_published":
+        return _published(params, size, rows, on_probe)
+    if rule == "describe_neurons":
+        work = params.concepts.neurons * params.concepts.permutations * rows["judge"]
+        return Need(2, 500 + _mb(8 * rows["judge"] * params.concepts.neurons), START + 1e-8 * work)
+    raise KeyError(rule)
+
+
+def _published(params: Params, size: _Sizes, rows: dict[str, int], rate: float) -> Need:
+    """Every model of the grid is trained on all neurons; then one per size until a size passes."""
+    found = params.published
+    token = size.unit == "token"
+    epochs = found.token_epochs / 2 if token else found.sequence_epochs  # patience stops about half-way
+    grid = len(found.grid) ** 2 if token else 1
+    sizes = len(found.tolerances) * len(found.thresholds) * (1 + sum(s for s in found.shares if s <= 0.1))
+    work = len(found.seeds) * (grid + sizes + size.layers / 2) * epochs * 1.5 * size.product
+    cells = size.columns * (rows["train"] + 2 * sum(rows.values()))
+    return Need(1, 1000 + _mb(4 * cells), START + work / rate)
+
+
+class _Sizes:
+    """Sizes of the matrices of a model on a task."""
+
+    def __init__(self, params: Params, model: str, task: str) -> None:
+        entry = params.prepare.tasks[task]
+        self.model, self.unit = model, unit_of(entry.kind)
+        self.layers, self.width = shape(params, model)
+        self.neurons = self.layers * self.width
+        self.columns = self.neurons * (len(params.probes.pair_features) if self.unit == "pair" else 1)
+        self.rows = {split: int(getattr(entry.rows, split)) for split in SPLITS}
+        classes = len(entry.classes) if entry.classes else 10 if self.unit == "token" else 2
+        self.outputs = 1 if classes == 2 or entry.metric == "r2" else classes
+        self.inputs_or_rows = vectors(entry)["train"]
+        #: operations of an iteration of the solver on all columns: one product forwards, one back
+        self.product = 4.0 * self.rows["train"] * self.columns * self.outputs
+        #: of the Gram matrix, and of the Cholesky factors of its metric
+        self.gram = 2.0 * self.rows["train"] * self.columns**2
+        self.cholesky = (1 if self.outputs == 1 else 2) * self.columns**3 / 3
+
+    def memory(self, sets: float) -> int:
+        """Megabytes: the rows of train, tune and judge so many times over, beside Gram matrix and factors."""
+        rows = sum(n for split, n in self.rows.items() if split != "test")
+        return 500 + _mb(4 * (1 + sets) * rows * self.columns + 16 * self.columns**2)
+
+
+def _mb(size: float) -> int:
+    return max(1, math.ceil(size / 1e6))
+
+
+def resource(params: Params, rule: str, name: str, model: str | None = None, task: str | None = None) -> int:
+    """`disk_mb`, `mem_mb`, `minutes` or `runtime` of a job, for Snakemake; models run where NEUROSIEVE_DEVICE says."""
+    return int(getattr(need(params, Job(rule, model, task), device()), name))
+
+
+def plan(params: Params, device: str = "cpu") -> str:
+    """The jobs by rule, with the sums of what they need, and what is missing: the text of `neurosieve plan`."""
+    found: dict[str, list[Need]] = defaultdict(list)
+    for job in jobs(params):
+        found[job.rule].append(need(params, job, device))
+    heads = ("rule", "jobs", "disk, GB", "time", "longest", "memory, GB")
+    lines = [heads]
+    for rule, needs in [*found.items(), ("total", [one for some in found.values() for one in some])]:
+        lines.append(
+            (
+                rule,
+                f"{len(needs):,}",
+                f"{sum(n.disk_mb for n in needs) / 1e3:.1f}",
+                _span(sum(n.seconds for n in needs)),
+                _span(max(n.seconds for n in needs)),
+                f"{max(n.mem_mb for n in needs) / 1e3:.1f}",
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    rows = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in lines]  # fmt: skip
+    text = [f"benchmark {params.benchmark}: {len(params.run.models)} models, {len(params.run.tasks)} tasks, "
+            f"protocols {', '.join(params.run.protocols)}; numerics {params.numerics}, models on {device}",
+            *rows[:1], "-" * len(rows[0]), *rows[1:-1], "-" * len(rows[0]), rows[-1]]  # fmt: skip
+    text.append(
+        "Time of one core (of one device for "
+        + ", ".join(ON_DEVICE)
+        + "), one job after another: estimates, good to a factor of five."
+    )
+    guessed = [m for m in params.run.models if params.models[m].untrained is None and _known_shape(params, m) is None]
+    if guessed:
+        text.append(f"No `layers:` and `width:`, {SHAPE[0]} x {SHAPE[1]} taken: {', '.join(guessed)}")
+    entries = [params.models[name] for name in dict.fromkeys(params.trained(m) for m in params.run.models)]
+    remote = [entry.hub for entry in entries if entry.hub is not None]
+    remote += [d.id for d in (params.prepare.tasks[t].dataset for t in params.run.tasks) if d is not None]
+    if remote:
+        text.append(f"From the hub, unless they are in its cache: {', '.join(remote)}")
+    missing = [*params.missing_files(), *unpinned(params)]
+    text += [f"missing, {len(missing)}:", *(f"  {line}" for line in missing)] if missing else ["nothing is missing"]
+    return "\n".join(text) + "\n"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def unpinned(params: Params) -> list[str]:
+    """Hub models of the run without a revision, and data files without a sha256, a line each: a run stops there."""
+    lines = [
+        f"models.{name}: no `revision:`; `neurosieve fetch --model {params.models[name].hub}` prints the commit"
+        for name in dict.fromkeys(params.trained(m) for m in params.run.models)
+        if params.models[name].hub is not None and params.models[name].revision is None
+    ]
+    for name in params.run.tasks:
+        entry = params.prepare.tasks[name]
+        groups = [(f"prepare.tasks.{name}", entry.folder, entry.files)]
+        for corpus in params.task_corpora(name):
+            source = params.prepare.corpora[corpus]
+            groups.append((f"prepare.corpora.{corpus}", source.folder, source.files))
+        for key, folder, files in groups:
+            lines += [
+                f"{key}: files.{role} has no sha256; `neurosieve checksum {params.resolve(folder or '') / file.name}` "
+                "prints it"
+                for role, file in (files or {}).items()
+                if file.sha256 is None
+            ]
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,559 @@
+"""Models and datasets of the Hugging Face hub, at a pinned commit, through the hub's own client.
+
+Reads and writes the hub's cache: `.cache/hub` beside the wheels, or the user's own where HF_HOME or HF_HUB_CACHE is
+set. What lies there whole needs no network and no request. Before each use every file is compared with the size and
+hash that the hub's listing of the commit states: one that differs is fetched again, or refused. HF_ENDPOINT, HF_TOKEN
+and HF_HUB_OFFLINE mean what they mean to the client. No telemetry is sent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the client is imported
+
+import httpx2
+import yaml
+from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub import errors as hub_errors
+from huggingface_hub.utils import WeakFileLock, disable_progress_bars, filter_repo_objects, get_token
+
+from neurosieve.artifacts import sha256_file
+from neurosieve.config import HubDataset, Model
+from neurosieve.prepare.wheels import DEFAULT_CACHE
+
+constants.HF_HUB_DISABLE_TELEMETRY = True  # where the client was imported before
+
+Kind = Literal["model", "dataset"]
+
+#: What a model consists of, at the top of its repository: shells match these, and `/` is no border to them.
+TEXTS = ("*.json", "*.txt", "*.model")
+WEIGHTS = {
+    "safetensors": ("model.safetensors", "model-?????-of-?????.safetensors"),
+    "bin": ("pytorch_model.bin", "pytorch_model-?????-of-?????.bin"),
+}
+#: What a dataset consists of; a script is neither fetched nor run.
+TABLES = tuple(f"*.{end}{packed}" for end in ("parquet", "jsonl", "json", "csv", "tsv") for packed in ("", ".gz"))
+#: Attempts of a download that the hub breaks off, and seconds between them; the client resumes a cut one by itself.
+WAITS = (1.0, 4.0)
+OWN_CACHE = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+
+log = logging.getLogger(__name__)
+logging.getLogger("huggingface_hub._snapshot_download").setLevel(logging.ERROR)  # warns of a dataset without a card
+
+
+class HubError(RuntimeError):
+    """A model or dataset of the hub that cannot be had; the message says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Files of a commit: their folder, sha256 by name, and whether any of them had to be fetched."""
+
+    folder: Path
+    files: dict[str, str]
+    fetched: bool
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What the hub says of a file: hash `sha1` is that of git's blob, `sha256` of the content; size where known."""
+
+    algorithm: Literal["sha1", "sha256"]
+    digest: str
+    size: int | None
+
+
+def hub_folder(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> tuple[Path, dict[str, Any]]:
+    """Folder of ``models.<name>``, a model of the hub, and the facts {"hub", "commit", "files": {name: sha256}}.
+
+    ``cache`` is that of the wheels; the hub's lies beside it. Only configuration, tokenizer and the weights that
+    ``entry.weights`` names are fetched, and Python files with ``trust_remote_code``. Raises HubError.
+    """
+    found = model_snapshot(entry, name, cache)
+    return found.folder, {"hub": entry.hub, "commit": entry.revision, "files": found.files}
+
+
+def model_snapshot(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Snapshot:
+    """The files of :func:`hub_folder`."""
+    assert entry.hub is not None
+    if entry.revision is None:
+        raise HubError(
+            f"models.{name}.revision: missing; `neurosieve fetch --model {entry.hub}` prints the commit to write there"
+        )
+    allow: tuple[str, ...] = (*TEXTS, *WEIGHTS[entry.weights])
+    ignore = tuple(f"*/{pattern}" for pattern in allow)  # folders hold other formats of the same weights
+    allow += ("*.py",) if entry.trust_remote_code else ()
+    wanted = _Wanted(entry.hub, entry.revision, "model", allow, ignore, hub_cache(cache), f"models.{name}")
+    found = _obtain(wanted)
+    _check_model(found, entry, wanted)
+    return found
+
+
+def load_split(entry: HubDataset, split: str, tables: Path, where: str, cache: Path = DEFAULT_CACHE) -> Any:
+    """A split of a dataset of the hub as a ``datasets.Dataset``, from its files at the pinned commit.
+
+    The library alone would take any commit that it has once prepared where the hub cannot be asked. ``tables``: folder
+    where it keeps what it has read. Raises HubError, and what the library raises for files it cannot read.
+    """
+    import datasets  # imports pandas and more: no model of the hub should wait for that
+    from huggingface_hub import DatasetCard
+
+    found, parts, name = dataset_snapshot(entry, where, cache)
+    features = None
+    if "README.md" in found.files:  # names of classes, for one, which the files may not have
+        infos = datasets.info.DatasetInfosDict.from_dataset_card_data(DatasetCard.load(found.folder / "README.md").data)
+        features = infos[name].features if name in infos else None
+    return datasets.load_dataset(
+        str(found.folder),
+        name=name if parts is not None else None,
+        data_files=parts,
+        split=split,
+        features=features,
+        cache_dir=str(tables),
+        verification_mode="no_checks",  # every file was compared with the hub's listing
+    )
+
+
+def dataset_snapshot(
+    entry: HubDataset, where: str, cache: Path = DEFAULT_CACHE
+) -> tuple[Snapshot, dict[str, list[str]] | None, str]:
+    """Files of a dataset of the hub, patterns of its files by split, and the configuration's name.
+
+    The patterns are those of the dataset's card, None where it states none: the library then knows splits by the names
+    of files. Only tables are fetched, of the configuration alone where the card names its files; no script. ``where``
+    is the dataset's key in the params file. Raises HubError.
+    """
+    place = hub_cache(cache)
+
+    def obtain(allow: tuple[str, ...]) -> Snapshot:
+        return _obtain(_Wanted(entry.id, entry.revision, "dataset", allow, (), place, where))
+
+    card = obtain(("README.md",))
+    name, parts = _configuration(card, entry, where)
+    missing = [split for split in entry.splits.values() if parts is not None and split not in parts]
+    if missing:
+        splits = ", ".join(parts or ())
+        raise HubError(f"{where}.splits: the dataset {entry.id} has no split {missing[0]!r}; its splits are {splits}")
+    named = [pattern for patterns in (parts or {}).values() for pattern in patterns]
+    plain = [pattern.replace("**/", "") for pattern in named]  # which may stand for no folder at all
+    found = obtain(("README.md", *(dict.fromkeys([*named, *plain]) if parts else TABLES)))
+    if not set(found.files) - {"README.md"}:
+        raise HubError(
+            f"{where}: the dataset {entry.id} has no parquet, jsonl, json, csv or tsv file at {entry.revision[:12]}, "
+            "and scripts are never run; where the hub has converted it, write the commit that "
+            f"`neurosieve fetch --dataset {entry.id}@refs/convert/parquet` prints"
+        )
+    return Snapshot(found.folder, found.files, card.fetched or found.fetched), parts, name
+
+
+def _configuration(card: Snapshot, entry: HubDataset, where: str) -> tuple[str, dict[str, list[str]] | None]:
+    """Name and patterns of files of the configuration that the entry names, or of the one there is without a name."""
+    there = card_configurations(card.folder / "README.md") if card.files else {}
+    if entry.configuration is None and not there:
+        return "default", None
+    name = entry.configuration or ("default" if "default" in there or len(there) > 1 else next(iter(there)))
+    if name not in there:
+        found = f"found {entry.configuration!r}" if entry.configuration else "missing"
+        advice = f"write one of: {', '.join(there)}" if there else "its card names none; take `configuration:` out"
+        raise HubError(f"{where}.configuration: {found}, for the dataset {entry.id}; {advice}")
+    return name, there[name]
+
+
+def card_configurations(readme: Path) -> dict[str, dict[str, list[str]] | None]:
+    """Configuration -> split -> patterns of files, of a dataset's card; None where the card leaves the files open."""
+    head = re.match(r"---\s*\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), flags=re.DOTALL)
+    try:
+        stated = yaml.safe_load(head[1]).get("configs") if head else None
+    except (yaml.YAMLError, AttributeError):
+        return {}
+    found: dict[str, dict[str, list[str]] | None] = {}
+    for item in stated if isinstance(stated, list) else ():
+        files, folder = item.get("data_files"), item.get("data_dir")
+        start = f"{str(folder).strip('/')}/" if folder else ""
+        if isinstance(files, str) or (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+            files = {"train": files}
+        elif isinstance(files, list):
+            files = {part["split"]: part["path"] for part in files}
+        parts = {split: [paths] if isinstance(paths, str) else list(paths) for split, paths in (files or {}).items()}
+        clean = {split: [start + path.removeprefix("./") for path in paths] for split, paths in parts.items()}
+        found[str(item.get("config_name", "default"))] = clean or None
+    return found
+
+
+def hub_cache(cache: Path = DEFAULT_CACHE) -> Path:
+    """The hub's cache: the user's own where the environment names one, else `hub` beside the wheels' cache."""
+    if any(os.environ.get(variable) for variable in OWN_CACHE):
+        return Path(constants.HF_HUB_CACHE)
+    return cache.absolute().with_name("hub")
+
+
+def resolve_commit(id: str, revision: str = "main", kind: Kind = "model") -> str:
+    """Commit (40 hex digits) that a branch, a tag or a commit of a model or dataset of the hub is; HubError if none."""
+    return str(repository(id, revision, kind).sha)
+
+
+def repository(id: str, revision: str, kind: Kind) -> Any:
+    """What the hub says of a repository at a revision: `sha`, and `siblings` with the names of its files."""
+    try:
+        return _api().repo_info(id, revision=revision, repo_type=kind, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception as error:  # httpx, the hub's and the system's errors alike
+        raise HubError(explain(error, id, kind, revision)) from error
+
+
+def fetch_file(id: str, commit: str, kind: Kind, name: str, cache: Path = DEFAULT_CACHE) -> Path:
+    """One file of a repository at a commit, checked like the others; HubError where it has none of this name."""
+    found = _obtain(_Wanted(id, commit, kind, (name,), (f"*/{name}",), hub_cache(cache), id))
+    if name not in found.files:
+        raise HubError(f"{id} has no file {name} at {commit[:12]}")
+    return found.folder / name
+
+
+def _api() -> HfApi:
+    return HfApi(library_name="neurosieve")
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The files of a commit that match ``allow`` and not ``ignore``; ``where`` is the key of the params file."""
+
+    id: str
+    commit: str
+    kind: Kind
+    allow: tuple[str, ...]
+    ignore: tuple[str, ...]
+    cache: Path
+    where: str
+
+    @property
+    def storage(self) -> Path:
+        """Where the client keeps the repository: blobs/<hash>, and snapshots/<commit>/<name>, links to them."""
+        return self.cache / f"{self.kind}s--{self.id.replace('/', '--')}"
+
+    @property
+    def folder(self) -> Path:
+        return self.storage / "snapshots" / self.commit
+
+    def download(self) -> None:
+        snapshot_download(
+            self.id,
+            repo_type=self.kind,
+            revision=self.commit,
+            cache_dir=self.cache,
+            allow_patterns=list(self.allow),
+            ignore_patterns=list(self.ignore),
+            max_workers=4,
+            library_name="neurosieve",
+        )
+
+    def check(self) -> _Checked:
+        """Compare every file with the listing; no request, no lock, nothing written."""
+        listing = _listing(self)
+        stated = listing if listing is not None else _by_links(self.folder)
+        sums: dict[str, str] = {}
+        wrong: dict[str, str] = {}
+        for name in filtered(stated, self.allow, self.ignore):
+            path, file = self.folder / name, stated[name]
+            if not path.is_file():
+                wrong[name] = f"{name} is missing"
+                continue
+            size = path.stat().st_size
+            if file.size is not None and size != file.size:
+                wrong[name] = f"{name} has {size} bytes instead of {file.size}"
+                continue
+            sums[name] = sha256_file(path)
+            found = sums[name] if file.algorithm == "sha256" else _git_blob(path)
+            if file.digest and found != file.digest:
+                wrong[name] = f"{name} has {file.algorithm} {found} instead of {file.digest}"
+        return _Checked(sums, wrong, listing is not None)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Files that are there, and the blobs behind them: the client takes for whole what lies there."""
+        stated = _listing(self) or {}
+        for name in names:
+            path = self.folder / name
+            if not path.exists():  # its blob may be whole, or another commit's as well
+                continue
+            behind = path.resolve()
+            if path.is_symlink():  # to a blob, which may be a link itself, to a store that repositories share
+                (path.parent / path.readlink()).unlink(missing_ok=True)
+            if behind.is_relative_to(self.cache.resolve()):
+                behind.unlink(missing_ok=True)
+            if name in stated:  # without links, a blob may lie there beside its copy
+                (self.storage / "blobs" / stated[name].digest).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """sha256 by name; by name what is wrong with a file; whether the hub's listing was there to compare with."""
+
+    files: dict[str, str]
+    wrong: dict[str, str]
+    listed: bool
+
+    @property
+    def whole(self) -> bool:
+        return self.listed and not self.wrong
+
+
+def _obtain(wanted: _Wanted) -> Snapshot:
+    """The wanted files, each as the hub states it: from the cache, else from the network."""
+    checked = wanted.check()
+    if checked.whole:
+        return Snapshot(wanted.folder, checked.files, fetched=False)
+    try:
+        with _locked(wanted):
+            checked = wanted.check()  # another job may have fetched it meanwhile
+            if checked.whole:
+                return Snapshot(wanted.folder, checked.files, fetched=False)
+            return _download(wanted, checked)
+    except HubError:
+        raise
+    except Exception as error:  # the client's, httpx's and the system's errors alike
+        why = explain(error, wanted.id, wanted.kind, wanted.commit, wanted.cache)
+        if checked.files and not checked.listed and not checked.wrong:
+            log.warning("%s: used as an older client left it in the cache, without a listing: %s", wanted.where, why)
+            return Snapshot(wanted.folder, checked.files, fetched=False)
+        here = f"; in the cache, {_some(list(checked.wrong.values()))}" if checked.files and checked.wrong else ""
+        raise HubError(f"{wanted.where}: {why}{here}") from error
+
+
+def _download(wanted: _Wanted, before: _Checked) -> Snapshot:
+    # Asked once and first: what is wrong with id, revision, token or network is told at once, without the client's
+    # five attempts at a listing.
+    info = _api().repo_info(
+        wanted.id, revision=wanted.commit, repo_type=wanted.kind, timeout=constants.HF_HUB_ETAG_TIMEOUT
+    )
+    if info.sha != wanted.commit:
+        raise HubError(
+            f"{wanted.where}: {_host()} answers with the commit {info.sha} of {wanted.id} to {wanted.commit}; "
+            "write the commit itself, all 40 digits"
+        )
+    if not sys.stderr.isatty():
+        disable_progress_bars()  # they are for a terminal, not for the log of a job
+    if wanted.cache != Path(constants.HF_HUB_CACHE):  # what the client keeps of large files goes where the files go
+        os.environ.setdefault("HF_XET_CACHE", str(wanted.cache / "xet"))
+    wanted.remove(before.wrong)
+    for last in (False, True):
+        _download_patiently(wanted)
+        checked = wanted.check()
+        if checked.whole:
+            return Snapshot(wanted.folder, checked.files, fetched=True)
+        wanted.remove(checked.wrong)
+        if not last:
+            log.warning("%s: fetched again, not as the hub states it: %s", wanted.where, _listed(checked))
+    raise HubError(
+        f"{wanted.where}: what {_host()} sends of {wanted.id} is not what it states: {_listed(checked)}. Nothing of it "
+        "was kept. If it stays so, a proxy or mirror on the way changes files (HTTPS_PROXY, HF_ENDPOINT)"
+    )
+
+
+def _listed(checked: _Checked) -> str:
+    return "; ".join(checked.wrong.values()) or "no listing of the commit"
+
+
+def _download_patiently(wanted: _Wanted) -> None:
+    for wait in (*WAITS, None):
+        try:
+            wanted.download()
+            return
+        except Exception as error:
+            if wait is None or not _passing(error):
+                raise
+            why = explain(error, wanted.id, wanted.kind, wanted.commit, wanted.cache)
+            log.warning("%s: %s; trying again", wanted.where, why)
+            time.sleep(wait)
+
+
+def _listing(wanted: _Wanted) -> dict[str, Stated] | None:
+    """The hub's listing of a commit, as the client keeps it; None where it has none (an older client's cache)."""
+    path = wanted.storage / "trees" / f"{wanted.commit}.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return {
+            name: Stated("sha256", info["lfs_sha256"], info["lfs_size"])
+            if info.get("lfs_sha256")
+            else Stated("sha1", info["blob_id"], info["size"])
+            for name, info in entries.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _by_links(folder: Path) -> dict[str, Stated]:
+    """The same from the names of the blobs that the links of a snapshot lead to; "" for what is no link."""
+    found: dict[str, Stated] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.readlink().name if path.is_symlink() else ""
+        digest = name if len(name) in (40, 64) else ""
+        found[path.relative_to(folder).as_posix()] = Stated("sha256" if len(digest) == 64 else "sha1", digest, None)
+    return found
+
+
+def _git_blob(path: Path) -> str:
+    """The hash that git has for a file: its etag on the hub where the file is not in large-file storage."""
+    return hashlib.sha1(b"blob %d\0" % path.stat().st_size + path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(wanted: _Wanted) -> Iterator[None]:
+    """One job at a time fetches, compares and mends a repository."""
+    path = wanted.cache / ".locks" / f"neurosieve--{wanted.storage.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(path):
+        yield
+
+
+def _check_model(found: Snapshot, entry: Model, wanted: _Wanted) -> None:
+    """Refuse a repository without configuration or weights of the wanted format, saying what it has."""
+    there = [path for path in _listing(wanted) or found.files if "/" not in path]
+    at = f"{wanted.where}: {wanted.id} at {wanted.commit[:12]}"
+    if "config.json" not in found.files:
+        raise HubError(f"{at} has no config.json, so it is no transformers model; it has {_some(there)}")
+    if filtered(there, WEIGHTS[entry.weights]):
+        return
+    other = "bin" if entry.weights == "safetensors" else "safetensors"
+    have = filtered(there, WEIGHTS[other])
+    if have and other == "bin":
+        raise HubError(
+            f"{at} has no safetensors, only {_some(have)}, a pickle, which can run code when it is read carelessly; "
+            f"write `weights: bin` under {wanted.where}: the tensors alone are then loaded, and no code"
+        )
+    if have:
+        raise HubError(f"{at} has no pytorch_model.bin, but {_some(have)}; take `weights: bin` out of {wanted.where}")
+    raise HubError(f"{at} has no weights that transformers loads with torch; it has {_some(there)}")
+
+
+def filtered(names: Iterable[str], allow: Sequence[str], ignore: Sequence[str] = ()) -> list[str]:
+    """Names that match a pattern of ``allow`` and none of ``ignore``, sorted."""
+    return sorted(filter_repo_objects(names, allow_patterns=list(allow), ignore_patterns=list(ignore)))
+
+
+def _some(names: Sequence[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") or "no file"
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether the same request may well succeed a little later: the hub's own failures and broken connections."""
+    for one in _chain(error):
+        if isinstance(one, hub_errors.HfHubHTTPError):
+            return one.response.status_code >= 500 or one.response.status_code == 408
+        if isinstance(one, httpx2.ConnectError):
+            return False
+        if isinstance(one, httpx2.TransportError) or "Consistency check failed" in str(one):
+            return True
+    return False
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    seen: list[BaseException] = []
+    here: BaseException | None = error
+    while here is not None and here not in seen:
+        seen.append(here)
+        yield here
+        here = here.__cause__ or here.__context__
+
+
+def _host() -> str:
+    return urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
+
+
+def explain(
+    error: BaseException, id: str, kind: Kind = "model", revision: str | None = None, cache: Path | None = None
+) -> str:
+    """What an error of the client means and what to do about it, in a sentence or two."""
+    option = f"--{kind}"
+    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{id}"
+    place = f" {cache}" if cache is not None else ""
+    for one in _chain(error):
+        if isinstance(one, HubError):
+            return str(one)
+        if isinstance(one, hub_errors.HFValidationError):
+            return f"found the id {id!r}; write owner/name as in the address of its page ({' '.join(str(one).split())})"
+        if isinstance(one, hub_errors.GatedRepoError):
+            asked = "the token in use (HF_TOKEN) has no access to it" if get_token() else "no token was sent"
+            return (
+                f"the {kind} {id} is gated: its owner gives access on request, and {asked}. Log in and ask for access "
+                f"at {page}, make a token with read access at {constants.ENDPOINT}/settings/tokens, and set HF_TOKEN "
+                "to it"
+            )
+        if isinstance(one, hub_errors.RevisionNotFoundError):
+            return (
+                f"{_host()} has the {kind} {id}, but no revision {revision or 'of that name'}; "
+                f"`neurosieve fetch {option} {id}` prints the commit of its main branch"
+            )
+        if isinstance(one, hub_errors.DisabledRepoError):
+            return f"{_host()} has disabled access to the {kind} {id}; name another {kind}"
+        if isinstance(one, hub_errors.RepositoryNotFoundError) or (_status(one) == 401 and not get_token()):
+            token = "with the token in use (HF_TOKEN)" if get_token() else "without a token"
+            spelling = "" if "/" in id else "; nearly all ids are owner/name, and this one has no owner"
+            return (
+                f"{_host()} shows no {kind} {id!r} {token}{spelling}. Check the spelling, capitals too, against the "
+                f"address of its page ({page}); if it is private, set HF_TOKEN to a token that may read it"
+                + ("; if it is a dataset, give it under `dataset:`" if kind == "model" else "")
+            )
+        if isinstance(one, hub_errors.RemoteEntryNotFoundError):
+            return f"{id} has no file {one.response.url.path.rsplit('/', 1)[-1]} at revision {revision or 'main'}"
+        if isinstance(one, hub_errors.OfflineModeIsEnabled):
+            return (
+                f"HF_HUB_OFFLINE is set and the cache{place} lacks files of {id}; run `neurosieve fetch` once without "
+                "HF_HUB_OFFLINE where there is network, for the same cache"
+            )
+        if isinstance(one, hub_errors.HfHubHTTPError):
+            return _explain_status(one.response.status_code, id, kind)
+        if isinstance(one, hub_errors.FileMetadataError):
+            return f"{_host()} answers, but not as a hub does; check HF_ENDPOINT and the proxy ({_short(one)})"
+        if isinstance(one, httpx2.TimeoutException):
+            return (
+                f"{_host()} gave no answer for {id} in time; try again, or allow more seconds with "
+                "HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT (10 each)"
+            )
+        if isinstance(one, (httpx2.RemoteProtocolError, httpx2.ReadError)):
+            return f"{_host()} broke off the connection while {id} was fetched; fetch again: whole files are kept"
+        if isinstance(one, httpx2.TransportError):
+            return (
+                f"no connection to {_host()} for the {kind} {id} ({_short(one)}). On a machine without network, fill "
+                "the cache first: run `neurosieve fetch --params FILE` where there is network, for the same cache"
+                f"{place}; a mirror is named by HF_ENDPOINT, a proxy by HTTPS_PROXY"
+            )
+        if isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"no space left for {id} in the cache{place}; make room, or name a folder elsewhere with HF_HOME"
+        if isinstance(one, OSError) and one.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"cannot write {id} to the cache{place} ({_short(one)}); name a folder of your own with HF_HOME"
+        if "Consistency check failed" in str(one):
+            return f"a file of {id} came cut off from {_host()}; fetch again: whole files are kept"
+    return f"cannot fetch the {kind} {id}: {type(error).__name__}: {_short(error)}"
+
+
+def _status(error: BaseException) -> int | None:
+    return error.response.status_code if isinstance(error, hub_errors.HfHubHTTPError) else None
+
+
+def _explain_status(status: int, id: str, kind: Kind) -> str:
+    if status == 401:
+        return f"{_host()} refuses the token in use (status 401); set HF_TOKEN to a valid one, or unset it"
+    if status == 403:
+        return f"{_host()} forbids access to the {kind} {id} (status 403); set HF_TOKEN to a token that may read it"
+    if status == 429:
+        return f"{_host()} allows no more requests for now (status 429); wait some minutes, or set HF_TOKEN"
+    return f"{_host()} fails with status {status} for the {kind} {id}; try again later"
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

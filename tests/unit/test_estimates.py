@@ -1,0 +1,221 @@
+"""Estimates of a plan: exact disk by hand and of a real dump, time beside measured times, jobs beside Snakemake's."""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from neurosieve import config, estimates
+from neurosieve.artifacts import Paths
+from neurosieve.estimates import Job, need
+from neurosieve.prepare.tasks import load_kind
+
+PARAMS = config.load_params("params.yaml")
+BASE = "neurosieve-base"
+BUILD = Path("build/default/activations")
+# Seconds of one core of an AMD EPYC under the pins (user and system time of the job), default benchmark, version 2.
+MEASURED = {
+    ("dump_activations", "token-roles"): 32.1,
+    ("dump_activations", "name-scope"): 54.0,
+    ("dump_activations", "token-classes"): 22.5,
+    ("dump_activations", "doc-match"): 36.4,
+    ("measure_redundancy", "doc-match"): 2.3,
+    ("measure_redundancy", "token-classes"): 2.3,
+    ("fit_probes", "doc-match"): 6.9,
+    ("fit_probes", "token-classes"): 15.2,
+    ("fit_controls", "doc-match"): 2.0,
+    ("fit_controls", "token-classes"): 6.1,
+    ("search_subsets", "doc-match"): 6.3,
+    ("search_subsets", "token-classes"): 23.2,
+    ("describe_neurons", "doc-match"): 2.2,
+    ("describe_neurons", "token-classes"): 2.7,
+    ("ablate_neurons", "token-classes"): 10.4,
+    ("fit_baselines", "doc-match"): 7.4,
+    ("fit_baselines", "token-classes"): 13.3,
+}
+
+
+def with_task(name: str, **changes) -> config.Params:
+    """The default benchmark with another entry of a task."""
+    tasks = {**PARAMS.prepare.tasks, name: PARAMS.prepare.tasks[name].model_copy(update=changes)}
+    return PARAMS.model_copy(update={"prepare": PARAMS.prepare.model_copy(update={"tasks": tasks})})
+
+
+def with_model(**entry) -> config.Params:
+    """The default benchmark with the model `m` alone."""
+    models = {**PARAMS.models, "m": config.Model.model_validate(entry)}
+    return PARAMS.model_copy(update={"models": models, "run": PARAMS.run.model_copy(update={"models": ["m"]})})
+
+
+def disk(params: config.Params, task: str) -> int:
+    return need(params, Job("dump_activations", BASE, task)).disk_mb
+
+
+def test_disk_of_activations_is_vectors_times_layers_times_width_times_four_bytes():
+    rows = PARAMS.prepare.tasks["token-classes"].rows
+    assert (rows.train, rows.tune, rows.judge, rows.test) == (8000, 3000, 10000, 8000)
+    assert disk(PARAMS, "token-classes") == 208  # 29,000 tokens x 7 layers x 256 units x 4 bytes: 207.9 MB
+    assert disk(PARAMS, "doc-match") == 64  # 4,400 pairs of two inputs: 63.1 MB
+    # 3,000 inputs that pairs share: 3,000 + 800 + 2,400 + 2,400 vectors, 61.6 MB
+    assert disk(with_task("doc-match", inputs=3000), "doc-match") == 62
+    assert disk(with_task("token-classes", inputs=10), "token-classes") == 208  # a token has its own vector
+
+
+def test_disk_of_a_real_dump_is_what_its_manifest_says():
+    """Exact, once the rows are those that were made."""
+    if not BUILD.is_dir():
+        pytest.skip("no build of the default benchmark here")
+    found = 0
+    for folder in sorted(BUILD.glob(f"{BASE}/*")):
+        splits = [folder / split for split in config.SPLITS]
+        if folder.name not in PARAMS.prepare.tasks or not all((s / "manifest.json").is_file() for s in splits):
+            continue
+        facts = [json.loads((s / "manifest.json").read_text())["facts"] for s in splits]
+        made = config.SplitRows(**{s: f["vectors"] for s, f in zip(config.SPLITS, facts, strict=True)})
+        kind = "token-classes"  # a vector per row
+        params = with_task(folder.name, rows=made, kind=kind)
+        written = sum(p.stat().st_size - 128 for s in splits for p in s.glob("layer_*.npy"))  # 128: header of .npy
+        assert disk(params, folder.name) == math.ceil(written / 1e6)
+        found += 1
+    if not found:
+        pytest.skip("the build of the default benchmark has no activations")
+
+
+def test_time_is_within_a_factor_of_five_of_what_was_measured(record_property):
+    ratios = {key: need(PARAMS, Job(key[0], BASE, key[1])).seconds / seconds for key, seconds in MEASURED.items()}
+    for key, ratio in ratios.items():
+        record_property("/".join(key), f"{ratio:.2f}")
+        assert 1 / 5 < ratio < 5, f"{key}: estimate {ratio:.2f} times what was measured"
+    middle = statistics.geometric_mean(ratios.values())
+    print(f"estimate / measured: mean {middle:.2f}, from {min(ratios.values()):.2f} to {max(ratios.values()):.2f}")
+    assert 0.6 < middle < 1.7
+
+
+def test_a_device_and_fast_numerics_shorten_what_they_touch_and_nothing_else():
+    fast = PARAMS.model_copy(update={"numerics": "fast"})
+    for job in estimates.jobs(PARAMS):
+        slow, quick = need(PARAMS, job), need(fast, job)
+        assert quick.seconds <= slow.seconds and (quick.disk_mb, quick.mem_mb) == (slow.disk_mb, slow.mem_mb)
+        on_gpu = need(fast, job, "cuda").seconds
+        assert on_gpu < quick.seconds if job.rule == "dump_activations" else on_gpu <= quick.seconds
+        if job.rule not in estimates.ON_DEVICE:
+            assert on_gpu == quick.seconds
+    base = with_model(path="models/none", layers=13, width=768, parameters=10**8)
+    big = with_model(path="models/none", layers=13, width=768, parameters=10**9)
+    job = Job("dump_activations", "m", "token-roles")
+    written = need(base, job).disk_mb * 1e6 / 200e6
+    times = [need(p, job).seconds - estimates.START_TORCH - written for p in (base, big)]
+    assert times[1] / times[0] == pytest.approx(10, rel=0.01)  # time goes with the parameters
+
+
+def test_runtime_has_a_reserve_and_minutes_none():
+    assert estimates.Need(1, 1, 3600).runtime == 180 and estimates.Need(1, 1, 3600).minutes == 60
+    assert estimates.Need(1, 1, 2).runtime == 10 and estimates.Need(1, 1, 2).minutes == 1
+
+
+def test_shape_and_size_of_a_model_come_from_the_entry_then_its_folder_then_the_published_ones(tmp_path):
+    assert estimates.shape(PARAMS, BASE) == estimates.shape(PARAMS, f"{BASE}-untrained") == (7, 256)
+    weights = Path("models/neurosieve-base/model.safetensors").stat().st_size
+    assert estimates.parameters(PARAMS, BASE) == weights // 4
+    given = with_model(hub="a/b", layers=3, width=16, parameters=5)
+    assert estimates.shape(given, "m") == (3, 16) and estimates.parameters(given, "m") == 5
+    (tmp_path / "config.json").write_text('{"n_layer": 4, "n_embd": 32}')
+    assert estimates.shape(with_model(path=str(tmp_path)), "m") == (5, 32)
+    unknown = with_model(hub="a/b")
+    assert estimates.shape(unknown, "m") == (13, 768)
+    assert "13 x 768 taken: m" in estimates.plan(unknown)
+    assert "taken" not in estimates.plan(PARAMS)
+    assert 0.8 < estimates.parameters(unknown, "m") / 110e6 < 1.2  # of the size of BERT
+
+
+@pytest.mark.parametrize("kind", config.task_kinds())
+def test_the_unit_of_a_kind_is_that_of_its_module(kind):
+    assert estimates.unit_of(kind) == load_kind(kind).UNIT
+
+
+def test_the_jobs_are_those_of_snakemake(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]"))
+    done = subprocess.run([sys.executable, "tests/list_jobs.py", str(file)], text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = Counter(job["rule"] for job in json.loads(done.stdout) if job["output"])
+    params = config.load_params(file)
+    assert params.run.protocols == ["strict", "published"] and params.subsets.transfer
+    jobs = list(estimates.jobs(params))
+    assert Counter(job.rule for job in jobs) == wanted and len(set(jobs)) == len(jobs)
+    for job in jobs:
+        found = need(params, job)
+        assert found.disk_mb >= 1 and found.mem_mb >= 500 and 0 < found.seconds < 24 * 3600
+
+
+def test_fine_tuning_is_planned_where_a_model_asks_for_it():
+    tuned = {"tasks": ["doc-match"], "epochs": 2, "learning_rate": 1e-5, "batch": 8}
+    params = with_model(path="models/neurosieve-base", finetune=tuned)
+    jobs = [job for job in estimates.jobs(params) if job.rule == "finetune_model"]
+    assert jobs == [Job("finetune_model", "m", "doc-match")]
+    # 1,600 pairs of two inputs of 200 / 3.3 sub-words, two epochs, six operations a parameter
+    work = 2 * 3200 * (200 / estimates.CHARACTERS) * 6 * estimates.parameters(params, "m")
+    assert need(params, jobs[0]).seconds == pytest.approx(estimates.START_TORCH + work / estimates.PORTABLE)
+
+
+def test_what_the_run_leaves_out_is_not_planned():
+    less = {"subsets": PARAMS.subsets.model_copy(update={"transfer": False})}
+    rules = {job.rule for job in estimates.jobs(PARAMS.model_copy(update=less))}
+    assert rules.isdisjoint({"transfer_subsets", "reproduce_published", "finetune_model"})
+    assert "transfer_subsets" in {job.rule for job in estimates.jobs(PARAMS)}
+    assert "From the hub" not in estimates.plan(PARAMS)
+    assert "From the hub, unless they are in its cache: a/b\n" in estimates.plan(with_model(hub="a/b"))
+
+
+def test_the_plan_adds_up(monkeypatch):
+    monkeypatch.delenv(config.DATA_VARIABLE, raising=False)
+    text = estimates.plan(PARAMS)
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line}
+    needs = [need(PARAMS, job) for job in estimates.jobs(PARAMS)]
+    assert lines["total"][1] == str(len(needs))
+    assert lines["total"][2] == f"{sum(n.disk_mb for n in needs) / 1e3:.1f}"
+    assert lines["dump_activations"][1] == str(len(PARAMS.run.models) * len(PARAMS.run.tasks))
+    assert sum(int(words[1]) for rule, words in lines.items() if rule in {j.rule for j in estimates.jobs(PARAMS)}) == (
+        len(needs)
+    )
+    assert text.endswith("nothing is missing\n")
+
+
+def test_what_is_missing_or_left_open_is_told_with_where_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(config.DATA_VARIABLE, str(tmp_path))
+    files = {
+        "all": config.DataFile(name="there.jsonl", sha256="0" * 64),
+        "codes": config.DataFile(name="gone.jsonl", sha256=None, source="a public place"),
+    }
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "there.jsonl").write_text("")
+    params = with_task("doc-match", kind="cosqa", corpus=None, packages=None, folder="folder", files=files)
+    params = params.model_copy(update={"models": {**params.models, BASE: config.Model(hub="some/model")}})
+    text = estimates.plan(params)
+    gone = tmp_path / "folder" / "gone.jsonl"
+    assert f"prepare.tasks.doc-match: no file {gone}; get it from a public place" in text
+    assert f"files.codes has no sha256; `neurosieve checksum {gone}` prints it" in text
+    assert f"models.{BASE}: no `revision:`; `neurosieve fetch --model some/model` prints the commit" in text
+    assert "there.jsonl" not in text and "missing, 3:" in text
+
+
+def test_the_device_is_that_of_the_environment(monkeypatch):
+    monkeypatch.delenv(estimates.DEVICE_VARIABLE, raising=False)
+    slow = estimates.resource(PARAMS, "dump_activations", "runtime", BASE, "token-roles")
+    monkeypatch.setenv(estimates.DEVICE_VARIABLE, "cuda")
+    assert estimates.resource(PARAMS, "dump_activations", "runtime", BASE, "token-roles") <= slow
+    assert estimates.device() == "cuda"
+    with pytest.raises(KeyError):
+        need(PARAMS, Job("no_such_rule", BASE, "token-roles"))
+
+
+def test_an_estimate_needs_no_heavy_import():
+    code = "import sys; from neurosieve import estimates; print([m for m in ('numpy', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert Paths("b").root == Path("build/b")
