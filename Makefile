@@ -14,7 +14,7 @@ benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and whe
 	neurosieve publish --params $(PARAMS)
 
 test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
-	pytest -m "not system" tests
+	pytest -m "not system" -n 2 --dist loadfile tests/workflow tests/contract tests/unit  # the longest first
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
 	pytest -m system tests

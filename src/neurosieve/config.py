@@ -699,12 +699,12 @@ class Params(Block):
             return {
                 "numerics": self.numerics,
                 "activations": self.activations.model_dump(mode="json"),
-                "models": self._model_settings(str(model)),
+                "models": self._model_settings(str(model), task),
             }
         if rule == "finetune_model":
             return {
                 "numerics": self.numerics,
-                "models": self._model_settings(str(model)),
+                "models": self._model_settings(str(model), task),
                 "pooling": self.activations.pooling,
                 "pair_features": self.probes.pair_features,
             }
@@ -749,7 +749,7 @@ class Params(Block):
             ablation = self.concepts.ablation
             return {
                 **common,
-                "models": self._model_settings(str(model)),
+                "models": self._model_settings(str(model), task),
                 "neurons": self.concepts.neurons,
                 "ablation": None if ablation is None else ablation.model_dump(mode="json"),
                 "batch_tokens": self.activations.batch_tokens,
@@ -761,10 +761,17 @@ class Params(Block):
             return self.model_dump(mode="json", exclude={"data_root"})
         raise KeyError(rule)
 
-    def _model_settings(self, model: str) -> list[dict[str, Any]]:
-        """Entries of a model and, for an untrained twin, of the model it names."""
-        names = dict.fromkeys((model, self.trained(model)))
-        return [self.models[name].model_dump(mode="json", exclude={"note", "parameters"}) for name in names]
+    def _model_settings(self, model: str, task: str | None) -> list[dict[str, Any]]:
+        """Entries of a model and, for an untrained twin, of the model it names, with what they say of this task."""
+        found = []
+        for name in dict.fromkeys((model, self.trained(model))):
+            entry = self.models[name]
+            shown = entry.model_dump(mode="json", exclude={"note": True, "parameters": True, "finetune": {"tasks"}})
+            shown["folders"] = {key: folder for key, folder in entry.folders.items() if key == task}
+            if name != model or not self.finetunes(model, str(task)):
+                shown["finetune"] = None
+            found.append(shown)
+        return found
 
     def margin(self, task: str) -> Margin:
         return self.subsets.margins.get(task, self.subsets.margins["default"])
@@ -877,7 +884,7 @@ def _cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                     for j, package in enumerate(getattr(task.packages, split)):
                         known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
-    judged_by = [(("subsets", "headline"), params.subsets.headline)]
+    judged_by: list[tuple[tuple[str | int, ...], str]] = [(("subsets", "headline"), params.subsets.headline)]
     if params.subsets.pipeline is not None:
         judged_by.append((("subsets", "pipeline", "ranking"), params.subsets.pipeline.ranking))
     for keys, ranking in judged_by:

@@ -533,6 +533,50 @@ def test_tokenizer_of_vocabulary_files(name: str, folders: dict[str, Path], tmp_
         load(folder)
 
 
+def test_names_and_tokens_as_published_models_have_them(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Old names of norms behind a prefix, a pooler and a head; special tokens told in a file of their own."""
+    folder = save_pickled(folders["bert"], tmp_path / "bert", legacy=True)
+    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
+    renamed = {}
+    for key, value in state.items():
+        old = key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        renamed[f"bert.{old}"] = value
+    more = {"bert.pooler.dense.weight": torch.zeros(16, 16), "cls.predictions.bias": torch.zeros(320)}
+    more |= {"bert.embeddings.position_ids": torch.arange(64)[None]}
+    torch.save(renamed | more, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    found, wanted = load(folder, weights="bin"), load(folders["bert"])
+    assert models._state_sha256(found.model) == models._state_sha256(wanted.model)
+    assert layer_costs(found, 40) == layer_costs(wanted, 40)
+
+    folder = copy_of(folders["gpt2"], tmp_path / "gpt2")
+    stated = json.loads((folder / "tokenizer.json").read_text())["model"]
+    names = sorted(stated["vocab"], key=stated["vocab"].get)
+    names[0], names[-1] = "<s>", "</s>"  # and no <|endoftext|>, which GPT-2's tokenizer has by default
+    merges = [pair for pair in stated["merges"] if "".join(pair) in names]
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges))
+    token = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True}
+    special = {"bos_token": {"content": "<s>", **token}, "eos_token": {"content": "</s>", **token}, "unk_token": "<s>"}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"max_len": 20, "special_tokens_map_file": None}))
+    coding = load(folder).coding
+    assert (coding.prefix, coding.suffix, coding.maximum) == ((), (), 20)
+    text = "x = <s> </s> <|endoftext|>"
+    ids = coding.tokenizer.encode(text, add_special_tokens=False).ids
+    assert coding.tokenizer.decode(ids, skip_special_tokens=False) == text and not {0, 319} & set(ids)
+
+
+def test_special_tokens_beyond_the_vocabulary_do_no_harm(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = copy_of(folders["gpt2"], tmp_path / "m")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<one>", "<two>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    coding = load(folder).coding
+    assert max(coding.tokenizer.get_vocab().values()) == 321
+    assert max(coding.tokenizer.encode("<one> <two>", add_special_tokens=False).ids) < 320
+
+
 def test_a_tokenizer_that_the_library_changes_is_told(folders: dict[str, Path], caplog: Any) -> None:
     facts = load(folders["qwen2"]).facts
     assert "Qwen2Tokenizer, whose normalizer and pre_tokenizer differs from tokenizer.json" in caplog.text
@@ -663,6 +707,9 @@ def test_folders_for_a_task(folders: dict[str, Path], tmp_path: Path) -> None:
     assert models.task_folder(params, paths, "m", "t") == other
     assert models.task_folder(params, paths, "m", "else") is None
     assert models.task_folder(params, paths, "u", "t") is None  # the twin of the model as it was before
+    pickled = params_for({"m": Model(path=str(save_pickled(folders["bert"], tmp_path / "bin")), weights="bin")})
+    loaded = models.load_model(pickled, "m", folder=other)  # fine-tuned weights are safetensors whatever they came from
+    assert loaded.facts["model_sha256"] == sha256_file(other / "model.safetensors")
     write_task(paths)
     for name, wanted in (("m", sha256_file(other / "model.safetensors")), ("u", None)):
         dump_activations(params, paths, model=name, task="t")

@@ -419,3 +419,77 @@ def test_a_training_from_a_damaged_checkpoint_gives_the_same_bytes(tmp_path, mon
     monkeypatch.setattr(finetune.Checkpoint, "save", save)
     assert files(run(params, paths)) == wanted
     assert "not as it was written; the training starts anew" in caplog.text
+
+
+def test_the_best_epoch_outlives_a_stop(tmp_path, monkeypatch):
+    """Stopped in the third epoch, of which the second was the best."""
+    params, paths = setup(tmp_path, patience=3)
+    losses = [1.0, 0.9, 0.5, 0.8]
+    monkeypatch.setattr(finetune, "_validate", lambda *_: {"validation_loss": losses.pop(0)})
+    wanted = files(run(params, paths))
+    assert not losses and read_json(paths.finetuned("m", "t") / "report.json")["best_epoch"] == 2
+    losses += [1.0, 0.9, 0.5, 0.8]
+    monkeypatch.setattr(finetune, "CHECKPOINT_SECONDS", 0.0)
+    save = finetune.Checkpoint.save
+
+    def saved(self, tensors, facts):
+        save(self, tensors, facts)
+        if facts["step"] == 30:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stop, pytest.raises(KeyboardInterrupt):
+        stop.setattr(finetune.Checkpoint, "save", saved)
+        run(params, paths)
+    assert files(run(params, paths)) == wanted and not losses
+
+
+def test_a_batch_has_special_tokens_and_padding_that_are_not_pooled(tmp_path):
+    params, paths = setup(tmp_path, {"unit": "pair"})
+    coding = load_model(params, "m").coding
+    data = finetune.read_data(paths, "t", coding, params.models["m"].finetune, "k")
+    rows = data.fit[:3]
+    ids, mask, own = finetune.make_batch(data, rows, coding, torch.device("cpu"))
+    wanted = [data.ids[i] for side in (0, 1) for i in data.inputs[rows, side]]  # all left sides, then all right ones
+    assert len(wanted) == 6 == len(ids) and ids.shape[1] == max(map(len, wanted)) + 2
+    for i, text in enumerate(wanted):
+        assert ids[i][mask[i] == 1].tolist() == [*coding.prefix, *text, *coding.suffix]
+        assert ids[i][own[i]].tolist() == text.tolist() and (ids[i][mask[i] == 0] == coding.pad).all()
+
+
+def test_features_of_a_pair_are_those_of_the_probes():
+    """Against numpy, through a model whose states are a table."""
+    table = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, -4.0], [5.0, 6.0]])
+
+    class Table(torch.nn.Module):
+        def forward(self, input_ids, attention_mask):
+            return type("Out", (), {"last_hidden_state": table[input_ids]})
+
+    part = finetune.Tuned(Table(), 8, 1, "mean", ("absdiff", "product", "left", "right"), 0)
+    ids = torch.tensor([[1, 2], [3, 0]])  # one row: a left side of two sub-words, a right side of one
+    own = torch.tensor([[True, True], [True, False]])
+    u, v = np.array([2.0, -1.0]), np.array([5.0, 6.0])
+    features = np.concatenate([np.abs(u - v), u * v, u, v])
+    wanted = features @ part.head.weight.detach().numpy().T
+    assert part(ids, own.long(), own, 2).detach().numpy() == pytest.approx(wanted[None], abs=1e-6)
+
+
+def test_a_setting_of_another_task_trains_nothing_anew(tmp_path):
+    params = config.load_params(write_params(tmp_path))
+
+    def settings(rule: str, model: str = "m", task: str = "t", **changes: Any) -> Any:
+        entry = params.models["m"].model_copy(update=changes)
+        changed = params.model_copy(update={"models": {**params.models, "m": entry}})
+        return changed.settings(rule, model=model, task=task)
+
+    block = params.models["m"].finetune
+    more, longer = (block.model_copy(update=u) for u in ({"tasks": ["t", "u"]}, {"epochs": 9}))
+    for rule in ("finetune_model", "dump_activations", "ablate_neurons"):
+        before = settings(rule)
+        assert settings(rule, finetune=more, folders={"v": "elsewhere"}) == before
+        assert settings(rule, finetune=longer) != before
+    before = settings("dump_activations", task="u")
+    assert settings("dump_activations", task="u", finetune=longer) == before
+    assert settings("dump_activations", task="u", finetune=more) != before
+    assert settings("dump_activations", task="u", folders={"u": "elsewhere"}) != before
+    before = settings("dump_activations", "twin")  # the twin is not trained, whatever its model is
+    assert settings("dump_activations", "twin", finetune=longer) == before

@@ -9,11 +9,13 @@ import numpy as np
 import planted
 import pytest
 from planted import MODEL, TWIN
+from scipy import stats
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
 from neurosieve.concepts import ablate_neurons, describe_neurons
 from neurosieve.leaderboard import build_leaderboard, table
 from neurosieve.probes import fit_controls
+from neurosieve.probes.features import read_rows
 from neurosieve.probes.metrics import NUMBER, report
 from neurosieve.redundancy import measure_redundancy
 from neurosieve.results import load_results
@@ -199,6 +201,22 @@ def test_a_row_of_numbers_stands_on_the_leaderboard(board):
     assert cells[TWIN, "texts", "strict"]["status"] == "at chance"
     twin = read_json(paths.leaderboard() / "rows" / f"{TWIN}__texts.json")
     assert any("not above the mean of train" in note for note in twin["notes"])
+
+
+def test_neurons_are_described_by_spearmans_correlation(board):
+    _, paths, _ = board
+    for task in ("tokens", "texts"):
+        y = read_rows(paths, task, "judge").labels
+        found = read_json(paths.concepts(MODEL, task) / "concepts.json")
+        assert len(found["neurons"]) == 3 and found["best_class_counts"] == {}
+        for neuron in found["neurons"]:
+            layer = np.load(paths.activations(MODEL, task, "judge") / f"layer_{neuron['layer']:02d}.npy")
+            r = stats.spearmanr(layer[:, neuron["unit"]], y)[0]
+            assert neuron["spearman"] == pytest.approx(r, abs=1e-12) and neuron["direction"] == np.sign(r)
+            if task == "texts":
+                assert neuron["null"]["spearman"] == neuron["spearman"] and neuron["spearman_unseen"] is None
+            assert neuron["concept"] == "target" and "auroc" not in neuron and "auroc" not in neuron["null"]
+            assert 0.01 < neuron["null"]["sd"] < 0.15 and abs(neuron["null"]["expected"]) < 0.05
 
 
 def test_the_page_shows_numbers_as_numbers(board):

@@ -21,6 +21,8 @@ from transformers import AutoConfig, AutoModel
 from neurosieve.activations import ActivationsError
 from neurosieve.activations.models import Loaded, layer_states, load_folder, raw_states
 from neurosieve.activations.sites import SiteError, find_sites
+from neurosieve.config import Model, load_params
+from neurosieve.leaderboard.collect import _model_note
 
 IDS = torch.arange(8, 24)[None]
 By = tuple[torch.Tensor, torch.Tensor]  # feed-forward activations, the block's output
@@ -279,6 +281,10 @@ class Block(nn.Module):
             return x + self.attention(x)
         if self.kind == "no attention":
             return x + self.feed(x)
+        if self.kind == "raw keys":
+            mixed = torch.softmax(self.attention.q(x) @ x.mT, dim=-1) @ self.attention.v(x)
+            y = x + self.attention.o(mixed)
+            return y + self.feed(y)
         if self.kind == "routed":
             y = x + self.attention(x)
             return y + torch.sigmoid(self.route(y)) * self.feed(y)
@@ -317,6 +323,7 @@ def test_blocks_of_several_kinds() -> None:
     assert sites_of("feed-forward", *kinds) == ["blocks.0.down", "blocks.1.down", "blocks.2.down"]
     assert sites_of("attention", *kinds) == ["blocks.0.attention.o", "blocks.1.attention.o", "blocks.2.attention.o"]
     assert sites_of("attention", "no forward") == ["blocks.0.attention.o"]
+    assert sites_of("attention", "raw keys") == ["blocks.0.attention.o"]
     assert sites_of("feed-forward", "no attention") == ["blocks.0.down"]
     assert sites_of("attention", "routed", "two forwards") == ["blocks.0.attention.o", "blocks.1.attention.o"]
     assert sites_of("feed-forward", "two attentions") == ["blocks.0.down"]
@@ -352,3 +359,14 @@ def test_a_model_without_a_list_of_blocks_is_refused() -> None:
     flat, x = Flat(), torch.randn(1, 6, 8)
     with pytest.raises(SiteError, match="no module of a list of blocks turns hidden state 0 into hidden state 1"):
         find_sites(flat, lambda: [flat(x)], "attention")
+
+
+def test_the_page_says_what_a_layer_is() -> None:
+    models = {
+        "a": Model(path="a", note="a note"),
+        "b": Model(path="b", note="a note", part="both", neurons="feed-forward"),
+        "u": Model(untrained="b", note="twin"),
+    }
+    params = load_params("params.yaml").model_copy(update={"models": models})
+    inside = "encoder, then decoder; neurons are feed-forward activations, layer 0 is block 1"
+    assert [_model_note(params, m) for m in "abu"] == ["a note", f"a note; {inside}", f"twin; {inside}"]

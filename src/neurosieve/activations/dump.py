@@ -104,7 +104,7 @@ def _run_batch(
     shared = np.flatnonzero(~whole)
     partial = np.empty((len(shared), len(states), loaded.width))
     flats: Any = [state.reshape(-1, loaded.width) for state in states]
-    if flats[0].device.type == "cpu" and flats[0].dtype == torch.float32:
+    if all(flat.device.type == "cpu" and flat.dtype == torch.float32 for flat in flats):
         flats = [flat.numpy() for flat in flats]
     else:
         flats, start, end = _fetch(flats, start, end, plan.how)
@@ -152,7 +152,9 @@ def _fetch(
     begin = np.cumsum(size) - size
     rows = np.repeat(start - begin, size) + np.arange(size.sum())
     index = torch.from_numpy(rows).to(flats[0].device)
-    return torch.stack([flat[index] for flat in flats]).cpu().float().numpy(), begin, begin + size
+    kinds = {flat.dtype for flat in flats}  # of several where a model of half precision keeps some tensors in float32
+    taken = [flat[index] if len(kinds) == 1 else flat[index].float() for flat in flats]
+    return torch.stack(taken).cpu().float().numpy(), begin, begin + size
 
 
 def _reduce(flat: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> np.ndarray:

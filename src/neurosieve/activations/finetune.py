@@ -287,6 +287,9 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
     loaded = load_model(params.model_copy(update={"numerics": "fast", "activations": single}), model, cache)
     backbone = _backbone(loaded, model)
     data = read_data(paths, task, loaded.coding, settings, key)
+    for fact, text in (("cut_inputs", "inputs cut to finetune.max_subwords"), ("rows_across", "pairs not used")):
+        if data.facts[fact]:
+            log.warning("%s %s: %d %s, see report.json", model, task, data.facts[fact], text)
     features = tuple(params.probes.pair_features)
     columns = loaded.width * (len(features) if data.inputs.shape[1] == 2 else 1)
     part = Tuned(backbone, columns, data.outputs, params.activations.pooling, features, settings.seed)

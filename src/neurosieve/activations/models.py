@@ -195,6 +195,10 @@ def load_language_model(
 def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, entry: Model) -> Loaded:
     """``trained``: the entry whose files are read; ``entry``: it itself, or its untrained twin."""
     device = find_device(numerics)
+    if numerics == "portable" and dtype != "float32":
+        raise ActivationsError(
+            f"activations.dtype: found {dtype}; portable numerics need float32, or write `numerics: fast`"
+        )
     trust = trained.trust_remote_code
     files = check_folder(folder, name, trained.weights)
     model = _from_weights(folder, name, files, trust, getattr(torch, dtype), trained.part)
@@ -686,7 +690,9 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
     first, stop = (real[0], real[-1] + 1) if real else (0, 0)
     if not real or around.ids[first:stop] != tokenizer.encode("a", add_special_tokens=False).ids:
         raise ActivationsError(f"{folder}: cannot tell the text from the special tokens in {around.tokens} for 'a'")
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    # special tokens beyond the model's vocabulary do no harm: no text is read as one, and none stands around it
+    added = [i for i, token in tokenizer.get_added_tokens_decoder().items() if not token.special]
+    highest = max([*tokenizer.get_vocab(with_added_tokens=False).values(), *added, *around.ids])
     embedded = _try(folder, "no embedding of sub-words", lambda: model.get_input_embeddings().weight.shape[0])
     if highest >= embedded:
         raise ActivationsError(

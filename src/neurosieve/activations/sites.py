@@ -13,7 +13,7 @@ its position, or mixes positions: then a change at the earlier positions reaches
 all others in causal and in bidirectional models.)
 
 - feed-forward: the one product on which the block's output depends directly, whose input depends on other products, at
-  its own position only, and not on the block's input. Its input is taken: what comes out of the non-linearity, in a
+  its own position only. No such product may depend on the block's input as well. Its input is taken: what comes out of the non-linearity, in a
   gated block after the product with the gate.
 - attention: the one product on which the block's output depends directly, whose input mixes the positions of other
   products, which in turn depend on the block's input or on other products. Its output is taken: what the attention
@@ -268,7 +268,7 @@ def _find(call: _Call, neurons: str) -> tuple[str, list[str]]:
             row = probe.inputs[product][..., -1, :]
             mixes[product, other] = not torch.equal(before[product][..., -1, :], row)
             depends[product, other] = bool(mixes[product, other]) or not torch.equal(here[product][..., -1, :], row)
-    ends = [i for i in range(n) if reaches[i] and not on_input[i] and depends[i].any()]
+    ends = [i for i in range(n) if reaches[i] and depends[i].any()]
     attention = [i for i in ends if mixes[i].any()]
     # of cross-attention, what is mixed (keys, values) depends on nothing in the block
     fed = [on_input[i] or bool(depends[i].any()) for i in range(n)]

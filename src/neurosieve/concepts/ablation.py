@@ -113,7 +113,11 @@ def _measure(
     folder = own or model_folder(params, features.model, cache)[0]
     try:
         loaded, mask = load_language_model(
-            folder, features.model, params.numerics, entry.weights, entry.trust_remote_code
+            folder,
+            features.model,
+            params.numerics,
+            "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
+            entry.trust_remote_code,
         )
         language.check_head(loaded)
     except NoHeadError as why:

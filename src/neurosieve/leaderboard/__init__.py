@@ -30,7 +30,9 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
 
     rows, comparisons = collect.collect(params, paths)
     known = list(dict.fromkeys(name for row in rows for name in row["curves"]))
-    unknown = [name for name in params.leaderboard.curve_rankings if name not in known]
+    # a ranking of classes that is searched has no curve where every task predicts a number
+    searched = [*known, *params.subsets.rankings]
+    unknown = [name for name in params.leaderboard.curve_rankings if name not in searched]
     if unknown:
         raise ConfigError(
             f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; write some of: {', '.join(known)}"

@@ -155,7 +155,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "layers": layers,
         "width": width,
         "constant_neurons": n_neurons - probes["kept"],
-        "model_note": params.models[model].note,
+        "model_note": _model_note(params, model),
         "control_of": params.models[model].untrained,
         "reference_name": set_name(probes["sets"][probes["reference"]]["layers"], layers),
         "margin": curves["margin"]["value"],
@@ -210,6 +210,17 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
         "ablation": read_json(paths.ablation(model, task) / "ablation.json"),
     }
+
+
+def _model_note(params: Params, model: str) -> str:
+    """The note of the params file, and what a layer is where it is no hidden state of the only or first stack."""
+    trained, parts = params.models[params.trained(model)], [params.models[model].note]
+    if trained.part != "encoder":
+        parts.append({"decoder": "of an encoder-decoder the decoder", "both": "encoder, then decoder"}[trained.part])
+    if trained.neurons != "hidden":
+        what = {"feed-forward": "feed-forward activations", "attention": "attention outputs"}[trained.neurons]
+        parts.append(f"neurons are {what}, layer 0 is block 1")
+    return "; ".join(filter(None, parts))
 
 
 def collect_transfer(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:

@@ -283,7 +283,8 @@ def _metric_table(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]
             scores = row["test"].get(name)
             if scores:
                 kind = row.get(f"{name}_name")
-                lines.append((f"{name}: {kind}" if kind else name, [get(scores, keys) for _, keys in heads]))
+                shown = plainest(primary) if name == "majority" else name
+                lines.append((f"{shown}: {kind}" if kind else shown, [get(scores, keys) for _, keys in heads]))
         if lines:
             groups.append({"model": row["model"], "lines": lines})
     keep = [i for i in range(len(heads)) if any(v[i] is not None for g in groups for _, v in g["lines"])]
@@ -322,7 +323,7 @@ def _comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
             for entry in (judge[name], test.get(name, {})):
                 p = entry.get("p") if entry.get("p_holm") is None else entry["p_holm"]
                 values += [entry.get("difference"), entry.get("lower"), p]
-            lines.append((name, values))
+            lines.append((plainest(row["metric"]) if name == "majority" else name, values))
         groups.append({"model": row["model"], "lines": lines})
     return groups
 
@@ -558,6 +559,7 @@ def render(
         transfer=measures.transfer_tables(transfers),
         published=measures.published_table(published),
         beside=beside,
+        other_neurons=any("neurons are" in note or "decoder" in note for note in notes.values()),
         concept_rows=CONCEPT_ROWS,
         numerics=numerics + f" Seed {meta['seed']}.",
     )

@@ -186,8 +186,9 @@ def sample_plan(params: Params, paths: Paths, task: str, loaded: Loaded, inputs:
         spans = Rows(*np.array(kept, np.int64).T)
     texts = ({**every[old], "id": new} for new, old in enumerate(chosen))
     return plan_inputs(
-        texts, spans, loaded.coding, lambda kind, i: f"{folder}/{kind}.jsonl", **params.activations.model_dump(exclude={"dtype"})
-    )
+        texts, spans, loaded.coding, lambda kind, i: f"{folder}/{kind}.jsonl",
+        **params.activations.model_dump(exclude={"dtype"}),
+    )  # fmt: skip
 
 
 def _run(loaded: Loaded, neurons: np.ndarray, plan: Plan) -> None:
