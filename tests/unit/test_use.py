@@ -20,7 +20,7 @@ from test_cost import save_albert
 
 from neurosieve import cli
 from neurosieve.activations import dump_activations
-from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_tensors, sha256_file
+from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_tensors, sha256_file
 from neurosieve.config import SPLITS, Activations, Model, load_params
 from neurosieve.subsets.score import predict_frozen
 from neurosieve.use import Extractor, NeuronFeatures, Neurons, NeuronsError, cost, export_neurons
@@ -484,3 +484,33 @@ def test_memory_is_what_the_model_adds(build: Build) -> None:
     if found is not None:
         assert set(found) == {"resident", "peak"} and found["peak"] >= found["resident"]
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(("neurons", "part"), [("feed-forward", "encoder"), ("hidden", "both")])
+def test_neurons_that_are_no_hidden_states_of_one_stack(neurons: str, part: str, tmp_path: Path) -> None:
+    """A file of neurons says which they are; the model is then run whole, and gives the values of the dump."""
+    folder, paths = tiny_models.save(tmp_path / "m", "t5" if part == "both" else "gpt2"), Paths("b", tmp_path / "build")
+    for split in SPLITS:
+        with Writer(paths.task("t") / split, "prepare", {}) as out:
+            out.jsonl("inputs.jsonl", [{"id": i, "text": text, "file": f"{i}.py"} for i, text in enumerate(TEXTS)])
+            out.jsonl("rows.jsonl", [{"input": i, "label": 0} for i in range(len(TEXTS))])
+    models = {"m": Model(path=str(folder), neurons=neurons, part=part)}  # type: ignore[arg-type]
+    update = {"models": models, "activations": SETTINGS, "numerics": "portable"}
+    params = load_params("params.yaml").model_copy(update=update)
+    dump_activations(params, paths, model="m", task="t")
+    facts = read_manifest(paths.activations("m", "t", "test"))["facts"]
+    places = [(0, 3), (1, 2), (facts["layers"] - 1, facts["width"] - 1)]
+    one = {"mean": [0.0], "scale": [1.0], "weights": [[1.0]]}
+    data = {
+        "numerics": "portable", "intercept": [0.0], "activations": SETTINGS.model_dump(),
+        "model": {"name": "m", "sha256": facts["model_sha256"], "layers": facts["layers"], "width": facts["width"],
+                  "untrained": None, "neurons": neurons, "part": part},
+        "task": {"name": "t", "unit": "sequence", "classes": ["a", "b"], "pair_features": None},
+        "neurons": [{"layer": layer, "unit": unit, **one} for layer, unit in places],
+    }  # fmt: skip
+    held = Neurons.from_data(data)
+    texts = from_rows([{"text": text} for text in TEXTS], [str(i) for i in range(len(TEXTS))])
+    files = paths.activations("m", "t", "test")
+    wanted = np.stack([np.load(files / f"layer_{layer:02d}.npy")[:, unit] for layer, unit in places], axis=1)
+    for model in (folder, "m"):
+        assert Extractor.load(held, model, params).values(texts).tobytes() == wanted.tobytes()

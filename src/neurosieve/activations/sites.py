@@ -13,8 +13,8 @@ its position, or mixes positions: then a change at the earlier positions reaches
 all others in causal and in bidirectional models.)
 
 - feed-forward: the one product on which the block's output depends directly, whose input depends on other products, at
-  its own position only. No such product may depend on the block's input as well. Its input is taken: what comes out of the non-linearity, in a
-  gated block after the product with the gate.
+  its own position only. Nothing that depends on the block's input may reach its output directly as well. Its input is
+  taken: what comes out of the non-linearity, in a gated block after the product with the gate.
 - attention: the one product on which the block's output depends directly, whose input mixes the positions of other
   products, which in turn depend on the block's input or on other products. Its output is taken: what the attention
   adds, before any norm and before the residual. Cross-attention is none of it: what it mixes comes from elsewhere.
