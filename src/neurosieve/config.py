@@ -61,6 +61,12 @@ def _each_once(value: list[str]) -> list[str]:
     return value
 
 
+def _below(name: str) -> str:
+    if name.startswith("/") or ".." in Path(name).parts:
+        raise ValueError("a path below `folder:`, so without .. and not from the root; mend `folder:` instead")
+    return name
+
+
 RankingName = Annotated[str, AfterValidator(_known_ranking)]
 
 
@@ -90,7 +96,9 @@ class Wheel(Block):
 class DataFile(Block):
     """A file of a dataset, refused when its content is another."""
 
-    name: str = Field(min_length=1, description="path below the folder; .gz is unpacked while it is read")
+    name: Annotated[str, AfterValidator(_below)] = Field(
+        min_length=1, description="path below the folder; .gz is unpacked while it is read"
+    )
     sha256: Sha256 | None = Field(description="of the file as it lies there; null: the run stops and prints it")
     source: str = Field("", description="where a user gets the file; told where it is missing")
 
@@ -275,7 +283,7 @@ class Model(Block):
     revision: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{40}$",
-        description="of a hub model, its commit: `neurosieve fetch` prints it; without it a run is planned, never begun",
+        description="of a hub model, its commit: `neurosieve fetch` prints it; without it a run is only planned",
     )
     wheel: Wheel | None = None
     wheel_path: str | None = Field(None, description="folder of the model inside the wheel")
@@ -694,7 +702,8 @@ class Params(Block):
         if rule == "extract_corpus":
             return {"corpus": self.prepare.corpora[str(corpus)].model_dump(mode="json")}
         if rule == "prepare_task":
-            return {"seed": self.seed, "task": self.prepare.tasks[str(task)].model_dump(mode="json", exclude={"inputs"})}
+            entry = self.prepare.tasks[str(task)]
+            return {"seed": self.seed, "task": entry.model_dump(mode="json", exclude={"inputs"})}
         if rule == "dump_activations":
             return {
                 "numerics": self.numerics,

@@ -170,27 +170,38 @@ def _configuration(card: Snapshot, entry: HubDataset, where: str) -> tuple[str, 
         found = f"found {entry.configuration!r}" if entry.configuration else "missing"
         advice = f"write one of: {', '.join(there)}" if there else "its card names none; take `configuration:` out"
         raise HubError(f"{where}.configuration: {found}, for the dataset {entry.id}; {advice}")
+    for pattern in (pattern for patterns in (there[name] or {}).values() for pattern in patterns):
+        if pattern.startswith(("/", "~")) or "://" in pattern or ".." in pattern.split("/"):
+            raise HubError(
+                f"{where}: the card of the dataset {entry.id} names the file {pattern!r}, outside the dataset, which "
+                "no commit pins; get it yourself and write `folder:` and `files:`"
+            )
     return name, there[name]
 
 
 def card_configurations(readme: Path) -> dict[str, dict[str, list[str]] | None]:
-    """Configuration -> split -> patterns of files, of a dataset's card; None where the card leaves the files open."""
+    """Configuration -> split -> patterns of files, of a dataset's card; None where the card leaves the files open.
+
+    A card that is not as the hub documents it names none.
+    """
     head = re.match(r"---\s*\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), flags=re.DOTALL)
+    found: dict[str, dict[str, list[str]] | None] = {}
     try:
         stated = yaml.safe_load(head[1]).get("configs") if head else None
-    except (yaml.YAMLError, AttributeError):
+        for item in stated if isinstance(stated, list) else ():
+            files, folder = item.get("data_files"), item.get("data_dir")
+            start = f"{str(folder).strip('/')}/" if folder else ""
+            if isinstance(files, str) or (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+                files = {"train": files}
+            elif isinstance(files, list):
+                files = {part["split"]: part["path"] for part in files}
+            parts = {
+                split: [paths] if isinstance(paths, str) else list(paths) for split, paths in (files or {}).items()
+            }
+            clean = {split: [start + path.removeprefix("./") for path in paths] for split, paths in parts.items()}
+            found[str(item.get("config_name", "default"))] = clean or None
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError):  # not as the hub documents it
         return {}
-    found: dict[str, dict[str, list[str]] | None] = {}
-    for item in stated if isinstance(stated, list) else ():
-        files, folder = item.get("data_files"), item.get("data_dir")
-        start = f"{str(folder).strip('/')}/" if folder else ""
-        if isinstance(files, str) or (isinstance(files, list) and all(isinstance(f, str) for f in files)):
-            files = {"train": files}
-        elif isinstance(files, list):
-            files = {part["split"]: part["path"] for part in files}
-        parts = {split: [paths] if isinstance(paths, str) else list(paths) for split, paths in (files or {}).items()}
-        clean = {split: [start + path.removeprefix("./") for path in paths] for split, paths in parts.items()}
-        found[str(item.get("config_name", "default"))] = clean or None
     return found
 
 

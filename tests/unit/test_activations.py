@@ -25,7 +25,7 @@ from neurosieve.activations import ActivationsError, batches, dump, dump_activat
 from neurosieve.activations.batches import choose_window, make_plan, window_starts
 from neurosieve.activations.cost import layer_costs
 from neurosieve.artifacts import Paths, Writer, read_manifest, sha256_file
-from neurosieve.config import SPLITS, Activations, Model, Params, Wheel, load_params
+from neurosieve.config import SPLITS, Activations, Finetune, Model, Params, Wheel, load_params
 
 TEXTS = ["def add(first, second):\n    return first + second\n", "x = 1", "names.append(name)\n" * 20, "y == x[0]"]
 ARGUMENTS = {"subword": "mean", "pooling": "mean", "window": 24, "batch_tokens": 64}
@@ -698,6 +698,21 @@ def test_parts_that_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None
     assert load(folder).layers == 3
     with pytest.raises(ActivationsError, match=r"the weights lack \d+ tensors of BartModel, such as decoder."):
         load(folder, part="decoder")
+
+
+def test_training_for_another_task_changes_no_manifest(folders: dict[str, Path], tmp_path: Path) -> None:
+    found: list[list[bytes]] = []
+    settings = {"epochs": 1, "learning_rate": 0.1, "batch": 8}
+    for tasks in ([], ["other"], ["other", "more"]):
+        finetune = Finetune(tasks=tasks, **settings) if tasks else None
+        entries = {"m": Model(path=str(folders["bert"]), finetune=finetune), "u": Model(untrained="m", note="a twin")}
+        paths = Paths("b", tmp_path / str(len(found)))
+        write_task(paths)
+        for name in entries:
+            dump_activations(params_for(entries), paths, model=name, task="t")
+        folder = [paths.activations(name, "t", split) for name in entries for split in SPLITS]
+        found.append([(path / "manifest.json").read_bytes() for path in folder])
+    assert found[0] == found[1] == found[2]
 
 
 def test_folders_for_a_task(folders: dict[str, Path], tmp_path: Path) -> None:

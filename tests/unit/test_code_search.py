@@ -22,7 +22,7 @@ from neurosieve.probes.baselines import word_pieces
 
 TINY = Path("tests/data/tiny_cosqa")
 TINY_NET = Path("tests/data/tiny_code_search_net")
-REAL = Path("data/code_search_cosqa")
+REAL = Path("../shared/data/code_search_cosqa")
 HARD = Negatives(kind="hard", per_positive=1, pool=5)
 SHARES = {"train": 0.5, "dev": 0.3, "test": 0.2}
 
@@ -312,6 +312,19 @@ def test_a_bad_array_is_refused_with_its_line(tmp_path, name):
     with pytest.raises(PrepareError) as error:
         read(tmp_path, shares=SHARES, negatives={"kind": "hard"})
     assert str(error.value).startswith(f"{path}{place}") and said in str(error.value)
+
+
+def test_an_entry_or_a_code_base_nested_too_deep_is_refused_with_its_line(tmp_path):
+    rows = {"train": 60, "tune": 30, "judge": 60, "test": 60}
+    deep, good = "[" * 100_000 + "]" * 100_000, '{"doc": "x", "code": "y"}'
+    task = Task.model_validate({"kind": "cosqa", "negatives": {}, "metric": "accuracy", "rows": rows})
+    (tmp_path / "all.json").write_text(f"[{good},\n{deep}]")
+    with pytest.raises(PrepareError, match=r"all.json:2: not valid json"):
+        cosqa.read({"all": tmp_path / "all.json"}, task)
+    (tmp_path / "all.json").write_text(f"[{good}]")
+    (tmp_path / "codes.json").write_text(deep)
+    with pytest.raises(PrepareError, match=r"codes.json:1: not valid json"):
+        cosqa.read({"all": tmp_path / "all.json", "codes": tmp_path / "codes.json"}, task)
 
 
 def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path):

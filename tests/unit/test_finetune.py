@@ -105,6 +105,17 @@ def test_the_loss_falls_and_the_model_learns(tmp_path, architecture):
     check_files(folder)
 
 
+def test_which_neurons_are_taken_afterwards_changes_no_training(tmp_path):
+    """Feed-forward layers of 24 units: the head stands on hidden states of 16 all the same."""
+    params, paths = setup(tmp_path, architecture="bert", epochs=1)
+    wanted = files(run(params, paths))["model.safetensors"]
+    entry = params.models["m"].model_copy(update={"neurons": "feed-forward"})
+    params = params.model_copy(update={"models": {**params.models, "m": entry}})
+    assert files(run(params, paths))["model.safetensors"] == wanted
+    dump_activations(params, paths, model="m", task="t")
+    assert read_manifest(paths.activations("m", "t", "test"))["facts"]["width"] == 24
+
+
 @pytest.mark.parametrize("unit", ["pair", "target"])
 def test_pairs_and_targets_are_learned(tmp_path, unit):
     task = {"unit": "pair"} if unit == "pair" else {"target": True}

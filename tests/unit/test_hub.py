@@ -568,6 +568,27 @@ def dataset(commit: str, configuration: str | None, **splits: str) -> HubDataset
     )
 
 
+@pytest.mark.parametrize(
+    "configs",
+    ["[a, b]", "[{data_files: [{split: train}]}]", "[{data_files: {train: 3}}]", "[{data_files: [{path: x}]}]"],
+)
+def test_a_card_that_is_not_as_documented_names_no_files(tmp_path: Path, configs: str) -> None:
+    (tmp_path / "README.md").write_text(f"---\nconfigs: {configs}\n---\n", encoding="utf-8")
+    assert hub.card_configurations(tmp_path / "README.md") == {}
+
+
+@pytest.mark.parametrize("path", ["{tmp}/secret.jsonl", "c/../../secret.jsonl", "https://other.example/c.jsonl"])
+def test_a_card_may_not_name_files_outside_the_dataset(
+    server: HubServer, cache: Path, tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "secret.jsonl").write_text('{"code": "mine", "bug": 0}\n', encoding="utf-8")
+    path = path.format(tmp=tmp_path)
+    card = f"---\nconfigs:\n- config_name: c\n  data_files:\n  - {{split: train, path: [c/*.jsonl, '{path}']}}\n---\n"
+    commit = server.add("org/data", {**DATA, "README.md": card.encode()}, "dataset")
+    with pytest.raises(HubError, match="outside the dataset"):
+        hub.load_split(dataset(commit, "c", train="train"), "train", tmp_path / "tables", "dataset", cache)
+
+
 def test_fetch_takes_all_that_a_benchmark_needs(
     server: HubServer, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

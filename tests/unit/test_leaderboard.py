@@ -17,7 +17,7 @@ from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.config import ConfigError
-from neurosieve.leaderboard import build_leaderboard, charts, collect, page, publish, table
+from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
@@ -406,6 +406,20 @@ def test_every_link_and_label_has_its_target_once(rendered):
     wanted += [name for _, a in tags for name in (a.get("aria-labelledby") or "").split()]
     assert set(wanted) <= set(ids) and len(wanted) > 40
     assert all("aria-labelledby" in a or a.get("aria-hidden") == "true" for t, a in tags if t == "svg")
+
+
+def test_layer_0_is_the_embedding_unless_a_model_has_other_neurons():
+    """Told from the entries of the models, not from the words of their notes."""
+    rows, cards, meta = make_all()
+    rows[0]["model_note"] = "a decoder of code"
+    told = "unless the note of a model"
+    assert not meta["other_neurons"] and told not in page.render(rows, cards, meta, {})
+    params = made.make_params()
+    name = params.run.models[0]
+    for change in ({"neurons": "attention"}, {"part": "both"}):
+        entry = params.models[name].model_copy(update=change)
+        meta = page_facts(params.model_copy(update={"models": {**params.models, name: entry}}))
+        assert page.render(rows, cards, meta, {}).count(told) > 1
 
 
 def test_text_is_escaped():

@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from neurosieve.artifacts import Paths, iter_jsonl, read_json, read_manifest, sha256_file
-from neurosieve.config import Packages, Params, Prepare, Shares, Task
+from neurosieve.config import DataFile, Packages, Params, Prepare, Shares, Task
 from neurosieve.prepare import prepare_task
 from neurosieve.prepare.records import PrepareError, make_record, text_notices
 from neurosieve.prepare.sampling import CLASSES_FULL, Want, pair_sample, sequence_sample, token_sample
 from neurosieve.prepare.splits import by_shares, copies, split_records
+from neurosieve.prepare.task import _notices
 from neurosieve.prepare.tasks import labelled_sequences, load_kind, poj_104
 
 DATA = Path("tests/data")
@@ -150,6 +151,9 @@ IDX = {"func": "int f() {}", "idx": "x"}
         (CLONE, "train.txt", "1001\t1002\t", "found 3 fields"),
         (CLONE, "train.txt", "", "found 1 fields"),
         (CLONE, "functions.jsonl", json.dumps({**IDX, "idx": None}), "'idx' is null"),
+        (CLONE, "train.txt", "1001\t1002\t1 ", "found the label '1 ', with space beside it"),
+        (CLONE, "train.txt", "1001\t1002\ta\0b", "'label' has a NUL character"),
+        (DEFECT, "all.jsonl", json.dumps({**FUNC, "idx": ["x"]}), "'idx' is [\"x\"]; write a whole number"),
         # parallel lines
         ("tagged-lines", "train.in", "one two three", "found 3 tokens and"),
     ],
@@ -506,6 +510,46 @@ def test_notices_are_on_the_card_with_count_and_first_place(folder, caplog):
     assert "prepare.tasks.t: literal <mask> in the text: 2, the first in all.jsonl:7" in caplog.text
     texts = [i["text"] for split in SPLITS for i in read(task, split)[0]]
     assert 'puts("</s>");\r\n//\n' in texts  # as it was written, to the last character
+
+
+def test_a_pair_the_other_way_round_with_another_label_is_noticed(folder):
+    data = folder(CLONE)
+    left, right, label = (data / "train.txt").read_text().splitlines()[0].split("\t")
+    spoil(data / "train.txt", 5, f"{right}\t{left}\t{1 - int(label)}")
+    notices = card_of(prepared(CLONE, data))["notices"]
+    assert notices["copy of one of the split with another label"] == {"count": 1, "first": "train.txt:5"}
+
+
+def test_a_copy_with_another_number_is_noticed(tmp_path):
+    rows = [json.dumps({"a": f"text {i}", "y": i % 7}) for i in range(60)]
+    (tmp_path / "all.jsonl").write_text("\n".join([*rows, '{"a": "text 3", "y": 99}', '{"a": "text 4", "y": 4}']))
+    entry = {
+        "kind": "table", "folder": str(tmp_path), "metric": "r2", "rows": ROWS,
+        "files": {"all": {"name": "all.jsonl", "sha256": sha256_file(tmp_path / "all.jsonl")}},
+        "columns": {"text": "a", "target": "y"}, "shares": SHARES,
+    }  # fmt: skip
+    task = Task.model_validate(entry)
+    records = load_kind("table").read({"all": tmp_path / "all.jsonl"}, task)
+    found = _notices(records, {"train": records, "dev": [], "test": []})
+    assert found == {"copy of one of the split with another label": {"count": 1, "first": "all.jsonl:61"}}
+
+
+@pytest.mark.parametrize(("kind", "file"), [(DEFECT, "all.jsonl"), (CLONE, "train.txt"), ("tagged-lines", "train.in")])
+def test_a_byte_order_mark_is_no_part_of_the_first_line(kind, file, folder):
+    data = folder(kind)
+    plain = prepared(kind, data)
+    want = [(plain / split / "rows.jsonl").read_bytes() for split in SPLITS]
+    texts = [(plain / split / "inputs.jsonl").read_bytes() for split in SPLITS]
+    (data / file).write_bytes(b"\xef\xbb\xbf" + (data / file).read_bytes())
+    marked = prepared(kind, data)
+    assert [(marked / split / "rows.jsonl").read_bytes() for split in SPLITS] == want
+    assert [(marked / split / "inputs.jsonl").read_bytes() for split in SPLITS] == texts
+
+
+@pytest.mark.parametrize("name", ["../all.jsonl", "/data/all.jsonl", "a/../../all.jsonl"])
+def test_a_file_outside_the_folder_is_refused(name):
+    with pytest.raises(ValueError, match="a path below `folder:`"):
+        DataFile.model_validate({"name": name, "sha256": None})
 
 
 def test_files_in_two_given_splits_and_copies_of_another_label_are_noticed(folder):

@@ -198,6 +198,7 @@ def test_a_wrong_column_is_named_with_those_there_are(tmp_path, end):
     assert f"{at}: no column 'zzz'; {there}; write one of them as `columns.label`" in found
 
 
+SPOILT = gzip.compress(b"a,y,p\n")[:10] + b"\xff" * 30
 RAW = {  # file, its bytes, what is said
     "empty.jsonl": (b"", "{}: no rows"),
     "empty.csv": (b"", "{}: no rows"),
@@ -220,6 +221,7 @@ RAW = {  # file, its bytes, what is said
     "plain.jsonl.gz": (b'{"function": "a"}\n', "{}: not readable"),
     "torn.parquet": (b"PAR1 and no more", "{}: not a readable parquet file"),
     "torn.arrow": (b"ARROW1 and no more", "{}: not a readable Arrow stream"),
+    "spoilt.csv.gz": (SPOILT, "{}: not readable (Error -3 while decompressing"),
     "all.xlsx": (b"PK", "{}: a table is .jsonl or .csv"),
     "all.parquet.gz": (b"PK", "{}: a table is .jsonl or .csv"),
 }
@@ -330,6 +332,13 @@ def test_a_number_is_the_target_of_r2(tmp_path, kind):
     assert all("label" not in row for row in rows)
     card = read_json(folder / "card" / "card.json")
     assert card["classes"] == [] and card["majority"] is None
+
+
+def test_a_split_of_equal_numbers_is_refused(tmp_path):
+    rows = [row | ({"n": 7} if row["p"] == "test" else {}) for row in split_rows()]
+    task = task_of(save(tmp_path, rows, "parquet"), columns={"text": "a", "target": "n", "split": "p"}, metric="r2")
+    with pytest.raises(PrepareError, match="every test row has the target 7; add other rows"):
+        prepared(tmp_path, task)
 
 
 BAD_ENTRIES = {  # kind, columns, other keys, what is said

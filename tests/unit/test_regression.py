@@ -330,6 +330,18 @@ def test_least_squares_of_a_baseline_minimises_the_stated_objective():
         assert model.predict(sparse.csr_array(X.astype(float))).dtype == np.float32
 
 
+def test_a_baseline_that_stops_short_of_its_minimum_is_refused(monkeypatch):
+    """Conjugate gradients of scikit-learn end without a warning."""
+    from scipy import sparse
+
+    X, y = make(80, 20)
+    columns = sparse.csr_array(X.astype(float) * np.geomspace(1e-2, 1e2, X.shape[1]))
+    baselines.Squares.fit(columns, y, NUMBER, Penalty(l1=0.0, l2=1e-4))
+    monkeypatch.setattr(baselines, "MAX_ITERATIONS", 1)
+    with pytest.raises(baselines.BaselineError, match="did not converge in 1 iterations"):
+        baselines.Squares.fit(columns, y, NUMBER, Penalty(l1=0.0, l2=1e-4))
+
+
 def test_a_split_of_equal_numbers_is_refused(tmp_path):
     paths = Paths("b", tmp_path)
     write_task(paths, "sequence", length)

@@ -20,6 +20,7 @@ from test_cost import save_albert
 
 from neurosieve import cli
 from neurosieve.activations import dump_activations
+from neurosieve.activations.models import load_folder
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_tensors, sha256_file
 from neurosieve.config import SPLITS, Activations, Model, load_params
 from neurosieve.subsets.score import predict_frozen
@@ -514,3 +515,18 @@ def test_neurons_that_are_no_hidden_states_of_one_stack(neurons: str, part: str,
     wanted = np.stack([np.load(files / f"layer_{layer:02d}.npy")[:, unit] for layer, unit in places], axis=1)
     for model in (folder, "m"):
         assert Extractor.load(held, model, params).values(texts).tobytes() == wanted.tobytes()
+
+
+def test_weights_of_a_task_are_safetensors_whatever_the_model_has(tmp_path: Path) -> None:
+    """A model with pickled weights that was trained for the task lies in a folder without them."""
+    folder = tiny_models.save(tmp_path / "m", "gpt2")
+    loaded = load_folder(folder, "m", "portable")
+    data = {
+        "numerics": "portable", "intercept": [0.0], "activations": SETTINGS.model_dump(),
+        "model": {"name": "m", "sha256": loaded.facts["model_sha256"], "layers": loaded.layers, "width": loaded.width,
+                  "untrained": None, "weights": "bin"},
+        "task": {"name": "t", "unit": "sequence", "classes": ["a", "b"], "pair_features": None},
+        "neurons": [{"layer": 0, "unit": 0, "mean": [0.0], "scale": [1.0], "weights": [[1.0]]}],
+    }  # fmt: skip
+    texts = from_rows([{"text": text} for text in TEXTS], [str(i) for i in range(len(TEXTS))])
+    assert Extractor.load(Neurons.from_data(data), folder).values(texts).shape == (len(TEXTS), 1)

@@ -41,8 +41,10 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
     settings = params.activations
     cost = layer_costs(loaded, settings.window)
-    entry = params.models[model]
-    names = [model] if entry.untrained is None else [model, entry.untrained]
+    names = dict.fromkeys((model, params.trained(model)))
+    # of `finetune:` only what this task has of it: another task in its list changes nothing here
+    stated = params.settings("dump_activations", model=model, task=task)["models"]
+    entries = [{k: v for k, v in entry.items() if k not in PLACES} for entry in stated]
     for split in SPLITS:
         source = paths.task(task) / split
         with Writer(
@@ -55,7 +57,7 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
                 "numerics": params.numerics,
                 "activations": settings.model_dump(mode="json"),
                 # Not the path: where a model lies changes nothing, its hash is among the facts
-                "models": {n: params.models[n].model_dump(mode="json", exclude=PLACES) for n in names},
+                "models": dict(zip(names, entries, strict=True)),
             },
             inputs=[source, *([paths.finetuned(model, task)] if params.finetunes(model, task) else [])],
         ) as writer:

@@ -44,7 +44,7 @@ from tqdm import tqdm
 from neurosieve.activations.batches import CHUNK, ActivationsError, Coding
 from neurosieve.activations.devices import find_device
 from neurosieve.activations.dump import _out_of_memory
-from neurosieve.activations.models import CONFIG, Loaded, load_model
+from neurosieve.activations.models import CONFIG, Loaded, load_model, short_ids
 from neurosieve.artifacts import (
     Paths,
     Writer,
@@ -291,7 +291,7 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
         if data.facts[fact]:
             log.warning("%s %s: %d %s, see report.json", model, task, data.facts[fact], text)
     features = tuple(params.probes.pair_features)
-    columns = loaded.width * (len(features) if data.inputs.shape[1] == 2 else 1)
+    columns = _state_width(loaded) * (len(features) if data.inputs.shape[1] == 2 else 1)
     part = Tuned(backbone, columns, data.outputs, params.activations.pooling, features, settings.seed)
     part.to(loaded.device)
 
@@ -342,6 +342,12 @@ def _backbone(loaded: Loaded, name: str) -> Any:
     if hasattr(model, "set_attn_implementation"):
         model.set_attn_implementation("eager")  # the fused ones repeat no bits on a GPU
     return model.requires_grad_(True)
+
+
+@torch.no_grad()
+def _state_width(loaded: Loaded) -> int:
+    """Of the last hidden state, whichever neurons the model's entry names."""
+    return int(loaded.model(input_ids=short_ids(loaded.coding).to(loaded.device)).last_hidden_state.shape[-1])
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
 
 def page_facts(params: Params) -> dict[str, Any]:
     """What the page says of the benchmark as a whole."""
+    trained = [params.models[params.trained(model)] for model in params.run.models]
     return {
         "title": params.leaderboard.title,
         "benchmark": params.benchmark,
@@ -70,6 +71,7 @@ def page_facts(params: Params) -> dict[str, Any]:
         "models": params.run.models,
         "tasks": params.run.tasks,
         "curves": params.leaderboard.curve_rankings,
+        "other_neurons": any(entry.neurons != "hidden" or entry.part != "encoder" for entry in trained),
     }
 
 

@@ -559,7 +559,7 @@ def render(
         transfer=measures.transfer_tables(transfers),
         published=measures.published_table(published),
         beside=beside,
-        other_neurons=any("neurons are" in note or "decoder" in note for note in notes.values()),
+        other_neurons=meta["other_neurons"],
         concept_rows=CONCEPT_ROWS,
         numerics=numerics + f" Seed {meta['seed']}.",
     )

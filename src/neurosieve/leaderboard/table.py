@@ -23,7 +23,7 @@ COLUMNS: dict[str, str] = {
     "fine-tuned folder (by others), untrained, or trained from scratch (an untrained twin, here)",
     "status": "whether the row may speak of redundancy, decided on judge: supported, else what it is not above",
     "metric": "primary metric of the task, in which every score here is given",
-    "n_neurons": "neurons of the model: layers, embedding layer included, times width",
+    "n_neurons": "neurons of the model: layers (of hidden states with the embedding layer) times width",
     "oracle": "test score of the probe on all neurons",
     "oracle_low": "lower end of its 5-95 % interval, bootstrap over files",
     "oracle_high": "upper end of its 5-95 % interval",

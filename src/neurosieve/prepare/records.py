@@ -144,7 +144,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line of a UTF-8 file, plain or .gz, without its end (\\n or \\r\\n).
+    """Number (from 1) and text of each line of a UTF-8 file, plain or .gz, without its end (\\n or \\r\\n) and mark.
 
     Raises
     ------
@@ -156,6 +156,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise PrepareError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error) as error:
         raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark: else a part of the first token, key or idx
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
         try:
             yield number, line.removesuffix(b"\r").decode("utf-8")

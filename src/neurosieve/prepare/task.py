@@ -196,12 +196,14 @@ def _notices(records: list[Record], parts: dict[str, list[Record]]) -> dict[str,
         for reason in dict.fromkeys(of_text(record.text) + of_text(record.right or "")):
             add(reason, record)
     part_of: dict[tuple[str, str], str] = {}
-    label_of: dict[tuple[str, str, str], str | None] = {}
+    label_of: dict[tuple[str, ...], str | float | None] = {}
     for part, members in parts.items():
         for record in members:
             if part_of.setdefault((record.package, record.file), part) != part:
                 add("of a file that an earlier split has too", record)
-            if label_of.setdefault((part, record.key, record.right_key), record.label) != record.label:
+            keys = (part, *sorted((record.key, record.right_key)))  # a pair the other way round is a copy, too
+            label = record.label if record.target is None else record.target
+            if label_of.setdefault(keys, label) != label:
                 add("copy of one of the split with another label", record)
     return dict(sorted(found.items()))
 
@@ -225,9 +227,13 @@ def _check(
             )
     at = f" (the first: {train[0].where})" if train[0].where else ""
     if not classes:
-        values = {row["target"] for row in samples["train"].rows}
-        if len(values) < 2:
-            raise PrepareError(f"task {task!r}: every train row{at} has the target {values.pop():g}; add other rows")
+        for split, sample in samples.items():  # R2 is not defined on equal numbers
+            values = {row["target"] for row in sample.rows}
+            if len(values) < 2:
+                first = at if split == "train" else ""
+                raise PrepareError(
+                    f"task {task!r}: every {split} row{first} has the target {values.pop():g}; add other rows"
+                )
         return
     found = Counter(row["label"] for row in samples["train"].rows)
     if len(found) < 2:

@@ -59,6 +59,7 @@ MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be l
 TOLERANCE = {"lbfgs": 1e-5, "saga": 1e-4}
 MAX_ITERATIONS = 5_000
 SQUARES_TOLERANCE = 1e-7  # of least squares, relative: of the residual, or with l1 of the duality gap
+SLOPE = 1e-3  # gradient at a least-squares solution at most, relative to that at zero
 MAJORITY = "majority"
 
 
@@ -385,7 +386,14 @@ class Squares:
             if penalty.l1
             else Ridge(alpha=X.shape[0] * penalty.l2, solver="sparse_cg", **settings)
         )
-        _converge(lambda: regression.fit(X, (y - mean) / std), penalty)
+        z = (y - mean) / std
+        _converge(lambda: regression.fit(X, z), penalty)
+        if not penalty.l1:  # conjugate gradients say nothing where they stop short
+            w = regression.coef_
+            slope = np.linalg.norm(X.T @ (z - X @ w - regression.intercept_) - len(z) * penalty.l2 * w)
+            rounding = 1e-9 * np.linalg.norm(X.data) * np.linalg.norm(z)
+            if slope > max(SLOPE * np.linalg.norm(X.T @ z), rounding):
+                raise _not_converged(penalty)
         weights = np.asarray(regression.coef_ * std, np.float32)
         return cls(weights, np.array([regression.intercept_ * std + mean], np.float32), penalty)
 
@@ -414,10 +422,14 @@ def _converge(fit: Callable[[], Any], penalty: Penalty) -> None:
         try:
             fit()
         except ConvergenceWarning:
-            raise BaselineError(
-                f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
-                f"l2 {penalty.l2}; write a larger l2 in probes.baseline_penalties"
-            ) from None
+            raise _not_converged(penalty) from None
+
+
+def _not_converged(penalty: Penalty) -> BaselineError:
+    return BaselineError(
+        f"a surface baseline did not converge in {MAX_ITERATIONS} iterations with l1 {penalty.l1}, "
+        f"l2 {penalty.l2}; write a larger l2 in probes.baseline_penalties"
+    )
 
 
 def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,7 @@ import numpy as np
 from neurosieve.activations.batches import Plan, Rows, Where, plan_inputs
 from neurosieve.activations.cut import CutError, cut
 from neurosieve.activations.dump import run_plan
-from neurosieve.activations.models import Loaded, load_folder, load_model, task_folder
+from neurosieve.activations.models import WEIGHTS, Loaded, load_folder, load_model, task_folder
 from neurosieve.artifacts import Paths, write_text
 from neurosieve.config import Params, load_params
 from neurosieve.use.neurons import ENTRY, Neurons, NeuronsError
@@ -192,6 +192,8 @@ def _load(neurons: Neurons, model: Path | str, params: Path | str | Params) -> L
     numerics, dtype = neurons.data["numerics"], neurons.data["activations"].get("dtype", "float32")
     entry = {key: value for key in ENTRY if (value := neurons.data["model"].get(key)) is not None}
     if Path(model).is_dir():
+        if not any((Path(model) / file).is_file() for file in WEIGHTS[entry.get("weights", "safetensors")]):
+            entry.pop("weights", None)  # a folder of its own for the task, as one trained here; its hash is compared
         return load_folder(Path(model), neurons.data["model"]["name"], numerics, dtype, **entry)
     held = params if isinstance(params, Params) else load_params(str(params))
     if str(model) not in held.models:

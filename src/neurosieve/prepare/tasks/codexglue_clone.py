@@ -87,7 +87,9 @@ def _pair_fault(fields: list[str], functions: Mapping[str, str], where: str) -> 
     for idx in fields[:2]:
         if idx not in functions:
             return f"no function of {where} has the idx {idx!r}; add it there, or take the pair out"
-    return None
+    if fields[2] != fields[2].strip():
+        return f"found the label {fields[2]!r}, with space beside it; take the space out"
+    return text_fault("label", fields[2])
 
 
 def _functions(path: Path) -> dict[str, str]:

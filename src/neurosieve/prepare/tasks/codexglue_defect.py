@@ -118,7 +118,7 @@ def _fault(row: dict[str, Any]) -> str | None:
     for key in ("project", "commit_id"):
         if fault is None and row.get(key) is not None:
             fault = text_fault(key, row[key])
-    return fault
+    return fault or (class_fault("idx", row["idx"]) if row.get("idx") is not None else None)
 
 
 def _record(row: dict[str, Any], part: str | None, name: str, where: str) -> Record:
@@ -127,7 +127,7 @@ def _record(row: dict[str, Any], part: str | None, name: str, where: str) -> Rec
         row["func"],
         package=package,
         file=f"{package}/{row.get('commit_id') or name}",
-        name=f"idx-{row['idx']}" if "idx" in row else name,
+        name=f"idx-{row['idx']}" if row.get("idx") is not None else name,
         where=where,
         label=class_name(row["target"]),
         split=part,

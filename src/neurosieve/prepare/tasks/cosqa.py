@@ -135,7 +135,7 @@ def _elements(path: Path) -> Iterator[tuple[int, Any]]:
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, end = decoder.raw_decode(text, at)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PrepareError(
                 f"{path}:{getattr(error, 'lineno', line)}: not valid json ({getattr(error, 'msg', error)}), in the "
                 f"entry that begins on line {line}; fetch the file again, or mend it"
@@ -164,6 +164,8 @@ def _fault(entry: Any) -> str | None:
         fault = f"'label' is {json.dumps(entry['label'])[:40]}; write 1 (the code answers the question) or 0"
     if fault is None and not isinstance(entry.get("idx", ""), str | int):
         fault = f"'idx' is {json.dumps(entry['idx'])[:40]}; write a string"
+    elif fault is None and isinstance(entry.get("idx"), str):
+        fault = text_fault("idx", entry["idx"])
     return fault
 
 
@@ -205,7 +207,7 @@ def _base(path: Path, pairs: list[Record], wanting: dict[str, int]) -> list[Reco
     text = read_text(path)
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise PrepareError(f"{path}:{line}: not valid json ({getattr(error, 'msg', error)}); fetch it again") from None
     if not isinstance(found, dict | list) or not found:
