@@ -700,10 +700,10 @@ class Params(Block):
         """
         common = {"seed": self.seed, "numerics": self.numerics}
         if rule == "extract_corpus":
-            return {"corpus": self.prepare.corpora[str(corpus)].model_dump(mode="json")}
+            return {"corpus": self.prepare.corpora[str(corpus)].model_dump(mode="json", exclude=_HINTS)}
         if rule == "prepare_task":
             entry = self.prepare.tasks[str(task)]
-            return {"seed": self.seed, "task": entry.model_dump(mode="json", exclude={"inputs"})}
+            return {"seed": self.seed, "task": entry.model_dump(mode="json", exclude=_HINTS)}
         if rule == "dump_activations":
             return {
                 "numerics": self.numerics,
@@ -792,6 +792,10 @@ def _files(folder: Path, *patterns: str) -> list[str]:
 
 def _there(files: dict[str, Path]) -> list[str]:
     return sorted(path.as_posix() for path in files.values() if path.is_file())
+
+
+# Of a corpus or a task, what no result depends on.
+_HINTS: dict[str, Any] = {"inputs": True, "files": {"__all__": {"source": True}}}
 
 
 def task_kinds() -> list[str]:

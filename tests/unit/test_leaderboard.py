@@ -255,6 +255,20 @@ def test_notes_in_plain_words():
 
 
 @pytest.mark.parametrize(
+    ("training", "twin", "note"),
+    [
+        ("fine-tuned here", "untrained", "fine-tuned on train, its untrained twin not"),
+        ("fine-tuned here", "trained from scratch", None),
+        ("fine-tuned folder", "untrained", "fine-tuned elsewhere: whether on rows of these splits is not known"),
+    ],
+)
+def test_a_fine_tuned_row_says_what_its_training_leaves_open(training, twin, note):
+    row = {**collected()[0][0], "training": training, "twin_training": twin}
+    found = collect.notes(row)
+    assert len(found) == (note is not None) and all(text.startswith(note) for text in found)
+
+
+@pytest.mark.parametrize(
     ("layers", "text"),
     [([0, 2, 3, 4], "0,2-4"), ([5], "5"), ([3, 1, 2], "1-3"), ([0, 1, 3, 5, 6], "0-1,3,5-6"), ([], "")],
 )

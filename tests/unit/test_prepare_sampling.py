@@ -11,7 +11,7 @@ from neurosieve.config import Packages
 from neurosieve.prepare.printer import mask, replaced, summary, without_docstring
 from neurosieve.prepare.python_source import functions
 from neurosieve.prepare.python_tokens import Token
-from neurosieve.prepare.records import PrepareError, Record
+from neurosieve.prepare.records import PrepareError, Record, make_record
 from neurosieve.prepare.sampling import Want, over_files, token_sample
 from neurosieve.prepare.splits import assign, by_package, rng
 
@@ -91,6 +91,19 @@ def test_by_package_names_a_package_without_records():
 def split_all(parts, why_not=lambda r: None, per_file=1, share=0.3, seed=1):
     kept, left_out = assign(parts, why_not, per_file, share, seed)
     return kept, left_out.counts
+
+
+def test_no_function_of_a_pair_is_in_tune_and_in_judge():
+    dev = [
+        make_record(f"l{a}", package="all", file=f"{a}", name="", where=f"dev:{a}", right=f"r{b}", right_file=f"{b}")
+        for a in range(12)
+        for b in range(12, 24)
+    ]
+    kept, left_out = split_all({"train": [], "dev": dev, "test": []}, share=0.5)
+    sides = [{file for r in kept[split] for file in (r.file, r.right_file)} for split in ("tune", "judge")]
+    assert all(sides) and not sides[0] & sides[1] and len(sides[0]) == 12
+    number = len(kept["tune"]) + len(kept["judge"])
+    assert left_out == {"one side in tune, the other in judge": 144 - number}
 
 
 def test_copies_are_kept_in_the_earliest_split_only():

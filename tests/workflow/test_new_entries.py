@@ -1,4 +1,4 @@
-"""Entries alone: a dataset in CodeXGLUE's clone format, a number to predict, an architecture that nothing here names."""
+"""Entries alone: data in CodeXGLUE's clone format, a number, an architecture that nothing else here names."""
 
 import csv
 import hashlib

@@ -124,6 +124,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "model": model,
         "task": task,
         "training": params.training(model, task),
+        "twin_training": None if (twin := params.twin_of(model)) is None else params.training(twin, task),
         "status": status["status"],
         "metric": metric,
         "n_neurons": n_neurons,
@@ -441,6 +442,10 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     main = row["minima"][row["ranking"]]
     if row["control_of"] is not None:
         parts.append(CONTROL_NOTE)
+    if row["training"] == "fine-tuned folder":
+        parts.append("fine-tuned elsewhere: whether on rows of these splits is not known here")
+    if row["training"] == "fine-tuned here" and row["twin_training"] == "untrained":
+        parts.append("fine-tuned on train, its untrained twin not: give the twin a `finetune:` block to compare alike")
     opponent = FAILED.get(row["status"], "")
     against = (row["comparisons"]["judge"] or {}).get(opponent)
     if against is not None:

@@ -189,7 +189,8 @@ def assign(
     earlier part, in the order train, dev, test; what `why_not` gives a reason for; a copy of an earlier record of the
     same part (a pair: of both sides); what is in a file with fewer than `per_file` records left. Then `tune_share` of
     the dev files go to tune, within every package, at least one and not all where a package has two or more; packages
-    of one file are cut together. A file's place depends on the seed and its name alone.
+    of one file are cut together. A file's place depends on the seed and its name alone. Of pairs whose sides are of two
+    files, those with one in tune and one in judge are left out too: no function may be known to both.
     """
     left_out = LeftOut()
     kept: dict[str, list[Record]] = {}
@@ -221,18 +222,24 @@ def assign(
             for key in _keys(record):
                 earlier.setdefault(key, part)
     tune = _tune_files(kept["dev"], tune_share, seed)
-    return {
-        "train": kept["train"],
-        "tune": [record for record in kept["dev"] if record.file in tune],
-        "judge": [record for record in kept["dev"] if record.file not in tune],
-        "test": kept["test"],
-    }, left_out
+    dev: dict[str, list[Record]] = {"tune": [], "judge": []}
+    for record in kept["dev"]:
+        sides = {file in tune for file in _files(record)}
+        if len(sides) > 1:
+            left_out.add("one side in tune, the other in judge", record)
+        else:
+            dev["tune" if sides.pop() else "judge"].append(record)
+    return {"train": kept["train"], **dev, "test": kept["test"]}, left_out
+
+
+def _files(record: Record) -> tuple[str, ...]:
+    return (record.file, record.right_file) if record.right_file else (record.file,)
 
 
 def _tune_files(dev: list[Record], share: float, seed: int) -> set[str]:
     packages: dict[str, set[str]] = defaultdict(set)
     for record in dev:
-        packages[record.package].add(record.file)
+        packages[record.package].update(_files(record))
     single = {name for files in packages.values() if len(files) == 1 for name in files}
     tune: set[str] = set()
     for files in (*(files for files in packages.values() if len(files) > 1), single):
