@@ -56,6 +56,7 @@ VOCABULARIES = (
     ("spm.model",),
 )  # fmt: skip
 CPU = torch.device("cpu")
+HEAD_BY_HEAD = 200 * 200  # scores of one head, from which on heads are taken one by one
 NO_LIMIT = 10**9  # transformers writes about 1e30 where a tokenizer has no limit
 TEXT = "def f(a): return a + 1"  # to look at a model's blocks with
 
@@ -620,19 +621,26 @@ def attend(
         key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], dim=-3) for x in (key, value))
     query = query * (query.shape[-1] ** -0.5 if scale is None else scale)
     # contiguous: numpy leaves arrays of other strides to a loop without BLAS
-    scores = np.matmul(query.contiguous().numpy(), key.contiguous().numpy().swapaxes(-1, -2))
-    least = np.finfo(scores.dtype).min
-    if is_causal:
-        np.copyto(scores, least, where=np.triu(np.ones(scores.shape[-2:], bool), 1))
-    elif attn_mask is not None and attn_mask.dtype == torch.bool:
-        np.copyto(scores, least, where=~attn_mask.numpy())
-    elif attn_mask is not None:
-        scores += attn_mask.numpy()
-        np.maximum(scores, least, out=scores)  # a row of -inf alone would become NaN
-    scores -= scores.max(axis=-1, keepdims=True)
-    np.exp(scores, out=scores)
-    out = np.matmul(scores, value.contiguous().numpy())
-    out /= scores.sum(axis=-1, keepdims=True)
+    q, k, v = (x.contiguous().numpy() for x in (query, key, value))
+    heads, square = q.shape[:-2], (q.shape[-2], k.shape[-2])
+    later = np.triu(np.ones(square, bool), 1) if is_causal else None
+    mask = None if is_causal or attn_mask is None else np.broadcast_to(attn_mask.numpy(), (*heads, *square))
+    least = np.finfo(q.dtype).min
+    out = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+    # Head by head where the scores of one fill a processor's cache: the same bits in half the time.
+    for at in np.ndindex(heads) if square[0] * square[1] >= HEAD_BY_HEAD else [()]:
+        scores = np.matmul(q[at], k[at].swapaxes(-1, -2))
+        if later is not None:
+            np.copyto(scores, least, where=later)
+        elif mask is not None and mask.dtype == bool:
+            np.copyto(scores, least, where=~mask[at])
+        elif mask is not None:
+            scores += mask[at]
+            np.maximum(scores, least, out=scores)  # a row of -inf alone would become NaN
+        scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        np.matmul(scores, v[at], out=out[at])
+        out[at] /= scores.sum(axis=-1, keepdims=True)
     return torch.from_numpy(out)
 
 
