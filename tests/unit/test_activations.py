@@ -290,24 +290,28 @@ def test_products_by_numpy_equal_those_of_torch(name: str, folders: dict[str, Pa
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("length", [7, 230])
 @pytest.mark.parametrize("case", ["plain", "causal", "bool", "float", "grouped"])
-def test_attention_by_numpy_equals_that_of_torch(case: str) -> None:
+def test_attention_by_numpy_equals_that_of_torch(case: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(3)
-    q, k, v = (torch.randn(2, heads, 7, 5, generator=generator) for heads in (4, 2, 2))
+    q, k, v = (torch.randn(2, heads, length, 5, generator=generator) for heads in (4, 2, 2))
     if case != "grouped":
         k, v = (x.repeat_interleave(2, dim=1) for x in (k, v))
-    allowed = torch.rand(2, 1, 7, 7, generator=generator) < 0.7
-    allowed |= torch.eye(7, dtype=torch.bool)
+    allowed = torch.rand(2, 1, length, length, generator=generator) < 0.7
+    allowed |= torch.eye(length, dtype=torch.bool)
     given = {
         "plain": {"scale": 0.3},
         "causal": {"is_causal": True},
         "bool": {"attn_mask": allowed},
-        "float": {"attn_mask": torch.zeros(2, 1, 7, 7).masked_fill(~allowed, -torch.inf)},
+        "float": {"attn_mask": torch.zeros(2, 1, length, length).masked_fill(~allowed, -torch.inf)},
         "grouped": {"enable_gqa": True},
     }[case]
     wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, **given)
-    torch.testing.assert_close(models.attend(q, k, v, **given), wanted, atol=1e-6, rtol=1e-5)
-    nothing = torch.zeros(2, 1, 7, 7, dtype=torch.bool)
+    found = models.attend(q, k, v, **given)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-5)
+    monkeypatch.setattr(models, "HEAD_BY_HEAD", 0 if length**2 < models.HEAD_BY_HEAD else 10**9)
+    assert torch.equal(models.attend(q, k, v, **given), found)  # all heads at once or one by one: the same bits
+    nothing = torch.zeros(2, 1, length, length, dtype=torch.bool)
     if case == "bool":
         assert models.attend(q, k, v, attn_mask=nothing).isfinite().all()
 
