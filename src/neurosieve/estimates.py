@@ -5,11 +5,14 @@ sizes of the weights in their folder; nothing else is read, nothing written, not
 them (`resources:` of every rule), `neurosieve plan` adds them up. Imports nothing heavy: a plan takes no time.
 
 Disk of activations is exact once the task has the rows it asks for: vectors x layers x width x 4 bytes. Pairs share
-inputs, so theirs is a bound unless the task says `inputs:`. Time is the number of operations of a job over a rate.
+inputs, so theirs is a bound unless the task says `inputs:`. Time is the number of operations of a job over a rate;
+that of a forward pass has a part that goes with sub-words and blocks alone, most of it in narrow models.
 Rates, of one core, with where they were measured:
 
-- PORTABLE, under the pins: dumps and probes of the default benchmark (AMD EPYC; 227,000 sub-words of a model of 2.8
-  million parameters in 36 s; 8,000 x 1,792 with ten classes, all feature sets, in 14 s)
+- PORTABLE, under the pins: probes of the default benchmark (AMD EPYC; 8,000 x 1,792 with ten classes, all feature sets,
+  in 14 s); fine-tuning is taken to be as fast
+- PORTABLE_MODEL and PER_BLOCK, under the pins: dumps of presets/real-data.yaml on the same machine (419,000 sub-words
+  of six blocks of 384 units in 135 s, 1,259,000 of twelve blocks of 96 units in 114 s)
 - FAST_MODEL, `numerics: fast`, RoBERTa-base: 0.88 s per 1,000 sub-words on two threads of the same machine
 - FAST_PROBE, the same without pins: taken as one and a half times the portable rate
 - GPU: not measured; taken as a third of the float32 peak of an A100
@@ -33,7 +36,9 @@ from pathlib import Path
 from neurosieve.config import SPLITS, Params, Task
 
 PORTABLE = 36e9  # operations a second
-FAST_MODEL = 140e9
+PORTABLE_MODEL = 80e9
+PER_BLOCK = 5e-6  # seconds a sub-word and block
+FAST_MODEL = 100e9
 FAST_PROBE = 54e9
 GPU = 6e12
 DEVICE_VARIABLE = "NEUROSIEVE_DEVICE"  # cpu, cuda or mps: where models run
@@ -174,7 +179,7 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
     """
     rule, run = job.rule, params.run
     portable = params.numerics == "portable"
-    on_model = GPU if device != "cpu" else PORTABLE if portable else FAST_MODEL
+    on_model = GPU if device != "cpu" else PORTABLE_MODEL if portable else FAST_MODEL
     on_probe = PORTABLE if portable else FAST_PROBE
     cells = len(run.models) * len(run.tasks)
 
@@ -206,20 +211,22 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         epochs, limit = (tune.epochs, tune.max_subwords) if tune is not None else (1, 512)
         inputs = rows["train"] * (2 if size.unit == "pair" else 1)
         work = epochs * inputs * min(_length(task), limit) * 6 * weights  # forwards 2, backwards 4 a weight
-        return Need(_mb(12 * weights), 2000 + _mb(24 * weights), START_TORCH + work / on_model)
+        rate = PORTABLE if device == "cpu" and portable else on_model
+        return Need(_mb(12 * weights), 2000 + _mb(24 * weights), START_TORCH + work / rate)
     if rule == "dump_activations":
         total = sum(vectors(task).values())
-        work = sum(subwords(task).values()) * 2 * weights
+        running = sum(subwords(task).values()) * size.per_subword(weights, on_model, device)
         written = total * size.layers * size.width * 4
         memory = 1500 + _mb(4 * weights + 8 * params.activations.batch_tokens * size.layers * size.width)
-        return Need(_mb(written), memory, START_TORCH + work / on_model + written / 200e6)
+        return Need(_mb(written), memory, START_TORCH + running + written / 200e6)
     if rule == "ablate_neurons":
         ablation = params.concepts.ablation
         if ablation is None or size.unit != "token":
             return Need(1, 1000, START)
         windows = math.ceil(ablation.tokens / ablation.per_window) * ablation.window
-        work = (1 + len(ablation.amounts) * (1 + ablation.random_draws)) * windows * 2 * weights
-        return Need(1, 1500 + _mb(4 * weights), START_TORCH + work / on_model)
+        passes = 1 + len(ablation.amounts) * (1 + ablation.random_draws)
+        running = passes * windows * size.per_subword(weights, on_model, device)
+        return Need(1, 1500 + _mb(4 * weights), START_TORCH + running)
     if rule == "measure_redundancy":
         some = min(params.redundancy.rows, size.inputs_or_rows)
         batch = min(params.redundancy.cka_rows, size.inputs_or_rows)
@@ -291,6 +298,11 @@ class _Sizes:
         #: of the Gram matrix, and of the Cholesky factors of its metric
         self.gram = 2.0 * self.rows["train"] * self.columns**2
         self.cholesky = (1 if self.outputs == 1 else 2) * self.columns**3 / 3
+
+    def per_subword(self, weights: int, rate: float, device: str) -> float:
+        """Seconds of a forward pass; no more weights are multiplied than those of plain blocks, embeddings never."""
+        blocks = self.layers - 1
+        return 2 * min(weights, 12 * blocks * self.width**2) / rate + (blocks * PER_BLOCK if device == "cpu" else 0.0)
 
     def memory(self, sets: float) -> int:
         """Megabytes: the rows of train, tune and judge so many times over, beside Gram matrix and factors."""
