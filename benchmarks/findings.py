@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosieve import load_results
+from neurosieve.artifacts import write_text
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "findings.md"
 BEGIN, END = "<!-- tables: made by benchmarks/findings.py -->", "<!-- end of tables -->"
@@ -85,12 +86,8 @@ def _by_reading(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[s
     add("trained models, neurons of the ranking", [r for r in trained if removable(r, "lca") >= CLAIM], trained)
     add("the same models, random neurons", [r for r in trained if removable(r, "random") >= CLAIM], trained)
     add("untrained twins, neurons of the ranking", [r for r in others if removable(r, "lca") >= CLAIM], others)
-    claimed = [r for r in trained if r["n_minimal"] is not None]
-    add(
-        "trained models, minimal subset of the strict protocol",
-        [r for r in claimed if 1 - r["share"] >= CLAIM],
-        trained,
-    )
+    claimed = [r for r in trained if r["n_minimal"] is not None and 1 - r["share"] >= CLAIM]
+    add("trained models, minimal subset of the strict protocol", claimed, trained)
     return lines
 
 
@@ -116,7 +113,8 @@ def _by_row(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[str]:
               "removable", "random", "of the twin", "minimal subset"),
         _line("---", "---", "---", *["---:"] * 7, "---"),
     ]  # fmt: skip
-    for row in sorted(trained, key=lambda row: list(dict.fromkeys(r["task"] for r in trained)).index(row["task"])):
+    tasks = list(dict.fromkeys(row["task"] for row in trained))
+    for row in sorted(trained, key=lambda row: tasks.index(row["task"])):
         twin = twins[row["model"], row["task"]]
         shares = [f"{share:.1%}" for share in (removable(row, "lca"), removable(row, "random"), removable(twin, "lca"))]
         scores = [f"{row[name]:.3f}" for name in ("oracle", "surface", "untrained")]
@@ -164,7 +162,7 @@ def main() -> int:
         return 0
     text = DOCUMENT.read_text(encoding="utf-8")
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{made}\n\n{after}", encoding="utf-8")
+    write_text(DOCUMENT, f"{before}{BEGIN}\n\n{made}\n\n{after}")
     return 0
 
 

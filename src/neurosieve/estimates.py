@@ -300,7 +300,7 @@ class _Sizes:
         self.cholesky = (1 if self.outputs == 1 else 2) * self.columns**3 / 3
 
     def per_subword(self, weights: int, rate: float, device: str) -> float:
-        """Seconds of a forward pass; no more weights are multiplied than those of plain blocks, embeddings never."""
+        """Seconds of a forward pass; weights beyond those of plain blocks count as embeddings, not multiplied."""
         blocks = self.layers - 1
         return 2 * min(weights, 12 * blocks * self.width**2) / rate + (blocks * PER_BLOCK if device == "cpu" else 0.0)
 
