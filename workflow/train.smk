@@ -33,7 +33,7 @@ rule prepare_corpus:
     input:
         params=PARAMS,
         code=[
-            f"{CODE}/prepare/wheels.py",
+            f"{CODE}/sources/wheels.py",
             f"{CODE}/prepare/python_source.py",
             f"{CODE}/train/data.py",
         ],

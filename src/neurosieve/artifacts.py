@@ -25,14 +25,14 @@ PACKAGE = Path(__file__).parent
 
 # What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
-COMMON = ("artifacts.py", "config.py", "numerics.py")
+COMMON = ("artifacts.py", "config", "numerics.py")
 CODE: dict[str, tuple[str, ...]] = {
-    "prepare": (*COMMON, "hub.py", "prepare"),
-    "activations": (*COMMON, "hub.py", "activations", "prepare/wheels.py"),
+    "prepare": (*COMMON, "sources", "prepare"),
+    "activations": (*COMMON, "sources", "activations"),
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "hub.py", "prepare/wheels.py", "activations", "probes", "concepts"),
+    "concepts": (*COMMON, "constant.py", "sources", "activations", "probes", "concepts"),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 

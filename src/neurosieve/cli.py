@@ -284,7 +284,7 @@ def _cost(args: argparse.Namespace) -> int:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from neurosieve.fetch import dataset_lines, fetch_all, model_lines
+    from neurosieve.sources.fetch import dataset_lines, fetch_all, model_lines
 
     if args.model is not None:
         print("\n".join(model_lines(args.model)))

@@ -20,13 +20,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_models
+import yaml
 from hub_server import HubServer, blob_id
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
-from neurosieve import config, fetch, hub
+from neurosieve import config
 from neurosieve.config import HubDataset, Model, Wheel
-from neurosieve.hub import HubError, hub_folder
+from neurosieve.sources import datasets, fetch, hub
+from neurosieve.sources.hub import HubError, hub_folder
 
 CLOSED = "http://127.0.0.1:9"  # the port of `discard`, where nothing listens
 WEIGHTS = np.random.default_rng(7).bytes(5000)
@@ -102,7 +104,8 @@ def environment(**more: str) -> dict[str, str]:
 def in_process(commit: str, cache: Path, **more: str) -> subprocess.Popen[str]:
     """hub_folder in a process of its own, with the environment as a user sets it; prints its facts."""
     code = (
-        "import json, sys; from pathlib import Path; from neurosieve import config, hub\n"
+        "import json, sys; from pathlib import Path\n"
+        "from neurosieve import config; from neurosieve.sources import hub\n"
         f"m = config.Model.model_validate({{'hub': 'org/tiny', 'revision': {commit!r}}})\n"
         f"try: print(json.dumps(hub.hub_folder(m, 'm', Path({str(cache)!r}))[1]))\n"
         "except hub.HubError as error: sys.exit(str(error))\n"
@@ -527,7 +530,7 @@ def test_the_lines_say_layers_width_and_what_to_know(
     assert any("encoder's layers" in line for line in found) == (stated["model_type"] == "t5")
     assert any("trust_remote_code" in line for line in found) == (stated["model_type"] == "own")
     entries = "\n".join(found[found.index("models:") :])
-    loaded = config.yaml.safe_load(entries)["models"]
+    loaded = yaml.safe_load(entries)["models"]
     assert {name: Model.model_validate(value) for name, value in loaded.items()}
 
 
@@ -574,7 +577,7 @@ def dataset(commit: str, configuration: str | None, **splits: str) -> HubDataset
 )
 def test_a_card_that_is_not_as_documented_names_no_files(tmp_path: Path, configs: str) -> None:
     (tmp_path / "README.md").write_text(f"---\nconfigs: {configs}\n---\n", encoding="utf-8")
-    assert hub.card_configurations(tmp_path / "README.md") == {}
+    assert datasets.card_configurations(tmp_path / "README.md") == {}
 
 
 @pytest.mark.parametrize("path", ["{tmp}/secret.jsonl", "c/../../secret.jsonl", "https://other.example/c.jsonl"])
@@ -586,7 +589,7 @@ def test_a_card_may_not_name_files_outside_the_dataset(
     card = f"---\nconfigs:\n- config_name: c\n  data_files:\n  - {{split: train, path: [c/*.jsonl, '{path}']}}\n---\n"
     commit = server.add("org/data", {**DATA, "README.md": card.encode()}, "dataset")
     with pytest.raises(HubError, match="outside the dataset"):
-        hub.load_split(dataset(commit, "c", train="train"), "train", tmp_path / "tables", "dataset", cache)
+        datasets.load_split(dataset(commit, "c", train="train"), "train", tmp_path / "tables", "dataset", cache)
 
 
 def test_fetch_takes_all_that_a_benchmark_needs(
@@ -615,8 +618,8 @@ def test_fetch_takes_all_that_a_benchmark_needs(
         (into / "six-1.0-py3-none-any.whl").write_bytes(b"a wheel")
         return {"six": into / "six-1.0-py3-none-any.whl"}
 
-    monkeypatch.setattr("neurosieve.prepare.wheels._download", download)
-    monkeypatch.setattr("neurosieve.prepare.wheels._check", lambda *_: None)
+    monkeypatch.setattr("neurosieve.sources.wheels._download", download)
+    monkeypatch.setattr("neurosieve.sources.wheels._check", lambda *_: None)
     for word in ("fetched", "here"):
         lines = []
         with pytest.raises(fetch.FetchError, match="1 lacking"):
@@ -654,7 +657,7 @@ def test_a_dataset_is_read_from_its_files_at_the_commit(
     java = dataset(old, "java", train="train", test="test")
 
     def rows(entry: HubDataset, split: str) -> list[dict[str, Any]]:
-        return hub.load_split(entry, split, tmp_path / "datasets", "d", cache).to_list()
+        return datasets.load_split(entry, split, tmp_path / "datasets", "d", cache).to_list()
 
     assert rows(java, "train") == [{"code": "int a;", "bug": 1}, {"code": "int b;", "bug": 0}]
     assert rows(java, "test") == [{"code": "int c;", "bug": 1}]
@@ -667,7 +670,7 @@ def test_a_dataset_is_read_from_its_files_at_the_commit(
 
 def test_a_dataset_keeps_the_names_of_its_classes(server: HubServer, cache: Path, tmp_path: Path) -> None:
     commit = server.add("org/data", DATA, "dataset")
-    found = hub.load_split(dataset(commit, "c", train="train"), "train", tmp_path / "datasets", "d", cache)
+    found = datasets.load_split(dataset(commit, "c", train="train"), "train", tmp_path / "datasets", "d", cache)
     assert found.features["bug"].names == ["clean", "faulty"] and found["bug"][:] == [1]
 
 
@@ -678,7 +681,7 @@ def test_a_dataset_without_a_card_is_known_by_the_names_of_its_files(
     commit = server.add("org/data", files, "dataset")
     entry = dataset(commit, None, train="train", test="test")
     for split, code in (("train", "a"), ("test", "b")):
-        assert hub.load_split(entry, split, tmp_path / "datasets", "d", cache).to_list() == [{"code": code}]
+        assert datasets.load_split(entry, split, tmp_path / "datasets", "d", cache).to_list() == [{"code": code}]
 
 
 def test_what_is_wrong_with_a_dataset_is_told(server: HubServer, cache: Path) -> None:
@@ -686,7 +689,7 @@ def test_what_is_wrong_with_a_dataset_is_told(server: HubServer, cache: Path) ->
 
     def message(entry: HubDataset) -> str:
         with pytest.raises(HubError) as error:
-            hub.dataset_snapshot(entry, "prepare.tasks.t.dataset", cache)
+            datasets.dataset_snapshot(entry, "prepare.tasks.t.dataset", cache)
         return str(error.value)
 
     assert "configuration: found 'rust', for the dataset org/data; write one of: java, c" in message(
@@ -703,16 +706,16 @@ def test_fetch_prints_the_lines_of_a_dataset(server: HubServer, cache: Path) -> 
     commit = server.add("org/data", DATA, "dataset")
     lines = fetch.dataset_lines("org/data", cache)
     assert "note: its configurations are java, c" in lines
-    stated = config.yaml.safe_load("\n".join(lines[lines.index("dataset:") :]))["dataset"]
+    stated = yaml.safe_load("\n".join(lines[lines.index("dataset:") :]))["dataset"]
     assert HubDataset.model_validate(stated) == dataset(commit, "java", train="train", test="test")
     plain = server.add("org/data", {"train.jsonl": b"{}\n"}, "dataset")
-    stated = config.yaml.safe_load("\n".join(fetch.dataset_lines("org/data", cache)[3:]))["dataset"]
+    stated = yaml.safe_load("\n".join(fetch.dataset_lines("org/data", cache)[3:]))["dataset"]
     assert stated == {"id": "org/data", "revision": plain, "splits": {"all": "train"}}
 
 
 def test_the_package_needs_no_client_where_no_model_is_of_the_hub() -> None:
     """Importing the command line and the phases before the models loads neither the hub's module nor its client."""
-    modules = "neurosieve.cli, neurosieve.prepare, neurosieve.fetch"
+    modules = "neurosieve.cli, neurosieve.prepare, neurosieve.sources.fetch"
     code = f"import sys, {modules}; print([m for m in sys.modules if 'hug' in m])"
     done = subprocess.run([sys.executable, "-c", code], env=environment(), text=True, capture_output=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -16,7 +16,7 @@ from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
 from neurosieve.prepare.task import _scored, prepare_task
 from neurosieve.prepare.tasks import doc_match, labelled_sequences, load_kind, variable_misuse
-from neurosieve.prepare.wheels import WheelError
+from neurosieve.sources.wheels import WheelError
 
 ROWS = {"train": 40, "tune": 20, "judge": 40, "test": 40}
 PACKAGES = {"train": ["geometry", "textkit", "money"], "dev": ["graphs", "schedule", "matrix"]}

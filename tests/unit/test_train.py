@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from test_wheels import make_wheel
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from neurosieve.prepare.wheels import Wheel
+from neurosieve.sources.wheels import Wheel
 from neurosieve.train import data, evaluate, loop, tokenizer
 from neurosieve.train.__main__ import main
 from neurosieve.train.params import ModelParams, TrainError, load_params

@@ -1,4 +1,4 @@
-"""neurosieve.prepare.wheels: pinned, checked, whole or not at all. No network: wheels come from a local folder."""
+"""neurosieve.sources.wheels: pinned, checked, whole or not at all. No network: wheels come from a local folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from neurosieve.prepare import wheels
-from neurosieve.prepare.wheels import ReadCounts, Wheel, WheelError, fetch_wheels, source_files
+from neurosieve.sources import wheels
+from neurosieve.sources.wheels import ReadCounts, Wheel, WheelError, fetch_wheels, source_files
 
 
 def make_wheel(folder: Path, name: str, version: str, files: dict[str, bytes]) -> Wheel:

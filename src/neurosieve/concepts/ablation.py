@@ -24,9 +24,9 @@ from neurosieve.artifacts import ArtifactError, Paths, Writer, read_jsonl, read_
 from neurosieve.concepts import chosen_neurons
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
-from neurosieve.prepare.wheels import DEFAULT_CACHE
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
+from neurosieve.sources.wheels import DEFAULT_CACHE
 
 
 class NoAblation(Exception):

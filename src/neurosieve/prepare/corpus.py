@@ -22,7 +22,7 @@ from neurosieve.prepare.languages import load_language
 from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
 from neurosieve.prepare.table import read_table
-from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
+from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from neurosieve.prepare.records import (
     split_files,
     text_fault,
 )
-from neurosieve.prepare.wheels import DEFAULT_CACHE
+from neurosieve.sources.wheels import DEFAULT_CACHE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -377,7 +377,8 @@ def _records(rows: Iterable[tuple[str, dict[str, Any]]], part: str | None) -> It
 def _hub_rows(dataset: HubDataset, split: str, columns: Columns, tables: Path, cache: Path) -> _Rows:
     import datasets  # imports pandas and more: 2.5 s that no other task should wait
 
-    from neurosieve.hub import HubError, load_split
+    from neurosieve.sources.datasets import load_split
+    from neurosieve.sources.hub import HubError
 
     source = f"{dataset.id} {split}"
     datasets.disable_progress_bars()

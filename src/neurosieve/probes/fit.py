@@ -125,7 +125,7 @@ def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, i
 
 def applicable(params: Params, n_classes: int) -> tuple[list[str], list[str]]:
     """Those of ``probes.rankings`` that rank for the task's target, and the others; the headline ranking is never among
-    the others (config.py)."""
+    the others (config/checks.py)."""
     named = params.probes.rankings
     known = [name for name in named if n_classes != metrics.NUMBER or ranks_numbers(name)]
     return known, [name for name in named if name not in known]

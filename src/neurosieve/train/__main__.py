@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from neurosieve.prepare.wheels import DEFAULT_CACHE, WheelError
+from neurosieve.sources.wheels import DEFAULT_CACHE, WheelError
 from neurosieve.train.params import TrainError
 
 

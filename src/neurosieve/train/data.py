@@ -17,7 +17,7 @@ from pathlib import Path
 
 from neurosieve.config import Wheel
 from neurosieve.prepare.python_source import exact_key, folded_key, functions
-from neurosieve.prepare.wheels import DEFAULT_CACHE, ReadCounts, fetch_wheels, source_files
+from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, fetch_wheels, source_files
 from neurosieve.train.files import whole, write_json
 from neurosieve.train.params import Corpus, load_params
 

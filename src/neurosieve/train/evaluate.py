@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import ModernBertForMaskedLM
 
-from neurosieve.prepare.wheels import sha256_of
+from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import read_json, write_json
 from neurosieve.train.loop import load_model, mask_tokens, masked_logits
 from neurosieve.train.params import TrainError, load_params
@@ -108,7 +108,7 @@ def run(params_path: Path, name: str, tokens: Path, run_folder: Path, threads: i
         run_folder / "evaluation.json",
         {
             "model": name,
-            "weights_sha256": sha256_of(weights),
+            "weights_sha256": sha256_file(weights),
             "tokens_sha256": read_json(run_folder / "run.json")["tokens_sha256"],
             "heldout_tokens": int(blocks.size),
             "mask_share": params.mask_share,

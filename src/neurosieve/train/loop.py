@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-from neurosieve.prepare.wheels import sha256_of
+from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import whole, write_json
 from neurosieve.train.params import ModelParams, TrainError, digest, load_params
 from neurosieve.train.tokenizer import CLS_ID, MASK_ID, PAD_ID, SEP_ID, SPECIALS, TOKENS_FILE, load_tokens
@@ -337,7 +337,7 @@ def fit(
             "model": name,
             "seed": seed,
             "params": params.model_dump(mode="json"),
-            "tokens_sha256": sha256_of(tokens / TOKENS_FILE),
+            "tokens_sha256": sha256_file(tokens / TOKENS_FILE),
             "vocabulary": vocabulary,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "steps": step,

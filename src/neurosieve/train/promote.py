@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neurosieve.prepare.wheels import sha256_of
+from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import read_json
 from neurosieve.train.loop import AS_MASK, AS_RANDOM
 from neurosieve.train.params import TrainError, load_params
@@ -151,9 +151,9 @@ def promote(name: str, params_path: Path = PARAMS, build: Path = BUILD, models: 
     weights = run_folder / "model" / "model.safetensors"
     if run["params"] != params.model_dump(mode="json"):
         raise TrainError(f"{run_folder / 'run.json'} was made with other params than {params_path} has. {again}")
-    if sha256_of(weights) != evaluation["weights_sha256"]:
+    if sha256_file(weights) != evaluation["weights_sha256"]:
         raise TrainError(f"{run_folder / 'evaluation.json'} was measured on other weights than {weights}. {again}")
-    if len({run["tokens_sha256"], evaluation["tokens_sha256"], sha256_of(tokenizer / TOKENS_FILE)}) != 1:
+    if len({run["tokens_sha256"], evaluation["tokens_sha256"], sha256_file(tokenizer / TOKENS_FILE)}) != 1:
         raise TrainError(f"{run_folder} was made with other tokens than those in {tokenizer}. {again}")
 
     models.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ one_function(text)      the function that a text is; None where it is none or se
 folded(text)            a function with names, comments and white space folded away: equal for renamed copies
 tokens(text, tagset)    the tokens of a function that have a class; UnknownLeaf where a leaf has no rule
 
-Reads and writes no files. A new language is a module here and a line in LANGUAGES of config.py.
+Reads and writes no files. A new language is a module here and a line in LANGUAGES of config/names.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A file ``<name>.py`` (``_`` for ``-``) defines ``rank(data: RankingInput) -> Ranking``. Reads and writes no files.
 Files whose name begins with ``_`` are helpers. A file that also ranks where the target is a number says so by a line
-``NUMBERS = True`` (config.py reads it as text); the others rank by classes only and are left out there.
+``NUMBERS = True`` (config/names.py reads it as text); the others rank by classes only and are left out there.
 
 Every ranking keeps to this: the columns of one neuron are one group; classes without rows count for nothing, and their
 row of ``per_class`` is the order of the index; two classes, and a number, have one row of ``per_class``; equal

@@ -1,6 +1,6 @@
 """What a benchmark needs from the network, fetched into the caches beforehand: for machines without a network.
 
-Reads a params file's entries. Writes the caches alone: `.cache/wheels`, `.cache/hub` (see :mod:`neurosieve.hub`).
+Reads a params file. Writes the caches alone: `.cache/wheels`, `.cache/hub` (see :mod:`neurosieve.sources.hub`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosieve.config import Params, Wheel
-from neurosieve.prepare.wheels import DEFAULT_CACHE, WheelError, fetch_wheels
+from neurosieve.sources.wheels import DEFAULT_CACHE, WheelError, fetch_wheels
 
 
 class FetchError(RuntimeError):
@@ -23,7 +23,7 @@ def fetch_all(params: Params, cache: Path = DEFAULT_CACHE) -> Iterator[str]:
 
     What fails does not stop the rest. Raises FetchError at the end where anything is lacking, files of a user included.
     """
-    from neurosieve.hub import HubError
+    from neurosieve.sources.hub import HubError
 
     lacking = 0
     for what, fetch in _jobs(params, cache):
@@ -69,7 +69,7 @@ def _wheel(wheel: Wheel, cache: Path) -> Callable[[], bool]:
 
 def _model(params: Params, name: str, cache: Path) -> Callable[[], bool]:
     def fetch() -> bool:
-        from neurosieve.hub import model_snapshot
+        from neurosieve.sources.hub import model_snapshot
 
         return model_snapshot(params.models[name], name, cache).fetched
 
@@ -78,7 +78,7 @@ def _model(params: Params, name: str, cache: Path) -> Callable[[], bool]:
 
 def _dataset(params: Params, task: str, cache: Path) -> Callable[[], bool]:
     def fetch() -> bool:
-        from neurosieve.hub import dataset_snapshot
+        from neurosieve.sources.datasets import dataset_snapshot
 
         entry = params.prepare.tasks[task].dataset
         assert entry is not None
@@ -92,7 +92,7 @@ def model_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
 
     Only the configuration is fetched, no weights. Raises HubError.
     """
-    from neurosieve.hub import WEIGHTS, fetch_file, filtered, repository
+    from neurosieve.sources.hub import WEIGHTS, fetch_file, filtered, repository
 
     id, revision = _split(spec)
     info = repository(id, revision, "model")
@@ -128,7 +128,8 @@ def model_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
 
 def dataset_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
     """Lines for params.yaml of a dataset of the hub, ``owner/name`` or ``owner/name@revision``. Raises HubError."""
-    from neurosieve.hub import card_configurations, fetch_file, repository
+    from neurosieve.sources.datasets import card_configurations
+    from neurosieve.sources.hub import fetch_file, repository
 
     id, revision = _split(spec)
     info = repository(id, revision, "dataset")

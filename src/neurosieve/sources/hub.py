@@ -1,4 +1,4 @@
-"""Models and datasets of the Hugging Face hub, at a pinned commit, through the hub's own client.
+"""The Hugging Face hub: files of a repository at a pinned commit, through the hub's own client, and its models.
 
 Reads and writes the hub's cache: `.cache/hub` beside the wheels, or the user's own where HF_HOME or HF_HUB_CACHE is
 set. What lies there whole needs no network and no request. Before each use every file is compared with the size and
@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,14 +25,13 @@ from urllib.parse import urlsplit
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the client is imported
 
 import httpx2
-import yaml
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.utils import WeakFileLock, disable_progress_bars, filter_repo_objects, get_token
 
 from neurosieve.artifacts import sha256_file
-from neurosieve.config import HubDataset, Model
-from neurosieve.prepare.wheels import DEFAULT_CACHE
+from neurosieve.config import Model
+from neurosieve.sources.wheels import DEFAULT_CACHE
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # where the client was imported before
 
@@ -45,8 +43,6 @@ WEIGHTS = {
     "safetensors": ("model.safetensors", "model-?????-of-?????.safetensors"),
     "bin": ("pytorch_model.bin", "pytorch_model-?????-of-?????.bin"),
 }
-#: What a dataset consists of; a script is neither fetched nor run.
-TABLES = tuple(f"*.{end}{packed}" for end in ("parquet", "jsonl", "json", "csv", "tsv") for packed in ("", ".gz"))
 #: Attempts of a download that the hub breaks off, and seconds between them; the client resumes a cut one by itself.
 WAITS = (1.0, 4.0)
 OWN_CACHE = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
@@ -97,111 +93,9 @@ def model_snapshot(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Snap
     allow: tuple[str, ...] = (*TEXTS, *WEIGHTS[entry.weights])
     ignore = tuple(f"*/{pattern}" for pattern in allow)  # folders hold other formats of the same weights
     allow += ("*.py",) if entry.trust_remote_code else ()
-    wanted = _Wanted(entry.hub, entry.revision, "model", allow, ignore, hub_cache(cache), f"models.{name}")
-    found = _obtain(wanted)
+    wanted = Wanted(entry.hub, entry.revision, "model", allow, ignore, hub_cache(cache), f"models.{name}")
+    found = obtain(wanted)
     _check_model(found, entry, wanted)
-    return found
-
-
-def load_split(entry: HubDataset, split: str, tables: Path, where: str, cache: Path = DEFAULT_CACHE) -> Any:
-    """A split of a dataset of the hub as a ``datasets.Dataset``, from its files at the pinned commit.
-
-    The library alone would take any commit that it has once prepared where the hub cannot be asked. ``tables``: folder
-    where it keeps what it has read. Raises HubError, and what the library raises for files it cannot read.
-    """
-    import datasets  # imports pandas and more: no model of the hub should wait for that
-    from huggingface_hub import DatasetCard
-
-    found, parts, name = dataset_snapshot(entry, where, cache)
-    features = None
-    if "README.md" in found.files:  # names of classes, for one, which the files may not have
-        infos = datasets.info.DatasetInfosDict.from_dataset_card_data(DatasetCard.load(found.folder / "README.md").data)
-        features = infos[name].features if name in infos else None
-    return datasets.load_dataset(
-        str(found.folder),
-        name=name if parts is not None else None,
-        data_files=parts,
-        split=split,
-        features=features,
-        cache_dir=str(tables),
-        verification_mode="no_checks",  # every file was compared with the hub's listing
-    )
-
-
-def dataset_snapshot(
-    entry: HubDataset, where: str, cache: Path = DEFAULT_CACHE
-) -> tuple[Snapshot, dict[str, list[str]] | None, str]:
-    """Files of a dataset of the hub, patterns of its files by split, and the configuration's name.
-
-    The patterns are those of the dataset's card, None where it states none: the library then knows splits by the names
-    of files. Only tables are fetched, of the configuration alone where the card names its files; no script. ``where``
-    is the dataset's key in the params file. Raises HubError.
-    """
-    place = hub_cache(cache)
-
-    def obtain(allow: tuple[str, ...]) -> Snapshot:
-        return _obtain(_Wanted(entry.id, entry.revision, "dataset", allow, (), place, where))
-
-    card = obtain(("README.md",))
-    name, parts = _configuration(card, entry, where)
-    missing = [split for split in entry.splits.values() if parts is not None and split not in parts]
-    if missing:
-        splits = ", ".join(parts or ())
-        raise HubError(f"{where}.splits: the dataset {entry.id} has no split {missing[0]!r}; its splits are {splits}")
-    named = [pattern for patterns in (parts or {}).values() for pattern in patterns]
-    plain = [pattern.replace("**/", "") for pattern in named]  # which may stand for no folder at all
-    found = obtain(("README.md", *(dict.fromkeys([*named, *plain]) if parts else TABLES)))
-    if not set(found.files) - {"README.md"}:
-        raise HubError(
-            f"{where}: the dataset {entry.id} has no parquet, jsonl, json, csv or tsv file at {entry.revision[:12]}, "
-            "and scripts are never run; where the hub has converted it, write the commit that "
-            f"`neurosieve fetch --dataset {entry.id}@refs/convert/parquet` prints"
-        )
-    return Snapshot(found.folder, found.files, card.fetched or found.fetched), parts, name
-
-
-def _configuration(card: Snapshot, entry: HubDataset, where: str) -> tuple[str, dict[str, list[str]] | None]:
-    """Name and patterns of files of the configuration that the entry names, or of the one there is without a name."""
-    there = card_configurations(card.folder / "README.md") if card.files else {}
-    if entry.configuration is None and not there:
-        return "default", None
-    name = entry.configuration or ("default" if "default" in there or len(there) > 1 else next(iter(there)))
-    if name not in there:
-        found = f"found {entry.configuration!r}" if entry.configuration else "missing"
-        advice = f"write one of: {', '.join(there)}" if there else "its card names none; take `configuration:` out"
-        raise HubError(f"{where}.configuration: {found}, for the dataset {entry.id}; {advice}")
-    for pattern in (pattern for patterns in (there[name] or {}).values() for pattern in patterns):
-        if pattern.startswith(("/", "~")) or "://" in pattern or ".." in pattern.split("/"):
-            raise HubError(
-                f"{where}: the card of the dataset {entry.id} names the file {pattern!r}, outside the dataset, which "
-                "no commit pins; get it yourself and write `folder:` and `files:`"
-            )
-    return name, there[name]
-
-
-def card_configurations(readme: Path) -> dict[str, dict[str, list[str]] | None]:
-    """Configuration -> split -> patterns of files, of a dataset's card; None where the card leaves the files open.
-
-    A card that is not as the hub documents it names none.
-    """
-    head = re.match(r"---\s*\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), flags=re.DOTALL)
-    found: dict[str, dict[str, list[str]] | None] = {}
-    try:
-        stated = yaml.safe_load(head[1]).get("configs") if head else None
-        for item in stated if isinstance(stated, list) else ():
-            files, folder = item.get("data_files"), item.get("data_dir")
-            start = f"{str(folder).strip('/')}/" if folder else ""
-            if isinstance(files, str) or (isinstance(files, list) and all(isinstance(f, str) for f in files)):
-                files = {"train": files}
-            elif isinstance(files, list):
-                files = {part["split"]: part["path"] for part in files}
-            parts = {
-                split: [paths] if isinstance(paths, str) else list(paths) for split, paths in (files or {}).items()
-            }
-            clean = {split: [start + path.removeprefix("./") for path in paths] for split, paths in parts.items()}
-            found[str(item.get("config_name", "default"))] = clean or None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError):  # not as the hub documents it
-        return {}
     return found
 
 
@@ -227,7 +121,7 @@ def repository(id: str, revision: str, kind: Kind) -> Any:
 
 def fetch_file(id: str, commit: str, kind: Kind, name: str, cache: Path = DEFAULT_CACHE) -> Path:
     """One file of a repository at a commit, checked like the others; HubError where it has none of this name."""
-    found = _obtain(_Wanted(id, commit, kind, (name,), (f"*/{name}",), hub_cache(cache), id))
+    found = obtain(Wanted(id, commit, kind, (name,), (f"*/{name}",), hub_cache(cache), id))
     if name not in found.files:
         raise HubError(f"{id} has no file {name} at {commit[:12]}")
     return found.folder / name
@@ -238,7 +132,7 @@ def _api() -> HfApi:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """The files of a commit that match ``allow`` and not ``ignore``; ``where`` is the key of the params file."""
 
     id: str
@@ -321,7 +215,7 @@ class _Checked:
         return self.listed and not self.wrong
 
 
-def _obtain(wanted: _Wanted) -> Snapshot:
+def obtain(wanted: Wanted) -> Snapshot:
     """The wanted files, each as the hub states it: from the cache, else from the network."""
     checked = wanted.check()
     if checked.whole:
@@ -343,7 +237,7 @@ def _obtain(wanted: _Wanted) -> Snapshot:
         raise HubError(f"{wanted.where}: {why}{here}") from error
 
 
-def _download(wanted: _Wanted, before: _Checked) -> Snapshot:
+def _download(wanted: Wanted, before: _Checked) -> Snapshot:
     # Asked once and first: what is wrong with id, revision, token or network is told at once, without the client's
     # five attempts at a listing.
     info = _api().repo_info(
@@ -377,7 +271,7 @@ def _listed(checked: _Checked) -> str:
     return "; ".join(checked.wrong.values()) or "no listing of the commit"
 
 
-def _download_patiently(wanted: _Wanted) -> None:
+def _download_patiently(wanted: Wanted) -> None:
     for wait in (*WAITS, None):
         try:
             wanted.download()
@@ -390,7 +284,7 @@ def _download_patiently(wanted: _Wanted) -> None:
             time.sleep(wait)
 
 
-def _listing(wanted: _Wanted) -> dict[str, Stated] | None:
+def _listing(wanted: Wanted) -> dict[str, Stated] | None:
     """The hub's listing of a commit, as the client keeps it; None where it has none (an older client's cache)."""
     path = wanted.storage / "trees" / f"{wanted.commit}.json"
     try:
@@ -421,7 +315,7 @@ def _git_blob(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(wanted: _Wanted) -> Iterator[None]:
+def _locked(wanted: Wanted) -> Iterator[None]:
     """One job at a time fetches, compares and mends a repository."""
     path = wanted.cache / ".locks" / f"neurosieve--{wanted.storage.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -429,7 +323,7 @@ def _locked(wanted: _Wanted) -> Iterator[None]:
         yield
 
 
-def _check_model(found: Snapshot, entry: Model, wanted: _Wanted) -> None:
+def _check_model(found: Snapshot, entry: Model, wanted: Wanted) -> None:
     """Refuse a repository without configuration or weights of the wanted format, saying what it has."""
     there = [path for path in _listing(wanted) or found.files if "/" not in path]
     at = f"{wanted.where}: {wanted.id} at {wanted.commit[:12]}"

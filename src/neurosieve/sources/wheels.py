@@ -7,7 +7,6 @@ the right hash needs no network. Wheels are pinned to `any` platform and no ABI,
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurosieve.artifacts import sha256_file
 from neurosieve.config import Wheel
 
 DEFAULT_CACHE = Path(".cache/wheels")
@@ -48,12 +48,6 @@ class ReadCounts:
     not_utf8_paths: list[str] = field(default_factory=list)
 
 
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -73,7 +67,7 @@ def _cached(wheel: Wheel, cache: Path) -> Path | None:
 
 
 def _check(wheel: Wheel, path: Path) -> None:
-    found = sha256_of(path)
+    found = sha256_file(path)
     if found != wheel.sha256:
         raise WheelError(
             f"{wheel.requirement}: {path.name} has sha256 {found}, the pin says {wheel.sha256}. "

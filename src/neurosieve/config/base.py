@@ -1,0 +1,79 @@
+"""What the blocks of params.yaml are made of: a mapping without unknown keys, names, shares, pinned files."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from neurosieve.config.names import ranking_names
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file, lower-case hex")]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+
+Package = Annotated[str, Field(min_length=1, max_length=200)]  # data may have owner/name
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ConfigError(ValueError):
+    """A params file that cannot be used; the message says where, what was found and what to write."""
+
+
+class Block(BaseModel):
+    """A mapping of params.yaml: unknown keys refused, values frozen, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _known_ranking(name: str) -> str:
+    if name not in ranking_names():
+        raise ValueError(f"no ranking has this name; {suggest(name, ranking_names())}")
+    return name
+
+
+def each_once(value: list[str]) -> list[str]:
+    twice = sorted({v for v in value if value.count(v) > 1})
+    if twice:
+        raise ValueError(f"named twice: {', '.join(twice)}")
+    return value
+
+
+def _below(name: str) -> str:
+    if name.startswith("/") or ".." in Path(name).parts:
+        raise ValueError("a path below `folder:`, so without .. and not from the root; mend `folder:` instead")
+    return name
+
+
+def suggest(found: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(found, names, n=1)
+    return f"write {close[0]!r}?" if close else f"write one of: {', '.join(sorted(names)) or '(none defined)'}"
+
+
+RankingName = Annotated[str, AfterValidator(_known_ranking)]
+
+
+class Wheel(Block):
+    """A pure-Python wheel, fetched from the package registry by name, version and hash, never installed."""
+
+    name: Name
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$", description="exact version")
+    licence: str = Field(min_length=1, description="licence as the wheel states it")
+    sha256: Sha256
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.name}=={self.version}"
+
+
+class DataFile(Block):
+    """A file of a dataset, refused when its content is another."""
+
+    name: Annotated[str, AfterValidator(_below)] = Field(
+        min_length=1, description="path below the folder; .gz is unpacked while it is read"
+    )
+    sha256: Sha256 | None = Field(description="of the file as it lies there; null: the run stops and prints it")
+    source: str = Field("", description="where a user gets the file; told where it is missing")

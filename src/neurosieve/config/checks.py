@@ -1,0 +1,76 @@
+"""What one block of params.yaml says of another: names that must exist, keys that go together."""
+
+from __future__ import annotations
+
+from neurosieve.config.base import suggest
+from neurosieve.config.names import CONTROL_RANKINGS, ranking_names, ranks_numbers, task_kinds
+from neurosieve.config.params import Params
+
+
+def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
+    faults: list[tuple[tuple[str | int, ...], str]] = []
+
+    def known(keys: tuple[str | int, ...], name: str, names: list[str], what: str) -> bool:
+        if name in names:
+            return True
+        faults.append((keys, f"found {name!r}, which is no {what}; {suggest(name, names)}"))
+        return False
+
+    for i, model in enumerate(params.run.models):
+        if not known(("run", "models", i), model, list(params.models), "model under `models:`"):
+            continue
+        entry = params.models[model]
+        if entry.untrained is not None:
+            known(("models", model, "untrained"), entry.untrained, list(params.models), "model under `models:`")
+        if params.numerics == "portable" and params.activations.dtype != "float32":
+            faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
+        tasks = list(params.prepare.tasks)
+        for tuned in entry.folders:
+            known(("models", model, "folders", tuned), tuned, tasks, "task under `prepare.tasks:`")
+        for j, tuned in enumerate(entry.finetune.tasks if entry.finetune is not None else ()):
+            key = ("models", model, "finetune", "tasks", j)
+            if known(key, tuned, tasks, "task under `prepare.tasks:`") and tuned in entry.folders:
+                faults.append((key, f"{tuned!r} has a folder under `folders:` already; keep one"))
+    for i, name in enumerate(params.run.tasks):
+        if not known(("run", "tasks", i), name, list(params.prepare.tasks), "task under `prepare.tasks:`"):
+            continue
+        task = params.prepare.tasks[name]
+        at = ("prepare", "tasks", name)
+        known((*at, "kind"), task.kind, task_kinds(), "kind of task")
+        if sum(source is not None for source in (task.corpus, task.folder, task.dataset)) != 1:
+            faults.append((at, "give exactly one of `corpus:`, `folder:` and `dataset:`"))
+        if (task.folder is None) != (task.files is None):
+            faults.append((at, "`folder:` and `files:` go together: a folder, and its files with their sha256"))
+        if task.packages is not None and task.shares is not None:
+            faults.append((at, "`packages:` and `shares:` both say the splits; keep one"))
+        if task.corpus is not None and known((*at, "corpus"), task.corpus, list(params.prepare.corpora), "corpus"):
+            corpus = params.prepare.corpora[task.corpus]
+            if task.packages is None and task.shares is None:
+                faults.append((at, "a task on a corpus needs `packages:` with train, dev and test, or `shares:`"))
+            elif task.packages is not None and corpus.wheels is not None:
+                names = [w.name for w in corpus.wheels]
+                for split in ("train", "dev", "test"):
+                    for j, package in enumerate(getattr(task.packages, split)):
+                        known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
+    numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
+    judged_by: list[tuple[tuple[str | int, ...], str]] = [(("subsets", "headline"), params.subsets.headline)]
+    if params.subsets.pipeline is not None:
+        judged_by.append((("subsets", "pipeline", "ranking"), params.subsets.pipeline.ranking))
+    for keys, ranking in judged_by:
+        if numbers and not ranks_numbers(ranking):
+            able = [n for n in ranking_names() if ranks_numbers(n) and n not in CONTROL_RANKINGS]
+            found = f"{ranking!r} ranks by classes, and task {numbers[0]!r} has `metric: r2`, a number"
+            faults.append((keys, f"{found}; write one of: {', '.join(able)}"))
+    for i, ranking in enumerate(params.subsets.rankings):
+        known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
+    figures = params.leaderboard.published_figures
+    if figures is not None:
+        own = ("leaderboard", "published_figures")
+        for name in figures.tasks:
+            known((*own, "tasks", name), name, list(params.prepare.tasks), "task under `prepare.tasks:`")
+        for name in figures.models:
+            known((*own, "models", name), name, list(params.models), "model under `models:`")
+    for margin in params.subsets.margins:
+        if margin != "default":
+            known(("subsets", "margins", margin), margin, list(params.prepare.tasks), "task under `prepare.tasks:`")
+    return faults

@@ -1,0 +1,22 @@
+"""Block `leaderboard`: the table and the page."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from neurosieve.config.base import Block, Name
+
+
+class PublishedFigures(Block):
+    """Figures of the publication, shown beside the rows of the same kind of task; other data, so never compared."""
+
+    file: str = Field(description="csv: task, model, step, layers, cluster_threshold, n_neurons, metric, score")
+    source: str = Field(min_length=10, description="where the figures come from, shown on the page")
+    tasks: dict[Name, str] = Field(description="task of this benchmark -> task of the file")
+    models: dict[Name, str] = Field(description="model of this benchmark -> model of the file")
+
+
+class Leaderboard(Block):
+    title: str
+    curve_rankings: list[str] = Field(default_factory=lambda: ["lca", "probeless", "random", "bottom"])
+    published_figures: PublishedFigures | None = None

@@ -1,0 +1,52 @@
+"""Names that params.yaml may hold and that the workflow goes by: phases, splits, languages, kinds of task, rankings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard")
+
+SPLITS = ("train", "tune", "judge", "test")
+
+# Rankings that others are to beat: every search has them beside its own, so they cannot be searched themselves.
+CONTROL_RANKINGS = ("bottom", "random")
+
+# Ends of the names of source files.
+LANGUAGES = {"python": (".py",), "java": (".java",), "c": (".c", ".h")}
+
+# Top-level keys of params.yaml that each phase reads: the params of the phase's DVC stage.
+PHASE_KEYS: dict[str, tuple[str, ...]] = {
+    "prepare": ("benchmark", "seed", "numerics", "run", "prepare"),
+    "activations": ("benchmark", "numerics", "run", "models", "activations", "probes.pair_features"),
+    "redundancy": ("benchmark", "seed", "numerics", "run", "redundancy"),
+    "probes": ("benchmark", "seed", "numerics", "run", "models", "probes"),
+    "subsets": ("benchmark", "seed", "numerics", "run", "models", "redundancy.rows", "probes", "subsets", "published"),
+    "concepts": (
+        "benchmark", "seed", "numerics", "run", "models", "activations.batch_tokens", "probes.pair_features",
+        "probes.bootstrap", "probes.confidence", "subsets.headline", "concepts",
+    ),
+    "leaderboard": (
+        "benchmark", "version", "seed", "numerics", "run", "models", "prepare", "activations",
+        "redundancy", "probes", "subsets", "published", "concepts", "leaderboard",
+    ),
+}  # fmt: skip
+
+
+def task_kinds() -> list[str]:
+    """Kinds that can be named in ``prepare.tasks.*.kind``: one file of prepare/tasks/ each."""
+    folder = PACKAGE / "prepare" / "tasks"
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def ranking_names() -> list[str]:
+    """Names of rankings: one file of probes/rankings/ each."""
+    folder = PACKAGE / "probes" / "rankings"
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
+def ranks_numbers(name: str) -> bool:
+    """Whether the file of a ranking says that it also ranks where a number is predicted: a line ``NUMBERS = True``."""
+    path = PACKAGE / "probes" / "rankings" / f"{name.replace('-', '_')}.py"
+    return "NUMBERS = True" in path.read_text(encoding="utf-8").splitlines()

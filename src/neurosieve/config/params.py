@@ -1,0 +1,132 @@
+"""The whole file, and what the workflow asks of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from neurosieve.config.activations import Activations
+from neurosieve.config.base import Block, Name
+from neurosieve.config.concepts import Concepts
+from neurosieve.config.files import DATA_VARIABLE, files_below, files_there, missing_files
+from neurosieve.config.leaderboard import Leaderboard
+from neurosieve.config.models import Model
+from neurosieve.config.names import LANGUAGES
+from neurosieve.config.prepare import DataFile, Prepare
+from neurosieve.config.probes import Probes
+from neurosieve.config.published import Published
+from neurosieve.config.redundancy import Redundancy
+from neurosieve.config.run import Run
+from neurosieve.config.settings import rule_settings
+from neurosieve.config.subsets import Margin, Subsets
+
+
+class Params(Block):
+    """A whole benchmark. Everything scientific is here; machine facts are in a Snakemake profile."""
+
+    benchmark: Name
+    version: int = Field(ge=1, description="raised whenever a score may change")
+    seed: int = Field(ge=0, lt=2**32)
+    numerics: Literal["portable", "fast"]
+    data_root: str = Field(
+        "data", description="folder below which data and models are looked for; NEUROSIEVE_DATA names another"
+    )
+    run: Run
+    models: dict[Name, Model]
+    prepare: Prepare
+    activations: Activations
+    redundancy: Redundancy
+    probes: Probes
+    subsets: Subsets
+    published: Published = Field(default_factory=lambda: Published.model_validate({}))
+    concepts: Concepts
+    leaderboard: Leaderboard
+
+    def twin_of(self, model: str) -> str | None:
+        """Name of the untrained twin of ``model`` among the models that run (a twin is its own twin), else None."""
+        if self.models[model].untrained is not None:
+            return model
+        return next((m for m in self.run.models if self.models[m].untrained == model), None)
+
+    def task_corpora(self, task: str) -> list[str]:
+        corpus = self.prepare.tasks[task].corpus
+        return [corpus] if corpus is not None else []
+
+    def resolve(self, name: str) -> Path:
+        """A data file or folder of this file: as it is written where that is there, else below the data root."""
+        path = Path(name)
+        return path if path.is_absolute() or path.exists() else Path(self.root) / path
+
+    @property
+    def root(self) -> str:
+        return os.environ.get(DATA_VARIABLE) or self.data_root
+
+    def corpus_files(self, corpus: str) -> list[str]:
+        """Files of a folder corpus that are there; none for wheels, which are named by their hash."""
+        entry = self.prepare.corpora[corpus]
+        if entry.folder is None:
+            return []
+        if entry.files is not None:
+            return files_there(self.data_files(entry.folder, entry.files))
+        return files_below(self.resolve(entry.folder), *(f"**/*{end}" for end in LANGUAGES[entry.language]))
+
+    def task_files(self, task: str) -> list[str]:
+        """Files of a folder task that are there, of those that its entry names."""
+        entry = self.prepare.tasks[task]
+        return files_there(self.data_files(entry.folder, entry.files or {})) if entry.folder is not None else []
+
+    def data_files(self, folder: str, files: dict[str, DataFile]) -> dict[str, Path]:
+        """Role -> path of a dataset's files, there or not."""
+        return {role: self.resolve(folder) / file.name for role, file in files.items()}
+
+    def figure_files(self) -> list[str]:
+        """The file of published figures that the leaderboard reads, if any."""
+        figures = self.leaderboard.published_figures
+        return [self.resolve(figures.file).as_posix()] if figures is not None else []
+
+    def trained(self, model: str) -> str:
+        """The model itself, or the one that an untrained twin is the twin of."""
+        return self.models[model].untrained or model
+
+    def finetunes(self, model: str, task: str) -> bool:
+        """Whether the model is trained on the task's train split before its activations are taken."""
+        finetune = self.models[model].finetune
+        return finetune is not None and task in finetune.tasks
+
+    def training(self, model: str, task: str) -> str:
+        """What was done to the model for the task before its activations were taken; the leaderboard says it."""
+        entry = self.models[model]
+        if self.finetunes(model, task):
+            return "fine-tuned here" if entry.untrained is None else "trained from scratch"
+        if entry.untrained is not None:
+            return "untrained"
+        return "fine-tuned folder" if task in entry.folders else "frozen"
+
+    def model_files(self, model: str, task: str | None = None) -> list[str]:
+        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
+
+        With a task: of the folder that the model has for it.
+        """
+        entry = self.models[self.trained(model)]
+        path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
+        kinds = ("*.json", "*.txt", "*.model", "*.py", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
+        return files_below(self.resolve(path), *kinds) if path is not None else []
+
+    def margin(self, task: str) -> Margin:
+        return self.subsets.margins.get(task, self.subsets.margins["default"])
+
+    def missing_files(self) -> list[str]:
+        """What the run's tasks and models need and this machine has not, with where to get it; a line each."""
+        return missing_files(self)
+
+    def settings(
+        self, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+    ) -> dict[str, Any]:
+        """What of this file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
+
+        The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
+        """
+        return rule_settings(self, rule, corpus=corpus, model=model, task=task)

@@ -1,0 +1,104 @@
+"""What of a params file the result of each rule depends on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosieve.config.params import Params
+
+# Of a corpus or a task, what no result depends on.
+_HINTS: dict[str, Any] = {"inputs": True, "files": {"__all__": {"source": True}}}
+
+
+def rule_settings(
+    params: Params, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+) -> dict[str, Any]:
+    """What of the file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
+
+    The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
+    """
+    common = {"seed": params.seed, "numerics": params.numerics}
+    if rule == "extract_corpus":
+        return {"corpus": params.prepare.corpora[str(corpus)].model_dump(mode="json", exclude=_HINTS)}
+    if rule == "prepare_task":
+        entry = params.prepare.tasks[str(task)]
+        return {"seed": params.seed, "task": entry.model_dump(mode="json", exclude=_HINTS)}
+    if rule == "dump_activations":
+        return {
+            "numerics": params.numerics,
+            "activations": params.activations.model_dump(mode="json"),
+            "models": _model_settings(params, str(model), task),
+        }
+    if rule == "finetune_model":
+        return {
+            "numerics": params.numerics,
+            "models": _model_settings(params, str(model), task),
+            "pooling": params.activations.pooling,
+            "pair_features": params.probes.pair_features,
+        }
+    if rule == "measure_redundancy":
+        return {**common, "redundancy": params.redundancy.model_dump(mode="json")}
+    if rule == "fit_baselines":
+        return {**common, "probes": params.probes.model_dump(mode="json", exclude={"rankings", "agreement_sizes"})}
+    if rule in ("fit_probes", "fit_controls"):
+        return {**common, "probes": params.probes.model_dump(mode="json")}
+    if rule == "decide_status":
+        twins = {m: params.twin_of(m) for m in params.run.models}
+        return {**common, "probes": params.probes.model_dump(mode="json"), "twins": twins, "tasks": params.run.tasks}
+    if rule in ("search_subsets", "score_test"):
+        subsets = params.subsets.model_dump(mode="json", exclude={"margins", "transfer"})
+        margin = params.margin(str(task)).model_dump(mode="json")
+        found = {**common, "probes": params.probes.model_dump(mode="json"), "subsets": subsets, "margin": margin}
+        if rule == "search_subsets" and params.subsets.pipeline is not None:
+            found["cluster_rows"] = params.redundancy.rows
+        return found
+    if rule == "transfer_subsets":
+        return {
+            **common,
+            "probes": params.probes.model_dump(mode="json"),
+            "tasks": params.run.tasks,
+            "headline": params.subsets.headline,
+            "random_draws": params.subsets.random_draws,
+        }
+    if rule == "reproduce_published":
+        return {
+            **common,
+            "published": params.published.model_dump(mode="json"),
+            "pair_features": params.probes.pair_features,
+        }
+    if rule == "describe_neurons":
+        return {
+            **common,
+            "concepts": params.concepts.model_dump(mode="json", exclude={"ablation"}),
+            "headline": params.subsets.headline,
+            "pair_features": params.probes.pair_features,
+        }
+    if rule == "ablate_neurons":
+        ablation = params.concepts.ablation
+        return {
+            **common,
+            "models": _model_settings(params, str(model), task),
+            "neurons": params.concepts.neurons,
+            "ablation": None if ablation is None else ablation.model_dump(mode="json"),
+            "batch_tokens": params.activations.batch_tokens,
+            "bootstrap": params.probes.bootstrap,
+            "confidence": params.probes.confidence,
+            "headline": params.subsets.headline,
+        }
+    if rule == "build_leaderboard":
+        return params.model_dump(mode="json", exclude={"data_root"})
+    raise KeyError(rule)
+
+
+def _model_settings(params: Params, model: str, task: str | None) -> list[dict[str, Any]]:
+    """Entries of a model and, for an untrained twin, of the model it names, with what they say of this task."""
+    found = []
+    for name in dict.fromkeys((model, params.trained(model))):
+        entry = params.models[name]
+        shown = entry.model_dump(mode="json", exclude={"note": True, "parameters": True, "finetune": {"tasks"}})
+        shown["folders"] = {key: folder for key, folder in entry.folders.items() if key == task}
+        if name != model or not params.finetunes(model, str(task)):
+            shown["finetune"] = None
+        found.append(shown)
+    return found

@@ -1,0 +1,50 @@
+"""Block `subsets`: the search for the smallest subset, and its margins."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from neurosieve.config.base import Block, RankingName, Share
+from neurosieve.config.names import CONTROL_RANKINGS
+
+
+class Margin(Block):
+    value: Share = Field(description="in units of the primary metric")
+    reason: str = Field(min_length=10)
+
+
+class Pipeline(Block):
+    """Layers, then one neuron per correlation cluster, then a ranking: the published steps under the strict rules."""
+
+    thresholds: list[Share | None] = Field(
+        min_length=1, description="distances 1-|r| at which clusters are cut, null for none; the best on tune is taken"
+    )
+    ranking: RankingName = Field("lca", description="a file of src/neurosieve/probes/rankings/, with - for _")
+    ratio: float = Field(1.5, gt=1, le=4, description="ratio of the grid of sizes before bisection")
+
+
+class Subsets(Block):
+    rankings: list[RankingName] = Field(
+        min_length=1, description="those of probes.rankings along which a minimal subset is searched"
+    )
+    headline: RankingName = Field(description="the ranking of the leaderboard's main columns")
+    ratio: float = Field(gt=1, le=1.2, description="ratio of the geometric grid of sizes")
+    control_ratio: float = Field(gt=1, le=4, description="the same for the random and bottom curves")
+    random_draws: int = Field(ge=2)
+    half_draws: int = Field(ge=1, description="random halves of the neurons whose interval gives dev_half_width")
+    pipeline: Pipeline | None = Field(None, description="layers, clusters, ranking, one after the other; null: off")
+    transfer: bool = Field(False, description="try the subset of each task on every other task of the run")
+    margins: dict[str, Margin] = Field(description="by task; `default` for the others")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if "default" not in self.margins:
+            raise ValueError("margins needs an entry `default`")
+        for name in self.rankings:
+            if name in CONTROL_RANKINGS:
+                raise ValueError(f"{name!r} is a control, which every search has beside its rankings; leave it out")
+        if self.headline not in self.rankings:
+            raise ValueError(f"headline {self.headline!r} is not among rankings {self.rankings}")
+        return self
