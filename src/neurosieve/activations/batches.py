@@ -207,22 +207,83 @@ def plan_inputs(
     Memory: 4 bytes per sub-word, 24 per part (a token; for sequences a window) and some 40 per window.
     """
     specials = len(coding.prefix) + len(coding.suffix)
-    longest = min(window, coding.maximum or window)
-    capacity = longest - specials
-    if capacity < 2:
-        raise ActivationsError(
-            f"activations.window: a window of {longest} leaves {capacity} sub-words beside {specials} special tokens; "
-            f"use a model with more positions, or write at least {specials + 2}"
-        )
     how = pooling if rows is None else subword
+    cut = _cut(inputs, rows, coding, where, how, _capacity(coding, window))
+    windows, parts = _running_order(cut)
+    lengths = windows[:, 2] - windows[:, 1] + specials
+    bounds = _batch_bounds(lengths, batch_tokens)
+    vectors = len(rows.input) if rows is not None else cut.inputs
+    subwords, padded = int(lengths.sum()), int((lengths[bounds[:-1]] * np.diff(bounds)).sum())
+    return Plan(
+        ids=cut.ids,
+        window_input=windows[:, 0],
+        window_start=windows[:, 1],
+        window_stop=windows[:, 2],
+        batch_bounds=bounds,
+        part_bounds=np.searchsorted(parts[:, 0], np.arange(len(windows) + 1)),
+        part_vector=parts[:, 1],
+        part_start=parts[:, 2],
+        part_stop=parts[:, 3],
+        vector_parts=np.bincount(parts[:, 1], minlength=vectors),
+        vector_length=np.bincount(parts[:, 1], parts[:, 3] - parts[:, 2], vectors).astype(np.int64),
+        how=how,
+        facts={
+            "inputs": cut.inputs,
+            "vectors": vectors,
+            "subwords": len(cut.ids),
+            "windowed_inputs": cut.windowed_inputs,
+            "windows": len(windows),
+            "window_subwords": subwords,
+            "padding": padded - subwords,
+            "batches": len(bounds) - 1,
+            "split_tokens": cut.split_tokens,
+            "special_ids_in_text": cut.special_ids,
+            "plan_sha256": _digest(cut.ids, windows, bounds, parts, np.array(coding.prefix), np.array(coding.suffix)),
+        },
+    )
+
+
+def _capacity(coding: Coding, window: int) -> int:
+    """Sub-words of a text that a window holds beside the special tokens."""
+    specials = len(coding.prefix) + len(coding.suffix)
+    longest = min(window, coding.maximum or window)
+    if longest - specials < 2:
+        raise ActivationsError(
+            f"activations.window: a window of {longest} leaves {longest - specials} sub-words beside {specials} "
+            f"special tokens; use a model with more positions, or write at least {specials + 2}"
+        )
+    return longest - specials
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """All inputs cut into windows, in their own order.
+
+    ids (sub-words,) int32: all texts, one after another. windows (windows, 3): input, start, stop; these index ids.
+    parts (parts, 4): window, vector, start, stop; these count from the window's start. The others are for the facts.
+    """
+
+    ids: np.ndarray
+    windows: np.ndarray
+    parts: np.ndarray
+    inputs: int
+    windowed_inputs: int
+    split_tokens: int
+    special_ids: int
+
+
+def _cut(
+    inputs: Iterable[dict[str, Any]], rows: Rows | None, coding: Coding, where: Where, how: str, capacity: int
+) -> _Cut:
+    """Every input's sub-words, windows and parts of vectors; errors for what a row needs and its input lacks."""
     # Rows of an input stand together for the loop below; the sort is stable, so vectors keep the file's order.
     order = np.argsort(rows.input, kind="stable") if rows else np.zeros(0, np.int64)
     sorted_input = rows.input[order] if rows else order
     special_ids = np.array(sorted({*coding.prefix, *coding.suffix}), np.int32)
 
     ids: list[np.ndarray] = []
-    windows: list[np.ndarray] = []  # per input (windows, 3): input, start, stop
-    parts: list[np.ndarray] = []  # per input (parts, 4): window, vector, start, stop
+    windows: list[np.ndarray] = []
+    parts: list[np.ndarray] = []
     total = count = n_windows = n_windowed = n_split = n_special = 0
     for chunk in _chunks(inputs):
         encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
@@ -236,8 +297,6 @@ def plan_inputs(
                 )
             starts = window_starts(length, capacity)
             stops = np.minimum(starts + capacity, length)
-            n_windowed += len(starts) > 1
-            n_special += int(np.isin(found, special_ids).sum())
             if rows is None:
                 vectors = np.array([count])
                 spans = np.array([[0, length]])
@@ -246,11 +305,13 @@ def plan_inputs(
                 vectors = order[lo:hi]
                 spans = _spans(where, row, np.array(encoding.offsets, np.int64).reshape(-1, 2), rows, vectors)
             part, split = _parts(starts, capacity, vectors, spans, how, rows is None)
-            n_split += split
             part[:, 0] += n_windows
             ids.append(found)
             windows.append(np.stack([np.full(len(starts), count), starts + total, stops + total], axis=1))
             parts.append(part)
+            n_windowed += len(starts) > 1
+            n_special += int(np.isin(found, special_ids).sum())
+            n_split += split
             total += length
             n_windows += len(starts)
             count += 1
@@ -261,54 +322,33 @@ def plan_inputs(
         )
     if count == 0:
         raise ActivationsError(f"{where('inputs', 0)}: no inputs")
+    return _Cut(
+        np.concatenate(ids), np.concatenate(windows), np.concatenate(parts),
+        inputs=count, windowed_inputs=n_windowed, split_tokens=n_split, special_ids=n_special,
+    )  # fmt: skip
 
-    every = np.concatenate(windows)
-    part = np.concatenate(parts)
-    used = np.zeros(n_windows, bool)
-    used[part[:, 0]] = True
-    every_length = every[:, 2] - every[:, 1]
-    running = np.lexsort((every[:, 1], -every_length))
+
+def _running_order(cut: _Cut) -> tuple[np.ndarray, np.ndarray]:
+    """Windows and parts as they run: windows that anything is taken from, longest first, then by input and place."""
+    used = np.zeros(len(cut.windows), bool)
+    used[cut.parts[:, 0]] = True
+    start, length = cut.windows[:, 1], cut.windows[:, 2] - cut.windows[:, 1]
+    running = np.lexsort((start, -length))
     running = running[used[running]]
-    place = np.full(n_windows, -1)
+    place = np.full(len(cut.windows), -1)
     place[running] = np.arange(len(running))
-    part[:, 0] = place[part[:, 0]]
-    part = part[np.lexsort((part[:, 2], part[:, 1], part[:, 0]))]
-    chosen = every[running]
-    lengths = chosen[:, 2] - chosen[:, 1] + specials
-    bounds = _batch_bounds(lengths, batch_tokens)
-    n_vectors = len(rows.input) if rows is not None else count
-    flat_ids = np.concatenate(ids)
+    window = place[cut.parts[:, 0]]
+    order = np.lexsort((cut.parts[:, 2], cut.parts[:, 1], window))
+    parts = cut.parts[order]
+    parts[:, 0] = window[order]
+    return cut.windows[running], parts
+
+
+def _digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for array in (flat_ids, chosen, bounds, part, np.array(coding.prefix), np.array(coding.suffix)):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array, "<i8").tobytes())
-    padded = int((lengths[bounds[:-1]] * np.diff(bounds)).sum())
-    return Plan(
-        ids=flat_ids,
-        window_input=chosen[:, 0],
-        window_start=chosen[:, 1],
-        window_stop=chosen[:, 2],
-        batch_bounds=bounds,
-        part_bounds=np.searchsorted(part[:, 0], np.arange(len(chosen) + 1)),
-        part_vector=part[:, 1],
-        part_start=part[:, 2],
-        part_stop=part[:, 3],
-        vector_parts=np.bincount(part[:, 1], minlength=n_vectors),
-        vector_length=np.bincount(part[:, 1], part[:, 3] - part[:, 2], n_vectors).astype(np.int64),
-        how=how,
-        facts={
-            "inputs": count,
-            "vectors": n_vectors,
-            "subwords": total,
-            "windowed_inputs": int(n_windowed),
-            "windows": len(chosen),
-            "window_subwords": int(lengths.sum()),
-            "padding": padded - int(lengths.sum()),
-            "batches": len(bounds) - 1,
-            "split_tokens": n_split,
-            "special_ids_in_text": n_special,
-            "plan_sha256": digest.hexdigest(),
-        },
-    )
+    return digest.hexdigest()
 
 
 def _parts(
