@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 
 log = logging.getLogger(__name__)
 
+SPLITS = ("train", "tune", "judge")
 ORACLE = "all"
 SUFFIX = "suffix-"  # the last layers: tried beside the others, never the reference (METHOD 3.1)
 
@@ -131,63 +133,87 @@ def applicable(params: Params, n_classes: int) -> tuple[list[str], list[str]]:
     return known, [name for name in named if name not in known]
 
 
-def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
-    """Write probes/models/<model>/<task>; see the module's docstring."""
-    began = time.monotonic()
-    features = layout(paths, params, model, task)
-    card = read_json(paths.task(task) / "card" / "card.json")
-    n_classes, scored, score = len(card["classes"]), card["scored_classes"], metrics.primary(card)
-    ranked, not_applicable = applicable(params, n_classes)
-    splits = ("train", "tune", "judge")
-    labels = {split: features.labels(split) for split in splits}
+@dataclass(frozen=True)
+class Data:
+    """Features and labels of the splits that probes are fitted, tuned and judged on, constant neurons left out.
+
+    X: split -> float32 (rows, columns of the kept neurons), standardised. y: split -> (rows,). kept (kept,) and
+    constant: sorted global indices of the neurons that are not and are constant on train.
+    """
+
+    features: Features
+    X: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    kept: np.ndarray
+    constant: np.ndarray
+    n_classes: int
+    scored: list[int]
+    score: metrics.Metric
+
+    def at(self, first: int, last: int) -> np.ndarray:
+        """Positions among the kept neurons of those of layers first to last: consecutive, for kept is sorted."""
+        layer_of = self.kept // self.features.width
+        return np.flatnonzero((layer_of >= first) & (layer_of <= last))
+
+
+def load_data(features: Features, card: Mapping[str, Any]) -> Data:
+    labels = {split: features.labels(split) for split in SPLITS}
     everything = np.arange(features.n_neurons)
-    data = {split: features.load(split) for split in splits}
+    data = {split: features.load(split) for split in SPLITS}
     alive, standardizer = standardize_train(data["train"], features, everything)
     kept = everything[alive]
-    for split in splits:
+    for split in SPLITS:
         data[split] = standardizer.apply(data[split])
         if len(kept) < len(everything):
             data[split] = np.ascontiguousarray(data[split][:, features.columns(kept)])
-    sets = feature_sets(kept, features)
-    results: dict[str, dict[str, Any]] = {}
-    predictions: dict[str, dict[str, np.ndarray]] = {"tune": {}, "judge": {}}
-    fitted: dict[str, Probe] = {}
+    return Data(
+        features, data, labels, kept, everything[~alive], len(card["classes"]), card["scored_classes"],
+        metrics.primary(card),
+    )  # fmt: skip
+
+
+@dataclass
+class Fits:
+    """What fitting the feature sets finds, by name of the set; "predictions" by split and name, as they are stored."""
+
+    probes: dict[str, Probe] = field(default_factory=dict)
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # of probes.json
+    predictions: dict[str, dict[str, np.ndarray]] = field(default_factory=lambda: {"tune": {}, "judge": {}})
+
+
+def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], title: str) -> Fits:
+    """A probe for each feature set, its penalty chosen on tune."""
+    fits = Fits()
     gram: GramCache | None = None
     undecided: tuple[float, np.ndarray | None] = (-np.inf, None)  # tune score and row weights of the best single layer
-    layer_of = kept // features.width
     wider: list[Probe] = []  # probes of the set that holds the next suffix: all neurons, then each suffix
     # single layers first: they are cheap, and the best of them shapes the metric for the sets of many layers
     order = sorted(sets, key=lambda name: sets[name][0] != sets[name][1])
-    for name in tqdm(order, desc=f"probes {model} {task}", unit="set", mininterval=5):
+    for name in tqdm(order, desc=title, unit="set", mininterval=5):
         first, last = sets[name]
-        at = np.flatnonzero((layer_of >= first) & (layer_of <= last))
-        # kept is sorted by layer, so the columns of consecutive layers are a slice: no copy
-        columns = slice(at[0] * features.columns_per_neuron, (at[-1] + 1) * features.columns_per_neuron)
-        part = {split: data[split][:, columns] for split in splits}
+        at = data.at(first, last)
+        # the columns of consecutive layers are a slice: no copy
+        columns = slice(at[0] * data.features.columns_per_neuron, (at[-1] + 1) * data.features.columns_per_neuron)
+        part = {split: X[:, columns] for split, X in data.X.items()}
         if first == last:
             cache = GramCache(part["train"])
         else:
-            gram = GramCache(data["train"], undecided[1]) if gram is None else gram
+            gram = GramCache(data.X["train"], undecided[1]) if gram is None else gram
             cache = gram.take(columns)
         penalties, warm = strongest_first(params.probes.penalties), None
         if name.startswith(SUFFIX):
             # as along a ranking: from the wider set's weights, its best penalty and the neighbours of that
-            around = candidates(penalties, fitted[ORACLE].l1, fitted[ORACLE].l2)
+            around = candidates(penalties, fits.probes[ORACLE].l1, fits.probes[ORACLE].l2)
             penalties, wider = around, [p for p in wider if any((p.l1, p.l2) == (c.l1, c.l2) for c in around)]
             warm = [replace(p, weights=p.weights[-part["train"].shape[1] :]) for p in wider]
-        probes = solve(part, labels, n_classes, penalties, params, cache, warm)
-        probe, tried = best_on_tune(probes, part, labels, n_classes, score)
+        probes = solve(part, data.y, data.n_classes, penalties, params, cache, warm)
+        probe, tried = best_on_tune(probes, part, data.y, data.n_classes, data.score)
         if name == ORACLE or warm is not None:
             wider = probes
         if first == last and (value := max(t["tune"] for t in tried)) > undecided[0]:
             undecided = value, row_weights(probe, part["train"])
-        fitted[name] = probe
-        found: dict[str, Any] = {}
-        for split in ("tune", "judge"):
-            predicted = probe.predict(part[split])
-            predictions[split][name] = metrics.stored(predicted)
-            found[split] = metrics.report(labels[split], predicted, n_classes, scored)
-        results[name] = {
+        fits.probes[name] = probe
+        fits.entries[name] = {
             "layers": [first, last],
             "neurons": len(at),
             "l1": probe.l1,
@@ -197,26 +223,51 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
             "objective": probe.objective,
             "nonzero": int(np.count_nonzero(probe.weights)),
             "tried": tried,
-            **found,
         }
-    results = {name: results[name] for name in sets}
-    reference = max(
+        for split, predictions in fits.predictions.items():
+            predicted = probe.predict(part[split])
+            predictions[name] = metrics.stored(predicted)
+            fits.entries[name][split] = metrics.report(data.y[split], predicted, data.n_classes, data.scored)
+    return fits
+
+
+def choose_reference(results: Mapping[str, Mapping[str, Any]], metric: str) -> str:
+    """The set that is best on tune, ties to fewer neurons; the suffixes are no candidates."""
+    return max(
         (name for name in results if not name.startswith(SUFFIX)),
-        key=lambda name: (results[name]["tune"][card["metric"]], -results[name]["neurons"]),
+        key=lambda name: (results[name]["tune"][metric], -results[name]["neurons"]),
     )
-    oracle, best = fitted[ORACLE], fitted[reference]
-    data_for_ranking = rankings.RankingInput(
-        X=data["train"], y=labels["train"], weights=oracle.weights, columns=features.columns_per_neuron,
-        n_classes=n_classes, seed=params.seed, mass_step=params.probes.lca_step,
+
+
+def rank_neurons(params: Params, data: Data, oracle: Probe, names: list[str]) -> dict[str, rankings.Ranking]:
+    """The rankings of these names, of positions among the kept neurons."""
+    given = rankings.RankingInput(
+        X=data.X["train"], y=data.y["train"], weights=oracle.weights, columns=data.features.columns_per_neuron,
+        n_classes=data.n_classes, seed=params.seed, mass_step=params.probes.lca_step,
     )  # fmt: skip
-    constant = np.bincount(everything[~alive] // features.width, minlength=features.layers)
-    inputs = [*(paths.task(task) / s for s in (*splits, "card")), *(paths.activations(model, task, s) for s in splits)]
+    return {name: rankings.load(name)(given) for name in names}
+
+
+def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
+    """Write probes/models/<model>/<task>; see the module's docstring."""
+    began = time.monotonic()
+    features = layout(paths, params, model, task)
+    card = read_json(paths.task(task) / "card" / "card.json")
+    ranked, not_applicable = applicable(params, len(card["classes"]))
+    data = load_data(features, card)
+    kept, sets = data.kept, feature_sets(data.kept, features)
+    fits = fit_sets(params, data, sets, f"probes {model} {task}")
+    results = {name: fits.entries[name] for name in sets}
+    reference = choose_reference(results, card["metric"])
+    oracle, best = fits.probes[ORACLE], fits.probes[reference]
+    found = rank_neurons(params, data, oracle, ranked)
+    orders = {name: kept[ranking.order] for name, ranking in found.items()}
+    constant = np.bincount(data.constant // features.width, minlength=features.layers)
+
+    inputs = [*(paths.task(task) / s for s in (*SPLITS, "card")), *(paths.activations(model, task, s) for s in SPLITS)]
     settings = {"model": model, "task": task, **params.settings("fit_probes")}
     with Writer(paths.probes(model, task), "probes", settings, inputs) as out:
-        orders: dict[str, np.ndarray] = {}
-        for name in ranked:
-            ranking = rankings.load(name)(data_for_ranking)
-            orders[name] = kept[ranking.order]
+        for name, ranking in found.items():
             out.npy(f"ranking_{name}.npy", orders[name].astype(np.int32))
             out.npy(f"ranking_{name}_per_class.npy", kept[ranking.per_class].astype(np.int32))
         out.json("agreement.json", agreement(orders, params.probes.agreement_sizes, CONTROL_RANKINGS))
@@ -241,7 +292,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
             {"weights": oracle.weights, "intercept": oracle.intercept,
              "reference_weights": best.weights, "reference_intercept": best.intercept},
         )  # fmt: skip
-        for split, rows in predictions.items():
+        for split, rows in fits.predictions.items():
             out.npy(f"predictions_{split}.npy", np.stack([rows[name] for name in results]))
         out.facts = {"kept": len(kept), "constant": int(constant.sum()), "sets": len(results)}
     log.info("%s, %s: %d sets in %.1f s", model, task, len(results), time.monotonic() - began)
