@@ -27,7 +27,7 @@ import logging
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -198,15 +198,76 @@ def _constant(columns: int, label: float, n_classes: int, l1: float, l2: float) 
     return Probe(np.zeros((columns, len(intercept)), np.float32), intercept, 0.0, 0, 0.0, l1, l2)
 
 
+@dataclass(frozen=True)
+class ControlTask:
+    """The control probes of a token task.
+
+    types: of train, sorted. labels (seeds, types): their control classes or numbers. probes: one per seed. entry:
+    "control" of controls.json.
+    """
+
+    types: list[str]
+    labels: np.ndarray
+    probes: list[Probe]
+    entry: dict[str, Any]
+
+
+def fit_control_task(
+    params: Params,
+    task: str,
+    of_row: Sequence[str],
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    l1: float,
+    l2: float,
+    title: str,
+) -> ControlTask:
+    """A probe per control seed on the rows X (rows, columns), whose types are ``of_row``; y are the task's targets."""
+    types = sorted(set(of_row))
+    at = {name: i for i, name in enumerate(types)}
+    rows = np.array([at[name] for name in of_row])
+    counts = None if n_classes == NUMBER else np.bincount(y, minlength=n_classes)
+    seeds = range(params.probes.control_seeds)
+    labels = np.stack(
+        [
+            control_numbers(types, y, params.seed, task, seed)
+            if counts is None
+            else control_labels(types, counts, params.seed, task, seed)
+            for seed in seeds
+        ]
+    )
+    cache = GramCache(X) if l1 == 0 else None
+    probes: list[Probe] = []
+    fits: list[dict[str, Any]] = []
+    for seed in tqdm(seeds, desc=title, unit="fit", mininterval=5):
+        own = labels[seed][rows]
+        probe = (
+            fit(X, own, n_classes, l1, l2, params.probes.gap, params.probes.max_iterations, None, cache)
+            if np.unique(own).size > 1
+            else _constant(X.shape[1], own[0], n_classes, l1, l2)
+        )
+        probes.append(probe)
+        fits.append(
+            {
+                **_of_train(probe.predict(X), own, n_classes),
+                "objective": probe.objective,
+                "gap": probe.gap,
+                "iterations": probe.iterations,
+            }
+        )
+    entry = {"seeds": len(seeds), "rows": len(rows), "types": len(types), "counts": counts, "fits": fits}
+    return ControlTask(types, labels, probes, entry)
+
+
 def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Write probes/controls/<model>/<task>; see the module's docstring."""
     began = time.monotonic()
     features = layout(paths, params, model, task)
     n_classes, y = len(features.classes), features.labels("train")
-    number = n_classes == NUMBER
     probes = read_json(paths.probes(model, task) / "probes.json")
     oracle = probes["sets"][probes["oracle"]]
-    l1, l2, gap, limit = oracle["l1"], oracle["l2"], params.probes.gap, params.probes.max_iterations
+    l1, l2 = oracle["l1"], oracle["l2"]
     everything = np.arange(features.n_neurons)
     X = features.load("train")
     alive, standardizer = standardize_train(X, features, everything)
@@ -226,56 +287,19 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         "control": None,
         "description_length": None,
     }
-    if number:
+    if n_classes == NUMBER:
         found["reason"] = "description length: an online code is defined for classes; the target is a number"
     else:
         found["description_length"] = description_length(
             X, y, features.files("train"), n_classes, l1, l2, params.probes.description_shares,
-            [params.seed, zlib.crc32(task.encode())], gap, limit,
+            [params.seed, zlib.crc32(task.encode())], params.probes.gap, params.probes.max_iterations,
         )  # fmt: skip
-    fits: list[Probe] = []
-    types: list[str] = []
-    labels = np.empty((0, 0), np.int64)
+    control: ControlTask | None = None
     if features.unit == "token":
         of_row = [row["type"] for row in iter_jsonl(paths.task(task) / "train" / "rows.jsonl")]
-        types = sorted(set(of_row))
-        at = {name: i for i, name in enumerate(types)}
-        rows = np.array([at[name] for name in of_row])
-        counts = None if number else np.bincount(y, minlength=n_classes)
-        seeds = range(params.probes.control_seeds)
-        labels = np.stack(
-            [
-                control_numbers(types, y, params.seed, task, seed)
-                if counts is None
-                else control_labels(types, counts, params.seed, task, seed)
-                for seed in seeds
-            ]
-        )
-        cache = GramCache(X) if l1 == 0 else None
-        entries = []
-        for seed in tqdm(seeds, desc=f"controls {model} {task}", unit="fit", mininterval=5):
-            own = labels[seed][rows]
-            probe = (
-                fit(X, own, n_classes, l1, l2, gap, limit, None, cache)
-                if np.unique(own).size > 1
-                else _constant(X.shape[1], own[0], n_classes, l1, l2)
-            )
-            entries.append(
-                {
-                    **_of_train(probe.predict(X), own, n_classes),
-                    "objective": probe.objective,
-                    "gap": probe.gap,
-                    "iterations": probe.iterations,
-                }
-            )
-            fits.append(probe)
-        found["control"] = {
-            "seeds": len(seeds),
-            "rows": len(rows),
-            "types": len(types),
-            "counts": counts,
-            "fits": entries,
-        }
+        control = fit_control_task(params, task, of_row, X, y, n_classes, l1, l2, f"controls {model} {task}")
+        found["control"] = control.entry
+
     settings = {"model": model, "task": task, **params.settings("fit_controls")}
     inputs = [
         *(paths.task(task) / part for part in ("train", "card")),
@@ -284,7 +308,9 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
     ]
     with Writer(paths.controls(model, task), "probes", settings, inputs) as out:
         out.json("controls.json", found)
-        if fits:
+        out.facts = {"rows": len(y), "kept": len(kept), "types": 0, "seeds": 0}
+        if control is not None:
+            types, labels, fits = control.types, control.labels, control.probes
             out.jsonl("types.jsonl", ({"type": t, "labels": labels[:, i].tolist()} for i, t in enumerate(types)))
             out.tensors(
                 "controls.safetensors",
@@ -296,5 +322,5 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
                     "neurons": kept.astype(np.int32),
                 },
             )
-        out.facts = {"rows": len(y), "kept": len(kept), "types": len(types), "seeds": len(fits)}
+            out.facts |= {"types": len(types), "seeds": len(fits)}
     log.info("%s, %s: controls in %.1f s", model, task, time.monotonic() - began)
