@@ -11,6 +11,7 @@ and is never published. The other rule of the phase, with its own folder, is in 
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from neurosieve.concepts.null import (
     pooled,
     purity,
 )
-from neurosieve.config import Params
+from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
 from neurosieve.probes.features import Features, layout
 
@@ -85,51 +86,23 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     neurons = chosen[: settings.neurons]
     X = _values(features, neurons)
     labels, seen = features.labels("judge"), features.seen("judge")
-    on_all = _association(X, labels, features)
-    on_unseen = None if seen is None else _association(X[~seen], labels[~seen], features)
-    types: list[list[dict[str, Any]]] = [[] for _ in neurons]
-    contexts: list[dict[str, Any]] = []
-    eligible = distinct = z = None
-    codes = np.unique(features.rows("judge").inputs, return_inverse=True)[1]  # units that labels are permuted over
-    if features.unit == "token":
-        rows = read_jsonl(paths.task(task) / "judge" / "rows.jsonl")
-        texts = [entry["text"] for entry in read_jsonl(paths.task(task) / "judge" / "inputs.jsonl")]
-        names = sorted({row["type"] for row in rows})
-        code_of = {name: code for code, name in enumerate(names)}
-        codes = np.array([code_of[row["type"]] for row in rows])
-        distinct, eligible = len(names), int((np.bincount(codes) >= settings.min_count).sum())
-        z = _z_scores(features, neurons, X)
-        for i, neuron in enumerate(neurons):
-            for code in top_types(z[:, i], codes, names, settings.top_types, settings.min_count):
-                at = np.flatnonzero(codes == code)
-                mean, size = float(z[at, i].mean()), float(np.abs(z[at, i]).mean())
-                types[i].append({"type": names[code], "count": len(at), "mean_z": mean, "mean_abs_z": size})
-                example = at[np.argmax(np.abs(z[at, i]))]  # the first of the rows with the largest |z|
-                context = _context(rows[example], texts, settings.context)
-                contexts.append({"neuron": int(neuron), "row": int(example), "z": float(z[example, i])} | context)
+    tokens = read_tokens(paths, task) if features.unit == "token" else None
+    # units that labels are permuted over
+    codes = tokens.codes if tokens else np.unique(features.rows("judge").inputs, return_inverse=True)[1]
+    z = _z_scores(features, neurons, X) if tokens else None
     scored = [0] if features.number else card["scored_classes"]
-    best_of = [best_class(values, scored) for values in on_all]
     tested = [0] if features.number else [c for c in scored if c in labels and (labels != c).any()]
-    names_of = features.classes or [TARGET]
     rng = np.random.default_rng([params.seed, zlib.crc32(b"concepts"), zlib.crc32(task.encode())])
     null = (
         permute_numbers(X, labels, codes, seen, settings.permutations, rng)
         if features.number
         else permute(X, labels, codes, seen, tested, settings.permutations, rng)
     )
-    against = _against_chance(null, best_of, on_all, settings.level)
-    described = []
-    for rank, (neuron, best) in enumerate(zip(neurons, best_of, strict=True)):
-        entry = _describe(features, model, rank, int(neuron), on_all, on_unseen, best)
-        chance = against[rank]
-        entry["null"] = chance
-        entry["concept"] = names_of[best] if best is not None and chance and chance["significant"] else None
-        entry["purity"] = None
-        if z is not None and best is not None and not features.number:
-            at = ~seen if seen is not None and null.on_unseen(best) else np.ones(len(labels), bool)
-            entry["purity"] = purity(z[at, rank], labels[at] == best, codes[at], settings.purity_top)
-        described.append((_of_number(entry) if features.number else entry) | {"types": types[rank]})
+    judge = Judge(X, z, labels, seen, codes)
+    described = _describe_each(features, judge, null, neurons, scored, settings)
+    types, contexts = react(tokens, z, neurons, settings) if tokens and z is not None else ([[] for _ in neurons], [])
     best_names = [entry["best_class"] for entry in described]
+    names = features.classes or [TARGET]
     report = {
         "model": model,
         "task": task,
@@ -142,12 +115,12 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "chosen_per_layer": np.bincount(chosen // features.width, minlength=features.layers).tolist(),
         "best_class_counts": {name: best_names.count(name) for name in features.classes},
         "permutations": settings.permutations,
-        "unit_permuted": "types" if features.unit == "token" else "functions",
+        "unit_permuted": "types" if tokens else "functions",
         "level": settings.level,
-        "tested": {names_of[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
+        "tested": {names[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
         "significant": sum(entry["concept"] is not None for entry in described),
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
-        "neurons": described,
+        "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
     folders = [
@@ -164,10 +137,81 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
             "described": len(neurons),
             "rows": len(labels),
             "rows_of_unseen_types": None if seen is None else int((~seen).sum()),
-            "types": distinct,
-            "types_with_min_count": eligible,
+            "types": len(tokens.names) if tokens else None,
+            "types_with_min_count": int((np.bincount(codes) >= settings.min_count).sum()) if tokens else None,
             "contexts": len(contexts),
         }
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Judge rows of a token task: rows.jsonl, texts of inputs, names of types (sorted), and each row's type (rows,)."""
+
+    rows: list[dict[str, Any]]
+    texts: list[str]
+    names: list[str]
+    codes: np.ndarray
+
+
+def read_tokens(paths: Paths, task: str) -> Tokens:
+    rows = read_jsonl(paths.task(task) / "judge" / "rows.jsonl")
+    texts = [entry["text"] for entry in read_jsonl(paths.task(task) / "judge" / "inputs.jsonl")]
+    names = sorted({row["type"] for row in rows})
+    code_of = {name: code for code, name in enumerate(names)}
+    return Tokens(rows, texts, names, np.array([code_of[row["type"]] for row in rows]))
+
+
+def react(
+    tokens: Tokens, z: np.ndarray, neurons: np.ndarray, settings: Concepts
+) -> tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]:
+    """The types that each neuron reacts to most, by z (rows, neurons), and a context of each for contexts.jsonl."""
+    types: list[list[dict[str, Any]]] = [[] for _ in neurons]
+    contexts: list[dict[str, Any]] = []
+    for i, neuron in enumerate(neurons):
+        for code in top_types(z[:, i], tokens.codes, tokens.names, settings.top_types, settings.min_count):
+            at = np.flatnonzero(tokens.codes == code)
+            mean, size = float(z[at, i].mean()), float(np.abs(z[at, i]).mean())
+            types[i].append({"type": tokens.names[code], "count": len(at), "mean_z": mean, "mean_abs_z": size})
+            example = at[np.argmax(np.abs(z[at, i]))]  # the first of the rows with the largest |z|
+            context = _context(tokens.rows[example], tokens.texts, settings.context)
+            contexts.append({"neuron": int(neuron), "row": int(example), "z": float(z[example, i])} | context)
+    return types, contexts
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What the described neurons are judged on: values X (rows, neurons), for tokens z alike and ``seen`` (rows,),
+    labels (rows,), and the units that they are permuted over, codes (rows,)."""
+
+    X: np.ndarray
+    z: np.ndarray | None
+    labels: np.ndarray
+    seen: np.ndarray | None
+    codes: np.ndarray
+
+
+def _describe_each(
+    features: Features, judge: Judge, null: Null, neurons: np.ndarray, scored: list[int], settings: Concepts
+) -> list[dict[str, Any]]:
+    """ "neurons" of concepts.json but for "types"; the best class of each is one of the ``scored``."""
+    X, labels, seen = judge.X, judge.labels, judge.seen
+    on_all = _association(X, labels, features)
+    on_unseen = None if seen is None else _association(X[~seen], labels[~seen], features)
+    best_of = [best_class(values, scored) for values in on_all]
+    against = _against_chance(null, best_of, on_all, settings.level)
+    names = features.classes or [TARGET]
+    described = []
+    for rank, (neuron, best) in enumerate(zip(neurons, best_of, strict=True)):
+        entry = _describe(features, rank, int(neuron), on_all, on_unseen, best)
+        chance = against[rank]
+        entry["null"] = chance
+        entry["concept"] = names[best] if best is not None and chance and chance["significant"] else None
+        entry["purity"] = None
+        if judge.z is not None and best is not None and not features.number:
+            at = ~seen if seen is not None and null.on_unseen(best) else np.ones(len(labels), bool)
+            entry["purity"] = purity(judge.z[at, rank], labels[at] == best, judge.codes[at], settings.purity_top)
+        described.append(_of_number(entry) if features.number else entry)
+    return described
 
 
 def _association(X: np.ndarray, labels: np.ndarray, features: Features) -> np.ndarray:
@@ -216,7 +260,6 @@ def _z_scores(features: Features, neurons: np.ndarray, X: np.ndarray) -> np.ndar
 
 def _describe(
     features: Features,
-    model: str,
     rank: int,
     neuron: int,
     on_all: np.ndarray,
@@ -227,7 +270,7 @@ def _describe(
     names = features.classes or [TARGET]
     value = None if best is None else float(on_all[rank, best])
     return {
-        "name": f"{model}/{layer}/{unit}",
+        "name": f"{features.model}/{layer}/{unit}",
         "neuron": neuron,
         "layer": layer,
         "unit": unit,

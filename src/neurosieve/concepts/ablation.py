@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,10 @@ from neurosieve.constant import column_moments, constant_columns
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
 from neurosieve.sources.wheels import DEFAULT_CACHE
+
+if TYPE_CHECKING:
+    from neurosieve.activations.models import Loaded
+    from neurosieve.concepts.language import Sample
 
 
 class NoAblation(Exception):
@@ -100,15 +104,68 @@ def _measure(
         raise NoAblation("no neurons were chosen")
     neurons = draw_neurons(features, np.sort(chosen), [params.seed, *_codes(features)], settings.random_draws)
 
-    # Here, not above: these load torch, which a row without anything to measure does not need.
+    # Here, not above: it loads torch, which a row without anything to measure does not need.
+    from neurosieve.concepts import language
+
+    loaded, mask = _load(params, features, cache)
+    sample = _sample(params, features, loaded, mask)
+    if not len(sample.rows):
+        raise NoAblation("no token of judge that the model could predict")
+
+    files, labels = features.files("judge")[sample.rows], features.labels("judge")[sample.rows]
+    names, file_codes = np.unique(files, return_inverse=True)
+    draws = None
+    if len(names) >= MIN_FILES:
+        seed = [params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"ablation")]
+        draws = FileBootstrap(file_codes, params.probes.bootstrap, seed)
+    untouched = language.predict(loaded, sample.batches)
+    amounts, accuracy = {}, {"untouched": float(untouched.right.mean())}
+    for amount in settings.amounts:
+        effects, divergences, right = [], [], []
+        for which in (neurons.chosen, *neurons.random):
+            after = language.predict(loaded, sample.batches, language.Change(which, neurons.means(which), amount))
+            effects.append(after.true - untouched.true)
+            divergences.append(float(language.divergence(untouched, after).mean()))
+            right.append(float(after.right.mean()))
+        name = f"{amount:g}"
+        amounts[name] = compare(
+            effects[0], np.stack(effects[1:]), labels, features.classes, file_codes, draws, params.probes.confidence
+        )
+        amounts[name]["divergence"] = {"chosen": divergences[0], "random": float(np.mean(divergences[1:]))}
+        accuracy[f"{name} chosen"], accuracy[f"{name} random"] = right[0], float(np.mean(right[1:]))
+    found = {
+        "kind": "causal" if mask is None else "masked",
+        "tokens": len(sample.rows),
+        "files": len(names),
+        "windows": sample.facts["windows"],
+        "neurons": len(neurons.chosen),
+        "per_layer": np.bincount(neurons.chosen // features.width, minlength=features.layers).tolist(),
+        "random_draws": settings.random_draws,
+        "confidence": params.probes.confidence,
+        "log_probability": float(untouched.true.mean()),
+        "accuracy": accuracy,
+        "spread": {
+            "chosen": neurons.spread(neurons.chosen),
+            "random": float(np.mean([neurons.spread(draw) for draw in neurons.random])),
+        },
+        "amounts": amounts,
+    }
+    return found, {"tokens": len(sample.rows), **sample.facts}
+
+
+def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int | None]:
+    """The model with its head, and the id of its mask (None for a causal one). NoAblation where it has no usable head.
+
+    ArtifactError where its weights are not those whose activations were taken.
+    """
     import torch
 
     from neurosieve.activations import threads
-    from neurosieve.activations.batches import Rows
     from neurosieve.activations.models import NoHeadError, load_language_model, model_folder, task_folder
     from neurosieve.concepts import language
 
     torch.set_num_threads(threads())
+    entry = params.models[features.model]
     own = task_folder(params, features.paths, features.model, features.task)
     folder = own or model_folder(params, features.model, cache)[0]
     try:
@@ -125,14 +182,22 @@ def _measure(
     source = features.paths.activations(features.model, features.task, "train")
     if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
         raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
+    return loaded, mask
+
+
+def _sample(params: Params, features: Features, loaded: Loaded, mask: int | None) -> Sample:
+    """The judge tokens that are predicted."""
+    from neurosieve.activations.batches import Rows
+    from neurosieve.concepts import language
+
+    settings = params.concepts.ablation
+    assert settings is not None
     judge = features.paths.task(features.task) / "judge"
     entries = read_jsonl(judge / "rows.jsonl")
-    rows = Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end")))
-    files, labels = features.files("judge"), features.labels("judge")
-    sample = language.draw_sample(
+    return language.draw_sample(
         read_jsonl(judge / "inputs.jsonl"),
-        rows,
-        files,
+        Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end"))),
+        features.files("judge"),
         loaded.coding,
         mask,
         lambda kind, index: f"{judge}/{kind}.jsonl:{index + 1}",
@@ -142,49 +207,6 @@ def _measure(
         window=settings.window,
         batch_tokens=params.activations.batch_tokens,
     )
-    if not len(sample.rows):
-        raise NoAblation("no token of judge that the model could predict")
-
-    untouched = language.predict(loaded, sample.batches)
-    names, file_codes = np.unique(files[sample.rows], return_inverse=True)
-    draws = None
-    if len(names) >= MIN_FILES:
-        seed = [params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"ablation")]
-        draws = FileBootstrap(file_codes, params.probes.bootstrap, seed)
-    amounts, accuracy = {}, {"untouched": float(untouched.right.mean())}
-    for amount in settings.amounts:
-        effects, divergences, right = [], [], []
-        for which in (neurons.chosen, *neurons.random):
-            after = language.predict(loaded, sample.batches, language.Change(which, neurons.means(which), amount))
-            effects.append(after.true - untouched.true)
-            divergences.append(float(language.divergence(untouched, after).mean()))
-            right.append(float(after.right.mean()))
-        name = f"{amount:g}"
-        amounts[name] = compare(
-            effects[0], np.stack(effects[1:]), labels[sample.rows], features.classes, file_codes, draws,
-            params.probes.confidence,
-        )  # fmt: skip
-        amounts[name]["divergence"] = {"chosen": divergences[0], "random": float(np.mean(divergences[1:]))}
-        accuracy[f"{name} chosen"], accuracy[f"{name} random"] = right[0], float(np.mean(right[1:]))
-    layers = np.bincount(neurons.chosen // features.width, minlength=features.layers).tolist()
-    found = {
-        "kind": "causal" if mask is None else "masked",
-        "tokens": len(sample.rows),
-        "files": len(names),
-        "windows": sample.facts["windows"],
-        "neurons": len(neurons.chosen),
-        "per_layer": layers,
-        "random_draws": settings.random_draws,
-        "confidence": params.probes.confidence,
-        "log_probability": float(untouched.true.mean()),
-        "accuracy": accuracy,
-        "spread": {
-            "chosen": neurons.spread(neurons.chosen),
-            "random": float(np.mean([neurons.spread(draw) for draw in neurons.random])),
-        },
-        "amounts": amounts,
-    }
-    return found, {"tokens": len(sample.rows), **sample.facts}
 
 
 def _codes(features: Features) -> list[int]:

@@ -238,49 +238,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     untrained = None if twin is None else predict_frozen(paths, twin, task, ["reference"])["reference"]
     controls = predict_controls(paths, model, task, frozen_features(paths, model, task, frozen))
 
-    reference = scorer.replicates(sets["reference"])
-    reported: dict[str, dict[str, Any]] = {}
-    for key, predicted in sets.items():
-        difference = scorer.replicates(predicted) - reference
-        reported[key] = {
-            **{name: frozen["sets"][key][name] for name in ("kind", "ranking", "draw", "claimed")},
-            "neurons": len(frozen["sets"][key]["neurons"]),
-            **scorer.report(predicted),
-            "difference": scorer.value(predicted) - scorer.value(sets["reference"]),
-            "lower": float(intervals.lower(difference, scorer.confidence)),
-        }
-
-    status: dict[str, Any] = {}
-    for part in PARTS:
-        found = None
-        if entry[f"comparisons{part}"] is not None:
-            opponents = {
-                "majority": baselines[MAJORITY],
-                "surface": baselines[entry[f"surface{part}"]],
-                "untrained": untrained,
-            }
-            found = compare(
-                scorer.card, scorer.rows, sets["reference"], opponents, scorer.bootstrap, scorer.confidence,
-                unseen=bool(part), scored=entry[f"scored_classes{part}"],
-            )  # fmt: skip
-        status[f"status{part}"] = entry[f"status{part}"]
-        status[f"test_status{part}"] = found and status_of(
-            found["comparisons"], scorer.confidence, control=entry["control"]
-        )
-        for name in ("comparisons", "sample"):
-            status[f"{name}{part}"] = found and found[name]
-
-    subset = reported.get(f"subset-{frozen['headline']}")
-    best = {"majority": baselines[MAJORITY], "surface": baselines[entry["surface"]], "untrained": untrained}
-    opponent = best[curves["baseline"]]
-    assert opponent is not None
-    share = {
-        report["ranking"]: minimal.share_kept(
-            scorer.value(sets[key]), scorer.value(sets["reference"]), scorer.value(opponent)
-        )
-        for key, report in reported.items()
-        if report["kind"] == "subset"
-    }
+    reported = _report_sets(scorer, frozen["sets"], sets)
+    status = _status(scorer, entry, sets["reference"], baselines, untrained)
     report = {
         "model": model,
         "task": task,
@@ -295,8 +254,10 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         "untrained": None if untrained is None else scorer.report(untrained),
         **status,
         "selectivity": None if controls is None else scorer.selectivity(sets["all"], *controls),
-        "share_kept": share,
-        **_confirmed(status, subset, curves["margin"]["value"]),
+        "share_kept": _share_kept(
+            scorer, reported, sets, _opponents(baselines, untrained, entry["surface"])[curves["baseline"]]
+        ),
+        **_confirmed(status, reported.get(f"subset-{frozen['headline']}"), curves["margin"]["value"]),
     }
     predictions = {
         **sets,
@@ -317,6 +278,72 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         out.json("scores.json", report)
         out.npy("predictions_test.npy", np.stack(list(predictions.values())))
         out.facts = {"rows": report["rows"], "predictors": len(predictions)}
+
+
+def _report_sets(
+    scorer: Scorer, frozen: Mapping[str, Mapping[str, Any]], predicted: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """ "sets" of scores.json: each frozen set, and its difference to the reference."""
+    reference = scorer.replicates(predicted["reference"])
+    reported: dict[str, dict[str, Any]] = {}
+    for key, own in predicted.items():
+        difference = scorer.replicates(own) - reference
+        reported[key] = {
+            **{name: frozen[key][name] for name in ("kind", "ranking", "draw", "claimed")},
+            "neurons": len(frozen[key]["neurons"]),
+            **scorer.report(own),
+            "difference": scorer.value(own) - scorer.value(predicted["reference"]),
+            "lower": float(intervals.lower(difference, scorer.confidence)),
+        }
+    return reported
+
+
+def _opponents(
+    baselines: Mapping[str, np.ndarray], untrained: np.ndarray | None, surface: str
+) -> dict[str, np.ndarray | None]:
+    """What the reference is compared with, by its name in status.json; no untrained where the model has no twin."""
+    return {"majority": baselines[MAJORITY], "surface": baselines[surface], "untrained": untrained}
+
+
+def _status(
+    scorer: Scorer,
+    entry: Mapping[str, Any],
+    reference: np.ndarray,
+    baselines: Mapping[str, np.ndarray],
+    untrained: np.ndarray | None,
+) -> dict[str, Any]:
+    """The status that judge decided (``entry`` of status.json), and the same comparisons on test, by part."""
+    status: dict[str, Any] = {}
+    for part in PARTS:
+        found = None
+        if entry[f"comparisons{part}"] is not None:
+            found = compare(
+                scorer.card, scorer.rows, reference, _opponents(baselines, untrained, entry[f"surface{part}"]),
+                scorer.bootstrap, scorer.confidence, unseen=bool(part), scored=entry[f"scored_classes{part}"],
+            )  # fmt: skip
+        status[f"status{part}"] = entry[f"status{part}"]
+        status[f"test_status{part}"] = found and status_of(
+            found["comparisons"], scorer.confidence, control=entry["control"]
+        )
+        for name in ("comparisons", "sample"):
+            status[f"{name}{part}"] = found and found[name]
+    return status
+
+
+def _share_kept(
+    scorer: Scorer,
+    reported: Mapping[str, Mapping[str, Any]],
+    predicted: Mapping[str, np.ndarray],
+    baseline: np.ndarray | None,
+) -> dict[str, float | None]:
+    """By ranking: what its frozen subset keeps of what the reference has above the best baseline."""
+    assert baseline is not None
+    reference, floor = scorer.value(predicted["reference"]), scorer.value(baseline)
+    return {
+        report["ranking"]: minimal.share_kept(scorer.value(predicted[key]), reference, floor)
+        for key, report in reported.items()
+        if report["kind"] == "subset"
+    }
 
 
 def _confirmed(status: Mapping[str, Any], subset: Mapping[str, Any] | None, margin: float) -> dict[str, bool | None]:

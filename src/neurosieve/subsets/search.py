@@ -40,6 +40,7 @@ import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -384,6 +385,191 @@ class Frozen:
         ):
             self.tensors[f"{key}.{name}"] = array.astype(np.float32)
 
+    def report(self, headline: str, best: str) -> dict[str, Any]:
+        """frozen.json."""
+        features = self.data.features
+        return {
+            "unit": features.unit,
+            "classes": features.classes,
+            "pair_features": features.pair_features,
+            "layers": features.layers,
+            "width": features.width,
+            "headline": headline,
+            "best_ranking": best,
+            "sets": self.sets,
+        }
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the probes phase found for the row.
+
+    probes: probes.json. judge: feature set -> its judge predictions (rows,). kept: global indices of the neurons that
+    are not constant. oracle, chosen: the probes of all neurons and of the reference.
+    """
+
+    probes: dict[str, Any]
+    judge: dict[str, np.ndarray]
+    kept: np.ndarray
+    oracle: Probe
+    chosen: Probe
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The reference's entry of probes.json."""
+        found: dict[str, Any] = self.probes["sets"][self.probes["reference"]]
+        return found
+
+
+def read_given(paths: Paths, model: str, task: str) -> Given:
+    folder = paths.probes(model, task)
+    probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+    number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
+    oracle, chosen = (
+        Probe(
+            stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
+            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
+        )
+        for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
+    )  # fmt: skip
+    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
+    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, chosen)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How the curves of a row are walked. ``full``: the point of all neurons, the same in every order."""
+
+    data: Data
+    rival: Rival
+    full: Point
+    progress: tqdm[Any]
+
+    def start(self, order: np.ndarray) -> Curve:
+        """The curve along an order of the kept neurons, with all of them tested."""
+        columns = self.data.features.columns(order)
+        tried = [replace(probe, weights=probe.weights[columns]) for probe in self.full.tried]
+        return Curve(self.data, self.rival, order, {len(order): replace(self.full, tried=tried)})
+
+    def test(self, curve: Curve, sizes: Iterable[int]) -> None:
+        for size in sorted(sizes, reverse=True):
+            curve.test(size)
+            self.progress.update()
+        curve.release()
+
+    def close_in(self, curve: Curve, too_small: bool) -> None:
+        """Bisect towards the minimum, or the estimate where none can be claimed."""
+        while (size := _next(curve, too_small)) is not None:
+            self.test(curve, [size])
+
+
+@dataclass(frozen=True)
+class Dev:
+    """Whether judge can resolve the margin: half-widths of the difference of random halves to the reference."""
+
+    half_size: int
+    half_widths: list[float]
+    margin: float
+
+    @property
+    def half_width(self) -> float:
+        return float(np.median(self.half_widths))
+
+    @property
+    def too_small(self) -> bool:
+        return self.half_width > self.margin / 2
+
+    def report(self, data: Data) -> dict[str, Any]:
+        """ "dev" of curves.json."""
+        rows = len(data.y["judge"])
+        return {
+            "too_small": self.too_small,
+            "half_width": self.half_width,
+            "half_widths": self.half_widths,
+            "half_size": self.half_size,
+            "rows": rows,
+            "files": data.bootstrap.n_files,
+            "rows_needed": minimal.rows_needed(rows, self.half_width, self.margin) if self.too_small else None,
+        }
+
+
+def walk_random(walk: Walk, model: str, task: str) -> tuple[Dev, dict[str, Curve]]:
+    """Random orders: at their halves for ``Dev``, and the first ``random_draws`` at a coarse grid, as controls."""
+    n, rival, settings = len(walk.data.kept), walk.rival, walk.data.params.subsets
+    coarse = minimal.thin(minimal.size_grid(n, settings.ratio), settings.control_ratio)
+    half = -(-n // 2)
+    controls: dict[str, Curve] = {}
+    half_widths: list[float] = []
+    draws = max(settings.random_draws, settings.half_draws)
+    for draw, order in enumerate(random_orders(walk.data.params, model, task, n, draws)):
+        curve = walk.start(order)
+        walk.test(curve, {*coarse, half} if draw < settings.random_draws else {half})
+        if draw < settings.half_draws:
+            found = curve.points[half].judged
+            half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
+        if draw < settings.random_draws:
+            controls[f"{RANDOM}-{draw}"] = curve
+    return Dev(half, half_widths, rival.margin), controls
+
+
+@dataclass
+class Searched:
+    """Curves that were walked to their minimum, and what they come to.
+
+    curves: by ranking. pipeline: its curve, where there is one. results: see :func:`_result`, of both. on_tune: mean
+    over log sizes, by ranking. steps: what else curves.json has of the pipeline.
+    """
+
+    curves: dict[str, Curve]
+    results: dict[str, dict[str, Any]]
+    on_tune: dict[str, float]
+    best: str
+    pipeline: dict[str, Curve] = field(default_factory=dict)
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def all(self) -> dict[str, Curve]:
+        return {**self.curves, **self.pipeline}
+
+
+def walk_rankings(walk: Walk, names: list[str], folder: Path, too_small: bool, baseline: str) -> Searched:
+    """The curve of each ranking; the one that is best on tune is the best, of equals the headline."""
+    data, settings = walk.data, walk.data.params.subsets
+    grid = minimal.size_grid(len(data.kept), settings.ratio)
+    position = np.full(data.features.n_neurons, -1)
+    position[data.kept] = np.arange(len(data.kept))
+    curves: dict[str, Curve] = {}
+    for name in names:
+        curve = curves[name] = walk.start(position[read_npy(folder / f"ranking_{name}.npy")])
+        walk.test(curve, grid)
+        walk.close_in(curve, too_small)
+    on_tune = {
+        name: minimal.mean_over_log_sizes(np.array(grid), np.array([curve.points[s].tune for s in grid]))
+        for name, curve in curves.items()
+    }
+    return Searched(
+        curves=curves,
+        results={name: _result(curve, too_small, baseline) for name, curve in curves.items()},
+        on_tune=on_tune,
+        best=max(curves, key=lambda name: (on_tune[name], name == settings.headline)),
+    )
+
+
+def walk_pipeline(walk: Walk, searched: Searched, given: Given, paths: Paths, too_small: bool, baseline: str) -> None:
+    """Add the curve of the pipeline; see :func:`pipeline_curve`."""
+    data, rival, settings = walk.data, walk.rival, walk.data.params.subsets
+    assert settings.pipeline is not None
+    # At half the margin: layers that only just pass at all of it leave the steps after them nothing to lose.
+    strict = replace(rival, margin=rival.margin / 2)
+    selected = layer_report(data, strict, given.probes, given.judge, too_small=too_small)
+    bottom = layers.number_that_passes(selected["bottom"])
+    curve, searched.steps[PIPELINE] = pipeline_curve(data, rival, walk.full, bottom, paths)
+    searched.pipeline[PIPELINE] = curve
+    # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there
+    walk.test(curve, minimal.thin(minimal.size_grid(len(curve.order), settings.ratio), settings.pipeline.ratio))
+    walk.close_in(curve, too_small)
+    searched.results[PIPELINE] = _result(curve, too_small, baseline)
+
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Write subsets/search/<model>/<task>; the module's docstring says what."""
@@ -391,157 +577,60 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     settings, margin = params.subsets, params.margin(task)
     twin = params.twin_of(model)
     twin = None if twin == model else twin
+    given = read_given(paths, model, task)
+    data = load_data(params, paths, model, task, given.oracle, given.chosen)
     folder = paths.probes(model, task)
-    probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
-    reference = probes["sets"][probes["reference"]]
-    number = not read_json(paths.task(task) / "card" / "card.json")["classes"]
-    oracle, chosen = (
-        Probe(
-            stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
-            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
-        )
-        for prefix, entry in (("", probes["sets"][probes["oracle"]]), ("reference_", reference))
-    )  # fmt: skip
-    data = load_data(params, paths, model, task, oracle, chosen)
-    if not np.array_equal(data.kept, read_npy(folder / "kept.npy")):
+    if not np.array_equal(data.kept, given.kept):
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
-    n, everyone = len(data.kept), np.arange(len(data.kept))
-    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
     baseline, baseline_judge, baselines = best_baseline(data, paths, task, twin)
     rival = Rival(
-        data.judged(judge[probes["reference"]]), data.judged(baseline_judge), margin.value, params.probes.confidence
-    )
+        data.judged(given.judge[given.probes["reference"]]), data.judged(baseline_judge), margin.value,
+        params.probes.confidence,
+    )  # fmt: skip
     # All neurons are the same features in every order: fitted once, from the oracle's weights.
-    full = fit_point(data, data.X, data.gram, [oracle] * len(data.penalties))
-
-    def start(order: np.ndarray) -> Curve:
-        columns = data.features.columns(order)
-        tried = [replace(probe, weights=probe.weights[columns]) for probe in full.tried]
-        return Curve(data, rival, order, {n: replace(full, tried=tried)})
+    full = fit_point(data, data.X, data.gram, [given.oracle] * len(data.penalties))
+    # An untrained twin is a control and claims nothing: the headline ranking alone, and no pipeline.
+    control = params.models[model].untrained is not None
+    known = [name for name in settings.rankings if name in given.probes["rankings"]]  # not all rank for a number
+    names: list[str] = [settings.headline] if control else known
 
     with tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5) as progress:
-
-        def run(curve: Curve, sizes: Iterable[int]) -> None:
-            for size in sorted(sizes, reverse=True):
-                curve.test(size)
-                progress.update()
-            curve.release()
-
-        # Random halves first: they say whether judge can resolve the margin at all.
-        grid = minimal.size_grid(n, settings.ratio)
-        coarse = minimal.thin(grid, settings.control_ratio)
-        half = -(-n // 2)
-        controls: dict[str, Curve] = {}
-        half_widths: list[float] = []
-        draws = max(settings.random_draws, settings.half_draws)
-        for draw, order in enumerate(random_orders(params, model, task, n, draws)):
-            curve = start(order)
-            run(curve, {*coarse, half} if draw < settings.random_draws else {half})
-            if draw < settings.half_draws:
-                found = curve.points[half].judged
-                half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
-            if draw < settings.random_draws:
-                controls[f"{RANDOM}-{draw}"] = curve
-        half_width = float(np.median(half_widths))
-        too_small = half_width > margin.value / 2
-
-        curves: dict[str, Curve] = {}
-        position = np.full(data.features.n_neurons, -1)
-        position[data.kept] = everyone
-        # an untrained twin is a control and claims nothing: the headline ranking alone, and no pipeline
-        control = params.models[model].untrained is not None
-        known = [name for name in settings.rankings if name in probes["rankings"]]  # not all rank for a number
-        names: list[str] = [settings.headline] if control else known
-        for name in names:
-            curve = curves[name] = start(position[read_npy(folder / f"ranking_{name}.npy")])
-            run(curve, grid)
-            while (size := _next(curve, too_small)) is not None:
-                run(curve, [size])
-        on_tune = {
-            name: minimal.mean_over_log_sizes(np.array(grid), np.array([curve.points[s].tune for s in grid]))
-            for name, curve in curves.items()
-        }
-        best_ranking = max(curves, key=lambda name: (on_tune[name], name == settings.headline))
-        results = {name: _result(curve, too_small, baseline) for name, curve in curves.items()}
-
-        controls[BOTTOM] = start(curves[settings.headline].order[::-1])
-        run(controls[BOTTOM], coarse)
-        controlled = [name for name in names if name in (settings.headline, best_ranking) and results[name]["size"]]
+        walk = Walk(data, rival, full, progress)
+        dev, controls = walk_random(walk, model, task)  # first: whether judge can resolve the margin at all
+        searched = walk_rankings(walk, names, folder, dev.too_small, baseline)
+        controls[BOTTOM] = walk.start(searched.curves[settings.headline].order[::-1])
+        walk.test(
+            controls[BOTTOM], minimal.thin(minimal.size_grid(len(data.kept), settings.ratio), settings.control_ratio)
+        )
+        controlled = [
+            name for name in names if name in (settings.headline, searched.best) and searched.results[name]["size"]
+        ]
         for curve in controls.values():
-            run(curve, {results[name]["size"] for name in controlled})
-
-        selected = layer_report(data, rival, probes, judge, too_small=too_small)
-        pipeline: dict[str, Curve] = {}
-        steps: dict[str, dict[str, Any]] = {}
+            walk.test(curve, {searched.results[name]["size"] for name in controlled})
+        selected = layer_report(data, rival, given.probes, given.judge, too_small=dev.too_small)
         if settings.pipeline is not None and not control:
-            # At half the margin: layers that only just pass at all of it leave the steps after them nothing to lose.
-            strict = replace(rival, margin=rival.margin / 2)
-            bottom = layers.number_that_passes(layer_report(data, strict, probes, judge, too_small=too_small)["bottom"])
-            curve, steps[PIPELINE] = pipeline_curve(data, rival, full, bottom, paths)
-            pipeline[PIPELINE] = curve
-            # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there
-            run(curve, minimal.thin(minimal.size_grid(len(curve.order), settings.ratio), settings.pipeline.ratio))
-            while (size := _next(curve, too_small)) is not None:
-                run(curve, [size])
-            results[PIPELINE] = _result(curve, too_small, baseline)
+            walk_pipeline(walk, searched, given, paths, dev.too_small, baseline)
 
     frozen = Frozen(data)
-    first, last = reference["layers"]
-    layer_of = data.kept // data.features.width
-    in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
-    frozen.add("all", "oracle", everyone, oracle, data.value("judge", judge[probes["oracle"]]))
-    frozen.add("reference", "reference", in_reference, chosen, rival.reference.value)
-    searched = {**curves, **pipeline}
-    _freeze_subsets(frozen, searched, {name: controls if name in controlled else {} for name in searched}, results)
-
-    predictions: list[np.ndarray] = []
-    reports: dict[str, dict[str, Any]] = {}
-    for name, curve in {**searched, **controls}.items():
-        kind = "ranking" if name in curves else name.partition("-")[0]
-        result = {**results.get(name, _coarse(curve)), **steps.get(name, {})}
-        reports[name] = {"kind": kind, **_report(curve, len(predictions)), **result}
-        predictions += [curve.points[s].predicted for s in curve.sizes]
-    rows = len(data.y["judge"])
+    _freeze_references(frozen, given, rival)
+    controls_of = {name: controls if name in controlled else {} for name in searched.all}
+    _freeze_subsets(frozen, searched.all, controls_of, searched.results)
+    reports, predictions = _report_curves(searched, controls)
+    draws = [f"{RANDOM}-{draw}" for draw in range(settings.random_draws)]
     report = {
+        **_of_the_row(data, given, frozen, rival),
         "model": model,
         "task": task,
-        "metric": data.metric,
-        "n_neurons": data.features.n_neurons,
-        "n_kept": n,
-        "n_layers": data.features.layers,
-        "width": data.features.width,
-        "columns_per_neuron": data.features.columns_per_neuron,
         "margin": margin.model_dump(mode="json"),
-        "confidence": rival.confidence,
-        "penalties": [p.model_dump(mode="json") for p in data.penalties],
-        "reference": {
-            "set": probes["reference"],
-            "neurons": len(in_reference),
-            "l1": chosen.l1,
-            "l2": chosen.l2,
-            "tune": reference["tune"][data.metric],
-            "judge": rival.reference.value,
-        },
-        "oracle": {"judge": frozen.sets["all"]["judge"]},
         "baseline": baseline,
         "baselines": baselines,
-        "dev": {
-            "too_small": too_small,
-            "half_width": half_width,
-            "half_widths": half_widths,
-            "half_size": half,
-            "rows": rows,
-            "files": data.bootstrap.n_files,
-            "rows_needed": minimal.rows_needed(rows, half_width, margin.value) if too_small else None,
-        },
+        "dev": dev.report(data),
         "headline": settings.headline,
-        "best_ranking": best_ranking,
-        "mean_tune": on_tune,
+        "best_ranking": searched.best,
+        "mean_tune": searched.on_tune,
         "curves": reports,
-        "random": _mean([reports[f"{RANDOM}-{draw}"] for draw in range(settings.random_draws)]),
-        "beats_random": against_random(
-            curves, [controls[f"{RANDOM}-{draw}"] for draw in range(settings.random_draws)], rival.confidence
-        ),
+        "random": _mean([reports[name] for name in draws]),
+        "beats_random": against_random(searched.curves, [controls[name] for name in draws], rival.confidence),
         "layers": selected,
     }
     inputs = [
@@ -554,22 +643,59 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     with Writer(paths.search(model, task), "subsets", used, inputs) as out:
         out.json("curves.json", report)
         out.npy("predictions_judge.npy", np.stack(predictions))
-        out.json(
-            "frozen.json",
-            {
-                "unit": data.features.unit,
-                "classes": data.features.classes,
-                "pair_features": data.features.pair_features,
-                "layers": data.features.layers,
-                "width": data.features.width,
-                "headline": settings.headline,
-                "best_ranking": best_ranking,
-                "sets": frozen.sets,
-            },
-        )
+        out.json("frozen.json", frozen.report(settings.headline, searched.best))
         out.tensors("frozen.safetensors", frozen.tensors)
-        out.facts = {"probes": len(predictions), "kept": n, "sets": len(frozen.sets), "dev_too_small": too_small}
+        out.facts = {"probes": len(predictions), "kept": len(data.kept), "sets": len(frozen.sets)}
+        out.facts["dev_too_small"] = dev.too_small
     log.info("%s, %s: %d sizes in %.1f s", model, task, len(predictions), time.monotonic() - began)
+
+
+def _of_the_row(data: Data, given: Given, frozen: Frozen, rival: Rival) -> dict[str, Any]:
+    """What curves.json has of the row before any curve: the neurons, the reference and how it is fitted."""
+    return {
+        "metric": data.metric,
+        "n_neurons": data.features.n_neurons,
+        "n_kept": len(data.kept),
+        "n_layers": data.features.layers,
+        "width": data.features.width,
+        "columns_per_neuron": data.features.columns_per_neuron,
+        "confidence": rival.confidence,
+        "penalties": [p.model_dump(mode="json") for p in data.penalties],
+        "reference": {
+            "set": given.probes["reference"],
+            "neurons": len(frozen.sets["reference"]["neurons"]),
+            "l1": given.chosen.l1,
+            "l2": given.chosen.l2,
+            "tune": given.reference["tune"][data.metric],
+            "judge": rival.reference.value,
+        },
+        "oracle": {"judge": frozen.sets["all"]["judge"]},
+    }
+
+
+def _report_curves(
+    searched: Searched, controls: dict[str, Curve]
+) -> tuple[dict[str, dict[str, Any]], list[np.ndarray]]:
+    """ "curves" of curves.json, and the judge predictions whose rows they name."""
+    predictions: list[np.ndarray] = []
+    reports: dict[str, dict[str, Any]] = {}
+    for name, curve in {**searched.all, **controls}.items():
+        kind = "ranking" if name in searched.curves else name.partition("-")[0]
+        result = {**searched.results.get(name, _coarse(curve)), **searched.steps.get(name, {})}
+        reports[name] = {"kind": kind, **_report(curve, len(predictions)), **result}
+        predictions += [curve.points[s].predicted for s in curve.sizes]
+    return reports, predictions
+
+
+def _freeze_references(frozen: Frozen, given: Given, rival: Rival) -> None:
+    """The probe of all neurons and the reference."""
+    data = frozen.data
+    first, last = given.reference["layers"]
+    layer_of = data.kept // data.features.width
+    in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
+    oracle = data.value("judge", given.judge[given.probes["oracle"]])
+    frozen.add("all", "oracle", np.arange(len(data.kept)), given.oracle, oracle)
+    frozen.add("reference", "reference", in_reference, given.chosen, rival.reference.value)
 
 
 def _freeze_subsets(

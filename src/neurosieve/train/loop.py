@@ -244,6 +244,40 @@ def _identity(params: ModelParams, seed: int, vocabulary: int, stream: np.ndarra
     )
 
 
+def _train_step(
+    model: ModernBertForMaskedLM,
+    optimisers: dict[str, torch.optim.Optimizer],
+    params: ModelParams,
+    ids: Tensor,
+    scale: float,
+    vocabulary: int,
+    seed: int,
+    step: int,
+) -> float:
+    """One step on the blocks ids (batch, block), at ``scale`` times the learning rates: its loss."""
+    inputs, chosen = mask_tokens(ids, params.mask_share, vocabulary, seed, step)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
+        logits = masked_logits(model, inputs, chosen)
+    loss = functional.cross_entropy(logits.float(), ids[chosen])
+    loss.backward()
+    o = params.optimiser
+    for optimiser, lr in ((optimisers["muon"], o.muon_lr), (optimisers["adam"], o.adam_lr)):
+        for group in optimiser.param_groups:
+            group["lr"] = lr * scale
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _save_losses(path: Path, losses: list[float]) -> None:
+    with whole(path) as temporary:
+        lines = [
+            f"{start + len(losses[start : start + LOSS_EVERY])},{np.mean(losses[start : start + LOSS_EVERY]):.6f}"
+            for start in range(0, len(losses), LOSS_EVERY)
+        ]
+        temporary.write_text("\n".join(["step,loss", *lines]) + "\n", encoding="utf-8")
+
+
 def fit(
     params_path: Path,
     name: str,
@@ -294,20 +328,8 @@ def fit(
     began, first = time.monotonic(), step
     last = params.steps if stop_at is None else min(stop_at, params.steps)
     while step < last:
-        ids = blocks.ids(step)
-        inputs, chosen = mask_tokens(ids, params.mask_share, vocabulary, seed, step)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
-            logits = masked_logits(model, inputs, chosen)
-        loss = functional.cross_entropy(logits.float(), ids[chosen])
-        loss.backward()
-        scale = rate(params, step)
-        o = params.optimiser
-        for optimiser, lr in ((optimisers["muon"], o.muon_lr), (optimisers["adam"], o.adam_lr)):
-            for group in optimiser.param_groups:
-                group["lr"] = lr * scale
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        losses.append(loss.item())
+        ids, scale = blocks.ids(step), rate(params, step)
+        losses.append(_train_step(model, optimisers, params, ids, scale, vocabulary, seed, step))
         step += 1
         if not math.isfinite(losses[-1]):
             raise TrainError(f"{name}: the loss is {losses[-1]} at step {step}; lower the learning rates")
@@ -325,12 +347,7 @@ def fit(
     if step < params.steps:
         return
     save_weights(model, output / "model")
-    with whole(output / "losses.csv") as temporary:
-        lines = [
-            f"{start + len(losses[start : start + LOSS_EVERY])},{np.mean(losses[start : start + LOSS_EVERY]):.6f}"
-            for start in range(0, len(losses), LOSS_EVERY)
-        ]
-        temporary.write_text("\n".join(["step,loss", *lines]) + "\n", encoding="utf-8")
+    _save_losses(output / "losses.csv", losses)
     write_json(
         output / "run.json",
         {

@@ -23,25 +23,10 @@ def export_neurons(
     NeuronsError
         for names that are not in the run, a search that is not in build/ or is out of date, and a row without a subset.
     """
-    for kind, name, known in (("model", model, params.run.models), ("task", task, params.run.tasks)):
-        if name not in known:
-            raise NeuronsError(f"{kind}: found {name!r}, which does not run here; write one of: {', '.join(known)}")
+    _check_there(params, paths, model, task)
     folder, activations = paths.search(model, task), paths.activations(model, task, "train")
-    for needed in (folder, activations, paths.status()):
-        if not (needed / "manifest.json").is_file():
-            raise NeuronsError(
-                f"{needed}: not there; the weights of the neurons lie in build/ and not in results/: run the benchmark "
-                "first (`make benchmark`, or `snakemake --configfile` with your params file)"
-            )
     frozen, curves = read_json(folder / "frozen.json"), read_json(folder / "curves.json")
     tensors, manifest = read_tensors(folder / "frozen.safetensors"), read_manifest(activations)
-    used = read_manifest(folder)["inputs"]
-    name = activations.relative_to(paths.root).as_posix()
-    if not any(key.endswith(name) and sha256 == manifest_sha256(activations) for key, sha256 in used.items()):
-        raise NeuronsError(
-            f"{folder}: its search was made from other activations than lie in {activations} now; "
-            "run the benchmark again"
-        )
     status = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
     facts, ranking = manifest["facts"], ranking or frozen["headline"]
     key = f"subset-{ranking}"
@@ -54,21 +39,6 @@ def export_neurons(
     entry, found = frozen["sets"][key], curves["curves"][ranking]
     width, columns = frozen["width"], curves["columns_per_neuron"]
     trained = params.models[params.trained(model)].model_dump(mode="json", exclude_defaults=True)
-    mean, scale, weights = (tensors[f"{key}.{name}"] for name in ("mean", "scale", "weights"))
-    neurons = []
-    for i, neuron in enumerate(entry["neurons"]):
-        own = slice(i * columns, (i + 1) * columns)
-        layer, unit = divmod(neuron, width)
-        neurons.append(
-            {
-                "name": f"{model}/{layer}/{unit}",
-                "layer": layer,
-                "unit": unit,
-                "mean": short(mean[own]),
-                "scale": short(scale[own]),
-                "weights": short(weights[own]),
-            }
-        )
     return {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -97,7 +67,7 @@ def export_neurons(
         "status": status["status"],
         "status_unseen": status["status_unseen"],
         "ranking": ranking,
-        "size": len(neurons),
+        "size": len(entry["neurons"]),
         "claimed": entry["claimed"],
         "reason": found["reason"],
         "n_minimal_low": found["n_minimal_low"],
@@ -112,8 +82,43 @@ def export_neurons(
         "penalty": {"l1": entry["l1"], "l2": entry["l2"]},
         "intercept": short(tensors[f"{key}.intercept"]),
         "search_sha256": manifest_sha256(folder),
-        "neurons": neurons,
+        "neurons": [
+            {
+                **_place(model, neuron, width),
+                **{
+                    name: short(tensors[f"{key}.{name}"][i * columns : (i + 1) * columns])
+                    for name in ("mean", "scale", "weights")
+                },
+            }
+            for i, neuron in enumerate(entry["neurons"])
+        ],
     }
+
+
+def _place(model: str, neuron: int, width: int) -> dict[str, Any]:
+    layer, unit = divmod(neuron, width)
+    return {"name": f"{model}/{layer}/{unit}", "layer": layer, "unit": unit}
+
+
+def _check_there(params: Params, paths: Paths, model: str, task: str) -> None:
+    """That the row runs here and its search lies in build/, made from the activations that lie there now."""
+    for kind, name, known in (("model", model, params.run.models), ("task", task, params.run.tasks)):
+        if name not in known:
+            raise NeuronsError(f"{kind}: found {name!r}, which does not run here; write one of: {', '.join(known)}")
+    folder, activations = paths.search(model, task), paths.activations(model, task, "train")
+    for needed in (folder, activations, paths.status()):
+        if not (needed / "manifest.json").is_file():
+            raise NeuronsError(
+                f"{needed}: not there; the weights of the neurons lie in build/ and not in results/: run the benchmark "
+                "first (`make benchmark`, or `snakemake --configfile` with your params file)"
+            )
+    used = read_manifest(folder)["inputs"]
+    name = activations.relative_to(paths.root).as_posix()
+    if not any(key.endswith(name) and sha256 == manifest_sha256(activations) for key, sha256 in used.items()):
+        raise NeuronsError(
+            f"{folder}: its search was made from other activations than lie in {activations} now; "
+            "run the benchmark again"
+        )
 
 
 def warnings(data: dict[str, Any]) -> list[str]:
