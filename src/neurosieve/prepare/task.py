@@ -189,7 +189,7 @@ def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tu
         try:
             return kind.read_dataset(spec.dataset, spec), []
         except PrepareError as error:
-            raise PrepareError(f"{where}: {error}") from None
+            raise _of_task(where, error) from None
     if spec.corpus is not None:
         artifact = paths.corpus(spec.corpus)
         return read_corpus(artifact), [artifact]
@@ -203,7 +203,11 @@ def _records(kind: Kind, spec: Task, files: dict[str, Path], where: str) -> list
     try:
         return kind.read(files, spec)
     except PrepareError as error:
-        raise PrepareError(f"{where}: {error}") from None
+        raise _of_task(where, error) from None
+
+
+def _of_task(where: str, error: PrepareError) -> PrepareError:
+    return PrepareError("\n".join(f"{where}: {line}" for line in str(error).splitlines()))
 
 
 def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> None:
