@@ -206,7 +206,7 @@ class Writer:
             shutil.rmtree(self.part, ignore_errors=True)
 
     def _name(self, path: Path) -> str:
-        """Artifacts are named relative to the build folder, files of a user, which lie anywhere, by their name alone."""
+        """Artifacts are named relative to the build folder; files of a user, which lie anywhere, by their name."""
         path = Path(path)
         if path.is_file():
             return path.name

@@ -10,7 +10,10 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from neurosieve import estimates
 from neurosieve.artifacts import sha256_file
@@ -86,7 +89,24 @@ def _model_faults(params: Params) -> Iterator[str]:
             path = params.resolve(folder)
             if path.is_dir():
                 look = partial(check_folder, path, name, entry.weights)
-                yield from (f"models.{name}: {fault}" for fault in _told(ActivationsError, look))
+                yield from (f"models.{name}: {fault}" for fault in [*_told(ActivationsError, look), *_unreadable(path)])
+
+
+def _unreadable(folder: Path) -> list[str]:
+    """Files of a model's folder that are cut off or something else than their name says."""
+    faults = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            faults.append(f"{path}: not valid json ({error}); get the file again")
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="numpy"):
+                pass
+        except (SafetensorError, OSError) as error:
+            faults.append(f"{path}: not readable as safetensors ({error}); get the file again")
+    return faults
 
 
 def _told(kind: type[Exception], look: Callable[[], Any]) -> list[str]:
@@ -97,10 +117,12 @@ def _told(kind: type[Exception], look: Callable[[], Any]) -> list[str]:
     return []
 
 
-def notices(params: Params) -> list[str]:
-    """What stops no run, but may not be meant: untrained twins of the run that are one network."""
+def notices(params: Params, jobs_cores: int | None = None) -> list[str]:
+    """What stops no run, but may not be meant: untrained twins that are one network, more cores than there are."""
     found: dict[str, str] = {}
     told = []
+    if jobs_cores is not None and jobs_cores > cores():
+        told.append(f"{jobs_cores} cores were asked for, this machine has {cores()}: jobs will wait for each other")
     for name in params.run.models:
         network = _network(params, name)
         if network is not None and (other := found.setdefault(network, name)) != name:

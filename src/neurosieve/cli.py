@@ -168,10 +168,12 @@ def _check(args: argparse.Namespace) -> int:
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
-    from neurosieve import check
+    from neurosieve import check, estimates
 
     for line in check.notices(params):
         print(f"note: {line}")
+    if hub := estimates.of_hub(params):
+        print(f"note: not looked into, for it lies on the hub: {', '.join(hub)}")
     faults = list(dict.fromkeys([*check.start_faults(params), *check.data_faults(params)]))
     print(f"faults: {len(faults)}" if faults else "nothing is missing, and nothing wrong was found")
     for line in faults:
@@ -189,9 +191,13 @@ def _yaml(text: str) -> str:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from neurosieve import estimates
+    from neurosieve import check, estimates
 
-    print(estimates.plan(config.load_params(args.params), estimates.device()), end="")
+    params = config.load_params(args.params)
+    print(estimates.plan(params, estimates.device()), end="")
+    for line in [*check.machine_faults(params), *check.notices(params)]:
+        print(line)
+    print(f"`neurosieve check --params {args.params}` opens the data and the models that lie here")
     return 0
 
 

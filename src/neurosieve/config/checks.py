@@ -49,11 +49,13 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             corpus = params.prepare.corpora[task.corpus]
             if task.packages is None and task.shares is None:
                 faults.append((at, "a task on a corpus needs `packages:` with train, dev and test, or `shares:`"))
-            elif task.packages is not None and corpus.wheels is not None:
-                names = [w.name for w in corpus.wheels]
-                for split in ("train", "dev", "test"):
+            elif corpus.wheels is not None:
+                names, what = [w.name for w in corpus.wheels], f"wheel of corpus {task.corpus!r}"
+                for split in ("train", "dev", "test") if task.packages is not None else ():
                     for j, package in enumerate(getattr(task.packages, split)):
-                        known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
+                        known((*at, "packages", split, j), package, names, what)
+                for j, package in enumerate(task.shares.held_out if task.shares is not None else ()):
+                    known((*at, "shares", "held_out", j), package, names, what)
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
     judged_by: list[tuple[tuple[str | int, ...], str]] = [(("subsets", "headline"), params.subsets.headline)]
     if params.subsets.pipeline is not None:

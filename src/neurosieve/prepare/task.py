@@ -227,6 +227,13 @@ def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> 
                 f"{where}: {at}: found the label {record.label!r}, which is not among `classes:` "
                 f"({', '.join(spec.classes)}); add it there, or take the row out"
             )
+    labels = {record.label for record in records if record.label is not None}
+    if spec.classes is not None and (none := [name for name in spec.classes if name not in labels]):
+        faults.insert(
+            0,
+            f"{where}.classes: found {', '.join(map(repr, none))}, of which the data have no row; the labels are: "
+            f"{', '.join(sorted(labels))}",
+        )
     raise_faults(Path(where), faults, "rows with such faults")
 
 
