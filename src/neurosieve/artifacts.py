@@ -206,8 +206,10 @@ class Writer:
             shutil.rmtree(self.part, ignore_errors=True)
 
     def _name(self, path: Path) -> str:
-        """Inputs are named relative to the build folder, or by their relative path: never absolutely."""
+        """Artifacts are named relative to the build folder; files of a user, which lie anywhere, by their name."""
         path = Path(path)
+        if path.is_file():
+            return path.name
         if not path.is_absolute():
             parts = path.parts
             return "/".join(parts[1:]) if parts[:1] == ("build",) else path.as_posix()

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         _common(command)
         command.set_defaults(run=_phase(module, function, wildcards))
     for name, action, text in (
-        ("check", _check, "check a params file and print what it would run"),
+        ("check", _check, "check a params file, and the data and models it names as far as they lie here"),
         ("plan", _plan, "what a run needs, estimated: jobs, disk, time; and what is missing, with where to get it"),
         ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
         ("schema", _schema, "print the JSON schema of a params file"),
@@ -168,12 +168,17 @@ def _check(args: argparse.Namespace) -> int:
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
-    from neurosieve import estimates
+    from neurosieve import check, estimates
 
-    missing = [*params.missing_files(), *estimates.unpinned(params)]
-    names = f"; `neurosieve plan --params {args.params}` names them" if missing else ""
-    print(f"missing: {len(missing)}{names}")
-    return 0
+    for line in check.notices(params):
+        print(f"note: {line}")
+    if hub := estimates.of_hub(params):
+        print(f"note: not looked into, for it lies on the hub: {', '.join(hub)}")
+    faults = list(dict.fromkeys([*check.start_faults(params), *check.data_faults(params)]))
+    print(f"faults: {len(faults)}" if faults else "nothing is missing, and nothing wrong was found")
+    for line in faults:
+        print(f"  {line}")
+    return 1 if faults else 0
 
 
 def _yaml(text: str) -> str:
@@ -186,9 +191,13 @@ def _yaml(text: str) -> str:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from neurosieve import estimates
+    from neurosieve import check, estimates
 
-    print(estimates.plan(config.load_params(args.params), estimates.device()), end="")
+    params = config.load_params(args.params)
+    print(estimates.plan(params, estimates.device()), end="")
+    for line in [*check.machine_faults(params), *check.notices(params)]:
+        print(line)
+    print(f"`neurosieve check --params {args.params}` opens the data and the models that lie here")
     return 0
 
 

@@ -351,14 +351,18 @@ def plan(params: Params, device: str = "cpu") -> str:
     guessed = [m for m in params.run.models if params.models[m].untrained is None and _known_shape(params, m) is None]
     if guessed:
         text.append(f"No `layers:` and `width:`, {SHAPE[0]} x {SHAPE[1]} taken: {', '.join(guessed)}")
-    entries = [params.models[name] for name in dict.fromkeys(params.trained(m) for m in params.run.models)]
-    remote = [entry.hub for entry in entries if entry.hub is not None]
-    remote += [d.id for d in (params.prepare.tasks[t].dataset for t in params.run.tasks) if d is not None]
-    if remote:
+    if remote := of_hub(params):
         text.append(f"From the hub, unless they are in its cache: {', '.join(remote)}")
     missing = [*params.missing_files(), *unpinned(params)]
     text += [f"missing, {len(missing)}:", *(f"  {line}" for line in missing)] if missing else ["nothing is missing"]
     return "\n".join(text) + "\n"
+
+
+def of_hub(params: Params) -> list[str]:
+    """Ids of the run's models and datasets that lie on the hub."""
+    entries = [params.models[name] for name in dict.fromkeys(params.trained(m) for m in params.run.models)]
+    found = [entry.hub for entry in entries if entry.hub is not None]
+    return found + [d.id for d in (params.prepare.tasks[t].dataset for t in params.run.tasks) if d is not None]
 
 
 def _span(seconds: float) -> str:

@@ -16,7 +16,6 @@ import pytest
 from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
-from neurosieve.config import ConfigError
 from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
 
 COLUMNS = (
@@ -290,14 +289,6 @@ def test_missing_phase_is_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"scores\.json: no such file; run the phase"):
         build_leaderboard(params, paths)
     assert not paths.leaderboard().exists()
-
-
-def test_unknown_curve_is_refused(tmp_path):
-    params, paths = made.make_params(["minilm"], ["doc-match"]), Paths("default", tmp_path)
-    made.write_build(params, paths)
-    changed = params.leaderboard.model_copy(update={"curve_rankings": ["lca", "wanda"]})
-    with pytest.raises(ConfigError, match=r"'wanda', which has no curve; write some of: .*probeless"):
-        build_leaderboard(params.model_copy(update={"leaderboard": changed}), paths)
 
 
 # charts

@@ -212,7 +212,7 @@ def test_plan_and_check_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert "reproduce_published" in text and "cosqa-train.json; get it from github:Jun-jie-Huang/CoCLR" in text
     missing = int(re.search(r"^missing, (\d+):$", text, re.MULTILINE)[1])
     assert missing == text.count("\n  ")
-    assert cli.main(["check", "--params", str(PUBLISHED)]) == 0
-    assert f"missing: {missing}; `neurosieve plan --params {PUBLISHED}` names them" in capsys.readouterr().out
+    assert cli.main(["check", "--params", str(PUBLISHED)]) == 1
+    assert f"faults: {missing}\n" in capsys.readouterr().out
     assert cli.main(["check"]) == 0
-    assert "missing: 0\n" in capsys.readouterr().out
+    assert "nothing is missing, and nothing wrong was found\n" in capsys.readouterr().out

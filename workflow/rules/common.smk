@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from neurosieve import artifacts, estimates
+from neurosieve import artifacts, check, estimates
 from neurosieve import config as benchmark_config
 
 PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])

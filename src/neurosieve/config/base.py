@@ -12,7 +12,8 @@ from neurosieve.config.names import ranking_names
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file, lower-case hex")]
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+# A name is a folder's, so it does not end with a dot, which some file systems drop.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$", max_length=80)]
 
 Package = Annotated[str, Field(min_length=1, max_length=200)]  # data may have owner/name
 
@@ -24,9 +25,9 @@ class ConfigError(ValueError):
 
 
 class Block(BaseModel):
-    """A mapping of params.yaml: unknown keys refused, values frozen, no silent conversions."""
+    """A mapping of params.yaml: unknown keys refused, values frozen and finite, no silent conversions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _known_ranking(name: str) -> str:

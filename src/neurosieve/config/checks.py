@@ -16,12 +16,14 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         faults.append((keys, f"found {name!r}, which is no {what}; {suggest(name, names)}"))
         return False
 
+    faults += _same_files(params)
     for i, model in enumerate(params.run.models):
         if not known(("run", "models", i), model, list(params.models), "model under `models:`"):
             continue
         entry = params.models[model]
         if entry.untrained is not None:
-            known(("models", model, "untrained"), entry.untrained, list(params.models), "model under `models:`")
+            trained = [name for name, other in params.models.items() if other.untrained is None]
+            known(("models", model, "untrained"), entry.untrained, trained, "trained model under `models:`")
         if params.numerics == "portable" and params.activations.dtype != "float32":
             faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
         tasks = list(params.prepare.tasks)
@@ -47,11 +49,13 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             corpus = params.prepare.corpora[task.corpus]
             if task.packages is None and task.shares is None:
                 faults.append((at, "a task on a corpus needs `packages:` with train, dev and test, or `shares:`"))
-            elif task.packages is not None and corpus.wheels is not None:
-                names = [w.name for w in corpus.wheels]
-                for split in ("train", "dev", "test"):
+            elif corpus.wheels is not None:
+                names, what = [w.name for w in corpus.wheels], f"wheel of corpus {task.corpus!r}"
+                for split in ("train", "dev", "test") if task.packages is not None else ():
                     for j, package in enumerate(getattr(task.packages, split)):
-                        known((*at, "packages", split, j), package, names, f"wheel of corpus {task.corpus!r}")
+                        known((*at, "packages", split, j), package, names, what)
+                for j, package in enumerate(task.shares.held_out if task.shares is not None else ()):
+                    known((*at, "shares", "held_out", j), package, names, what)
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
     judged_by: list[tuple[tuple[str | int, ...], str]] = [(("subsets", "headline"), params.subsets.headline)]
     if params.subsets.pipeline is not None:
@@ -63,6 +67,9 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             faults.append((keys, f"{found}; write one of: {', '.join(able)}"))
     for i, ranking in enumerate(params.subsets.rankings):
         known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
+    curves = [*params.subsets.rankings, *CONTROL_RANKINGS, *(["pipeline"] if params.subsets.pipeline else [])]
+    for i, ranking in enumerate(params.leaderboard.curve_rankings or ()):
+        known(("leaderboard", "curve_rankings", i), ranking, curves, "curve: a ranking under `subsets.rankings:`")
     figures = params.leaderboard.published_figures
     if figures is not None:
         own = ("leaderboard", "published_figures")
@@ -73,4 +80,35 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     for margin in params.subsets.margins:
         if margin != "default":
             known(("subsets", "margins", margin), margin, list(params.prepare.tasks), "task under `prepare.tasks:`")
+    return faults
+
+
+def _same_files(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
+    """Rows and folders are files, which must differ also where a file system takes `Tiny` for `tiny`."""
+    faults: list[tuple[tuple[str | int, ...], str]] = []
+    corpora = list(
+        dict.fromkeys(c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t))
+    )
+    for keys, names in (
+        (("run", "models"), params.run.models),
+        (("run", "tasks"), params.run.tasks),
+        (("prepare", "corpora"), corpora),
+    ):
+        seen: dict[str, str] = {}
+        for name in names:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                faults.append((keys, f"{other!r} and {name!r} are one folder where case does not count; rename one"))
+    rows: dict[str, tuple[str, str]] = {}
+    for model in dict.fromkeys(name.lower() for name in params.run.models):
+        for task in dict.fromkeys(name.lower() for name in params.run.tasks):
+            other_row = rows.setdefault(f"{model}__{task}", (model, task))
+            if other_row != (model, task):
+                faults.append(
+                    (
+                        ("run", "models"),
+                        f"model {other_row[0]!r} on task {other_row[1]!r} and model {model!r} on task {task!r} would "
+                        f"both write the row {model}__{task}; rename one of them",
+                    )
+                )
     return faults

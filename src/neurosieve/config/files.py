@@ -41,4 +41,7 @@ def missing_files(params: Params) -> list[str]:
         for folder in filter(None, (model_entry.path, *model_entry.folders.values())):
             if not params.resolve(folder).is_dir():
                 missing.append(f"models.{name}: no folder {params.resolve(folder)}")
+    missing += [
+        f"leaderboard.published_figures.file: no file {p}" for p in params.figure_files() if not Path(p).is_file()
+    ]
     return list(dict.fromkeys(missing))

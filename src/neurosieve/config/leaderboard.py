@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from neurosieve.config.base import Block, Name
+from neurosieve.config.base import Block, Name, each_once
 
 
 class PublishedFigures(Block):
@@ -18,5 +18,14 @@ class PublishedFigures(Block):
 
 class Leaderboard(Block):
     title: str
-    curve_rankings: list[str] = Field(default_factory=lambda: ["lca", "probeless", "random", "bottom"])
+    curve_rankings: list[str] | None = Field(
+        None,
+        description="of subsets.rankings, random, bottom and (where it is on) pipeline, those whose curves the page "
+        "has; null: all but pipeline",
+    )
     published_figures: PublishedFigures | None = None
+
+    @field_validator("curve_rankings")
+    @classmethod
+    def _unique(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else each_once(value)

@@ -42,8 +42,7 @@ def load_params(path: Path | str) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        faults = [_explain(path, tree, raw, fault) for fault in error.errors()]
-        raise ConfigError("\n".join(faults)) from None
+        raise ConfigError("\n".join(_faults(path, tree, error.errors()))) from None
     faults = [f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys))}: {text}" for keys, text in cross_checks(params)]
     if faults:
         raise ConfigError("\n".join(faults))
@@ -51,12 +50,29 @@ def load_params(path: Path | str) -> Params:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice and reads 1e-4 as a number."""
+    """Safe loader of YAML 1.2 (its core schema), which DVC reads and writes; it refuses a key given twice.
+
+    PyYAML's own is of YAML 1.1, where `yes` and `off` are true and false, 010 is eight, 1:20 eighty, 2024-01-01 a date
+    and 1e-4 a text.
+    """
+
+    yaml_implicit_resolvers: typing.ClassVar[dict[str, Any]] = {}
+
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node))
+        return int(text, 0 if text[:2] in ("0o", "0x") else 10)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # its keys give way to those written here
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.MarkedYAMLError(
+                    problem=f"found the key {key!r}, which is no text; put it in double quotes",
+                    problem_mark=key_node.start_mark,
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {key!r} given twice (first on line {seen[key]}); keep one",
@@ -66,10 +82,18 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1, which PyYAML reads, takes 1e-4 for a string because it has no dot.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+for _kind, _form, _first in (
+    ("null", r"~|null|Null|NULL|", "~nN"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), [*_first, *([""] if _kind == "null" else [])]
+    )
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
 
 
 def _line(tree: yaml.Node | None, keys: tuple[str | int, ...]) -> int:
@@ -87,7 +111,19 @@ def _line(tree: yaml.Node | None, keys: tuple[str | int, ...]) -> int:
     return line
 
 
-def _explain(path: Path, tree: yaml.Node | None, raw: dict[str, Any], fault: Any) -> str:
+def _faults(path: Path, tree: yaml.Node | None, faults: list[Any]) -> list[str]:
+    """A line for each fault; one alone for all that is missing where whole blocks are, as in a file of changes."""
+    blocks = [str(f["loc"][0]) for f in faults if f["type"] == "missing" and len(f["loc"]) == 1]
+    if len(blocks) < 2:
+        return [_explain(path, tree, fault) for fault in faults]
+    whole = (
+        f"{path}:1: no {', '.join(f'`{name}:`' for name in blocks)}: a params file is a whole benchmark and is laid "
+        "over no other; copy params.yaml as the project has it, or a file of presets/, and change the copy"
+    )
+    return [whole, *(_explain(path, tree, fault) for fault in faults if fault["type"] != "missing")]
+
+
+def _explain(path: Path, tree: yaml.Node | None, fault: Any) -> str:
     keys = tuple(k for k in fault["loc"] if k != "[key]")
     where = f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys)) or '(top level)'}"
     if fault["type"] == "extra_forbidden":
@@ -98,7 +134,10 @@ def _explain(path: Path, tree: yaml.Node | None, raw: dict[str, Any], fault: Any
         return f"{where}: missing; add `{keys[-1]}:`"
     found = repr(fault["input"])
     found = found if len(found) <= 80 else found[:77] + "..."
-    return f"{where}: found {found}; {fault['msg'].removeprefix('Value error, ')}"
+    mend = {"bool_type": "; write true or false", "string_type": "; put it in double quotes"}.get(fault["type"], "")
+    if isinstance(fault["input"], dict | list):
+        mend = ""
+    return f"{where}: found {found}; {fault['msg'].removeprefix('Value error, ')}{mend}"
 
 
 def _fields_at(model: Any, keys: tuple[str | int, ...]) -> list[str]:

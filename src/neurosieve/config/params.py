@@ -14,7 +14,7 @@ from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
 from neurosieve.config.models import Model
-from neurosieve.config.names import LANGUAGES
+from neurosieve.config.names import CONTROL_RANKINGS, LANGUAGES
 from neurosieve.config.prepare import DataFile, Prepare
 from neurosieve.config.probes import Probes
 from neurosieve.config.published import Published
@@ -114,6 +114,11 @@ class Params(Block):
         path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
         kinds = ("*.json", "*.txt", "*.model", "*.py", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
         return files_below(self.resolve(path), *kinds) if path is not None else []
+
+    def curve_rankings(self) -> list[str]:
+        """Rankings whose curves the page has."""
+        named = self.leaderboard.curve_rankings
+        return [*self.subsets.rankings, *CONTROL_RANKINGS] if named is None else list(named)
 
     def margin(self, task: str) -> Margin:
         return self.subsets.margins.get(task, self.subsets.margins["default"])

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
 
 # Of a corpus or a task, what no result depends on.
 _HINTS: dict[str, Any] = {"inputs": True, "files": {"__all__": {"source": True}}}
+# What says where something lies, and so may name this machine: what lies there is known by its sha256.
+_PLACES: dict[str, Any] = {
+    "data_root": True,
+    "models": {"__all__": {"path", "folders"}},
+    "prepare": {"corpora": {"__all__": {"folder"}}, "tasks": {"__all__": {"folder"}}},
+    "leaderboard": {"published_figures": {"file"}},
+}
 
 
 def rule_settings(
@@ -87,7 +94,7 @@ def rule_settings(
             "headline": params.subsets.headline,
         }
     if rule == "build_leaderboard":
-        return params.model_dump(mode="json", exclude={"data_root"})
+        return params.model_dump(mode="json", exclude=_PLACES)
     raise KeyError(rule)
 
 

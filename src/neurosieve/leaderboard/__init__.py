@@ -12,31 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from neurosieve.artifacts import Paths, Writer, dump_json
-from neurosieve.config import ConfigError, Params
+from neurosieve.config import Params
 
 # Of a row, what `dvc metrics show` prints.
 METRICS = ("oracle", "reference", "n_minimal", "share", "subset_test", "random_test")
 
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
-    """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model.
-
-    Raises
-    ------
-    ConfigError
-        for a name among leaderboard.curve_rankings that has no curve.
-    """
+    """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
     from neurosieve.leaderboard import collect, page, published_figures, table
 
     rows, comparisons = collect.collect(params, paths)
-    known = list(dict.fromkeys(name for row in rows for name in row["curves"]))
-    # a ranking of classes that is searched has no curve where every task predicts a number
-    searched = [*known, *params.subsets.rankings]
-    unknown = [name for name in params.leaderboard.curve_rankings if name not in searched]
-    if unknown:
-        raise ConfigError(
-            f"leaderboard.curve_rankings: found {unknown[0]!r}, which has no curve; write some of: {', '.join(known)}"
-        )
     published = collect.published_rows(params, paths)
     transfers = collect.collect_transfer(params, paths)
     inputs = collect.input_folders(params, paths)
@@ -70,7 +56,7 @@ def page_facts(params: Params) -> dict[str, Any]:
         "random_draws": params.subsets.random_draws,
         "models": params.run.models,
         "tasks": params.run.tasks,
-        "curves": params.leaderboard.curve_rankings,
+        "curves": params.curve_rankings(),
         "other_neurons": any(entry.neurons != "hidden" or entry.part != "encoder" for entry in trained),
     }
 

@@ -21,6 +21,7 @@ from neurosieve.config import LANGUAGES, Columns, Corpus, Params
 from neurosieve.prepare.languages import load_language
 from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
+from neurosieve.prepare.splits import unknown_packages
 from neurosieve.prepare.table import read_table
 from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 _TEST_FOLDERS = frozenset(("test", "tests", "testing"))
 _NAMES = {"python": "Python", "java": "Java", "c": "C"}
 _COLUMNS = ("text", "package", "file", "name")
+_ONE_PACKAGE = "all"  # of tables without a column `package`
 
 
 def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = DEFAULT_CACHE) -> None:
@@ -56,16 +58,43 @@ def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = D
     with Writer(paths.corpus(corpus), "prepare", settings) as out:
         rows = tqdm(reader.rows(), desc=f"corpus {corpus}", unit=" functions", mininterval=5)
         if not out.jsonl("functions.jsonl", rows):
-            name, ends = _NAMES[entry.language], " or ".join(LANGUAGES[entry.language])
-            what = f"folder {entry.folder!r}" if entry.folder is not None else "these wheels"
-            if tables:
-                raise PrepareError(f"{where}: no {name} function in the tables of {what}; is `language:` right?")
-            raise PrepareError(
-                f"{where}: no {name} function in {what}; name wheels with .py files, or a folder "
-                f"with one sub-folder per package and {ends} files below (test folders are not read)"
-            )
+            raise PrepareError(_no_function(where, entry))
         out.facts = reader.facts()
     log.info("corpus %s: %s", corpus, {k: v for k, v in out.facts.items() if isinstance(v, int)})
+
+
+def corpus_faults(params: Params, corpus: str) -> list[str]:
+    """What :func:`extract_corpus`, or a task of the run for the packages it names, would refuse of a corpus on disk.
+
+    Sums are compared and tables read whole; functions are not parsed. Wheels are pinned, and nothing is told of them.
+    """
+    entry, where = params.prepare.corpora[corpus], f"prepare.corpora.{corpus}"
+    if entry.folder is None:
+        return []
+    folder, faults = params.resolve(entry.folder), []
+    tables = params.data_files(entry.folder, entry.files or {})
+    packages: set[str] = set()
+    try:
+        if tables:
+            check_files(where, tables, entry.files or {})
+        else:
+            _check_folder(where, folder, entry)
+    except PrepareError as error:
+        faults += str(error).splitlines()
+    try:
+        if tables:
+            packages = {row.get("package", _ONE_PACKAGE) for _, _, row in _read_tables(tables, entry, where)}
+        else:
+            paths = [path.relative_to(folder) for path in _sources(folder, entry.language)]
+            packages = {path.parts[0] for path in paths if len(path.parts) > 1 and not _is_test(path)}
+            if not packages:
+                raise PrepareError(_no_function(where, entry))
+    except PrepareError as error:
+        return [*faults, *str(error).splitlines()]
+    for name in params.run.tasks:
+        if params.prepare.tasks[name].corpus == corpus:
+            faults += unknown_packages(f"prepare.tasks.{name}", params.prepare.tasks[name], packages)
+    return faults
 
 
 def folder_sha256(folder: Path | str, language: str) -> str:
@@ -102,6 +131,21 @@ def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
         )
 
 
+def _no_function(where: str, entry: Corpus) -> str:
+    name, ends = _NAMES[entry.language], " or ".join(LANGUAGES[entry.language])
+    what = f"folder {entry.folder!r}" if entry.folder is not None else "these wheels"
+    if entry.files is not None:
+        return f"{where}: no {name} function in the tables of {what}; is `language:` right?"
+    return (
+        f"{where}: no {name} function in {what}; name wheels with .py files, or a folder "
+        f"with one sub-folder per package and {ends} files below (test folders are not read)"
+    )
+
+
+def _is_test(path: PurePosixPath | Path) -> bool:
+    return not _TEST_FOLDERS.isdisjoint(path.parts[:-1])
+
+
 def _source(entry: Corpus) -> dict[str, Any]:
     """The entry without the names of folders and files, which say nothing of the content: their sha256 do."""
     source = entry.model_dump(mode="json", exclude={"folder"})
@@ -129,7 +173,7 @@ class _Reader:
             yield from self._table_rows()
             return
         for file in self._wheel_files() if self.entry.wheels is not None else self._folder_files():
-            if not _TEST_FOLDERS.isdisjoint(PurePosixPath(file.path).parts[:-1]):
+            if _is_test(PurePosixPath(file.path)):
                 self.counts["test_files"] += 1
                 continue
             self.counts["files"] += 1
@@ -221,28 +265,32 @@ class _Reader:
         Without a column `package` all are of the package `all`, without a column `file` a row is a file of its own; a
         function without a name in the table is called as the code calls it.
         """
-        columns = self.entry.columns or Columns.model_validate({})
-        other = [key for key, name in columns.model_dump().items() if name is not None and key not in _COLUMNS]
-        if other:
-            raise PrepareError(
-                f"{self.where}.columns.{other[0]}: functions of a corpus have none; write {', '.join(_COLUMNS)}"
-            )
         files: set[str] = set()
-        for role in sorted(self.tables):
-            for place, row in read_table(self.tables[role], columns):
-                self.counts["rows"] += 1
-                number = place.rpartition(":")[2].removeprefix("row ")
-                package = row.get("package", "all")
-                file = f"{package}/{row.get('file', f'{role}-{number:0>6}')}"
-                function = self.language.one_function(row["text"])
-                if function is None:
-                    self._leave_out("not_one_function", Path(place).name)
-                    continue
-                name = row.get("name", function.qualname)
-                for found in self._row(function, package, file, name, int(number), Path(place).name):
-                    files.add(file)
-                    yield found
+        for role, place, row in _read_tables(self.tables, self.entry, self.where):
+            self.counts["rows"] += 1
+            number = place.rpartition(":")[2].removeprefix("row ")
+            package = row.get("package", _ONE_PACKAGE)
+            file = f"{package}/{row.get('file', f'{role}-{number:0>6}')}"
+            function = self.language.one_function(row["text"])
+            if function is None:
+                self._leave_out("not_one_function", Path(place).name)
+                continue
+            name = row.get("name", function.qualname)
+            for found in self._row(function, package, file, name, int(number), Path(place).name):
+                files.add(file)
+                yield found
         self.counts["files"] = len(files)
+
+
+def _read_tables(tables: Mapping[str, Path], entry: Corpus, where: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Role, place and values of each row of a corpus's tables."""
+    columns = entry.columns or Columns.model_validate({})
+    other = [key for key, name in columns.model_dump().items() if name is not None and key not in _COLUMNS]
+    if other:
+        raise PrepareError(f"{where}.columns.{other[0]}: functions of a corpus have none; write {', '.join(_COLUMNS)}")
+    for role in sorted(tables):
+        for place, row in read_table(tables[role], columns):
+            yield role, place, row
 
 
 def read_corpus(folder: Path) -> list[Record]:

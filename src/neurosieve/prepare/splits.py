@@ -15,7 +15,17 @@ import numpy as np
 from neurosieve.config import Packages, Shares, Task
 from neurosieve.prepare.records import PARTS, PrepareError, Record, digest
 
-__all__ = ["PARTS", "LeftOut", "assign", "by_package", "by_shares", "copies", "rng", "split_records"]
+__all__ = [
+    "PARTS",
+    "LeftOut",
+    "assign",
+    "by_package",
+    "by_shares",
+    "copies",
+    "rng",
+    "split_records",
+    "unknown_packages",
+]
 
 
 def rng(seed: int, *names: str) -> np.random.Generator:
@@ -78,13 +88,24 @@ def by_package(records: Iterable[Record], packages: Packages | None, where: str)
         part = at.get(record.package) if packages is not None else record.split
         if part is not None:
             parts[part].append(record)
-    missing = sorted(set(at) - found)
-    if missing:
-        raise PrepareError(
-            f"{where}.packages: found {', '.join(missing)}, of which the data have nothing; "
-            f"write some of: {_some(found)}"
-        )
+    if unknown := _unknown(f"{where}.packages", at, found):
+        raise PrepareError(unknown)
     return parts
+
+
+def unknown_packages(where: str, task: Task, found: Iterable[str]) -> list[str]:
+    """What is wrong with the packages that a task names, where the data have those of ``found``."""
+    packages = [name for part in PARTS for name in getattr(task.packages, part)] if task.packages is not None else []
+    held_out = task.shares.held_out if task.shares is not None else []
+    told = (_unknown(f"{where}.packages", packages, found), _unknown(f"{where}.shares.held_out", held_out, found))
+    return [fault for fault in told if fault is not None]
+
+
+def _unknown(key: str, named: Iterable[str], found: Iterable[str]) -> str | None:
+    missing = sorted(set(named) - set(found))
+    if not missing:
+        return None
+    return f"{key}: found {', '.join(missing)}, of which the data have nothing; write some of: {_some(found)}"
 
 
 def by_shares(records: list[Record], shares: Shares, seed: int, where: str) -> dict[str, list[Record]]:
@@ -101,12 +122,8 @@ def by_shares(records: list[Record], shares: Shares, seed: int, where: str) -> d
             groups[""].add(record.package)
         else:
             groups[record.package].add(record.file)
-    unknown = sorted(set(shares.held_out) - set(groups))
-    if unknown:
-        raise PrepareError(
-            f"{where}.shares.held_out: found {', '.join(unknown)}, of which the data have nothing; "
-            f"write some of: {_some(groups)}"
-        )
+    if unknown := _unknown(f"{where}.shares.held_out", shares.held_out, groups):
+        raise PrepareError(unknown)
     place: dict[tuple[str, str], str] = {}
     drawn = [package for package in groups if not shares.held_out or package in shares.held_out]
     parts = PARTS[1:] if shares.held_out else PARTS

@@ -22,7 +22,7 @@ from neurosieve.prepare.corpus import read_corpus
 from neurosieve.prepare.records import PrepareError, Record, check_files, raise_faults, text_notices
 from neurosieve.prepare.sampling import Sample, Want
 from neurosieve.prepare.splits import assign, copies, rng, split_records
-from neurosieve.prepare.tasks import Kind, load_kind
+from neurosieve.prepare.tasks import OPTIONAL_KEYS, Kind, load_kind
 
 log = logging.getLogger(__name__)
 
@@ -115,59 +115,106 @@ def _labels(members: dict[str, list[Record]]) -> list[str]:
     return sorted({tag for r in records for tag in (r.tags or (r.label,)) if tag is not None})
 
 
-def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tuple[list[Record], list[Path]]:
-    """Records of a task, and the artifacts they come from; files of data are pinned by their sha256 in the settings."""
-    where = f"prepare.tasks.{task}"
-    for key in ("columns", "negatives"):
-        if getattr(spec, key) is not None and key not in getattr(kind, "KEYS", ()):
-            raise PrepareError(f"{where}.{key}: the kind {spec.kind!r} does not read it; take it out")
-    if spec.dataset is not None:
-        if not hasattr(kind, "read_dataset"):
-            raise PrepareError(f"{where}: found `dataset:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`")
-        try:
-            return kind.read_dataset(spec.dataset, spec), []
-        except PrepareError as error:
-            raise PrepareError(f"{where}: {error}") from None
-    found = "corpus" if spec.corpus is not None else "folder"
-    if found != kind.SOURCE:
-        raise PrepareError(f"{where}: found `{found}:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`")
+def entry_faults(params: Params, task: str) -> list[str]:
+    """What the entry of a task asks that its kind does not do, with what to write instead; no data are read."""
+    spec, where = params.prepare.tasks[task], f"prepare.tasks.{task}"
+    kind = load_kind(spec.kind)
+    faults = [
+        f"{where}.{key}: the kind {spec.kind!r} does not read it; take it out"
+        for key in OPTIONAL_KEYS
+        if getattr(spec, key) != Task.model_fields[key].default and key not in getattr(kind, "KEYS", ())
+    ]
+    found = "dataset" if spec.dataset is not None else "corpus" if spec.corpus is not None else "folder"
+    if found != kind.SOURCE and not (found == "dataset" and hasattr(kind, "read_dataset")):
+        return [*faults, f"{where}: found `{found}:`, but the kind {spec.kind!r} needs `{kind.SOURCE}:`"]
+    if spec.metric == "r2" and (kind.CLASSES is not None or kind.UNIT == "token"):
+        faults.append(f"{where}.metric: found r2, but rows of the kind {spec.kind!r} have classes; write accuracy")
+    elif spec.classes is not None and (spec.metric == "r2" or kind.CLASSES is not None):
+        has = "metric r2 predicts a number" if spec.metric == "r2" else f"the kind {spec.kind!r} gives its classes"
+        faults.append(f"{where}.classes: found {', '.join(spec.classes)}, but {has}; take `classes:` out")
+    if spec.balanced and spec.metric == "r2":
+        faults.append(f"{where}.balanced: metric r2 predicts a number, of no class; take `balanced:` out")
     if spec.corpus is not None:
         language = params.prepare.corpora[spec.corpus].language
         if language not in getattr(kind, "LANGUAGES", ("python",)):
-            raise PrepareError(
+            faults.append(
                 f"{where}: the corpus {spec.corpus!r} is of language {language}, which the kind {spec.kind!r} does not "
                 "read; write `kind: source-tokens`, or another corpus"
             )
+        elif hasattr(kind, "classes"):
+            try:
+                kind.classes(spec, language)
+            except PrepareError as error:
+                faults.append(f"{where}: {error}")
+    if spec.folder is not None:
+        files = spec.files or {}
+        roles = ", ".join(f"{role} ({'required' if required else 'optional'})" for role, required in kind.ROLES.items())
+        unknown = [f"found the role {role!r}" for role in files if role not in kind.ROLES]
+        missing = [f"no file has the role {role!r}" for role, need in kind.ROLES.items() if need and role not in files]
+        faults += [f"{where}.files: {what}; the roles of the kind {spec.kind!r} are: {roles}"
+                   for what in (unknown or missing)[:1]]  # fmt: skip
+    return faults
+
+
+def data_faults(params: Params, task: str) -> list[str]:
+    """What :func:`prepare_task` would refuse of a task's files, which lie here: they are read whole, as it reads them.
+
+    Nothing is told of a task on a corpus (see :func:`neurosieve.prepare.corpus.corpus_faults`) or a dataset of the hub.
+    """
+    spec, where = params.prepare.tasks[task], f"prepare.tasks.{task}"
+    if spec.folder is None:
+        return []
+    kind, faults = load_kind(spec.kind), []
+    files = spec.files or {}
+    paths = params.data_files(spec.folder, files)
+    try:
+        check_files(where, paths, files)
+    except PrepareError as error:
+        faults = str(error).splitlines()
+    try:
+        records = _records(kind, spec, paths, where)
+        _check_labels(where, spec, kind, records)
+        split_records(records, spec, params.seed, where)
+    except PrepareError as error:
+        faults += str(error).splitlines()
+    return faults
+
+
+def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tuple[list[Record], list[Path]]:
+    """Records of a task, and the artifacts they come from; files of data are pinned by their sha256 in the settings."""
+    where = f"prepare.tasks.{task}"
+    if faults := entry_faults(params, task):
+        raise PrepareError("\n".join(faults))
+    if spec.dataset is not None:
+        try:
+            return kind.read_dataset(spec.dataset, spec), []
+        except PrepareError as error:
+            raise _of_task(where, error) from None
+    if spec.corpus is not None:
         artifact = paths.corpus(spec.corpus)
         return read_corpus(artifact), [artifact]
     assert spec.folder is not None
-    files = spec.files or {}
-    roles = ", ".join(f"{role} ({'required' if required else 'optional'})" for role, required in kind.ROLES.items())
-    unknown = [role for role in files if role not in kind.ROLES]
-    missing = [role for role, required in kind.ROLES.items() if required and role not in files]
-    if unknown or missing:
-        what = f"found the role {unknown[0]!r}" if unknown else f"no file has the role {missing[0]!r}"
-        raise PrepareError(f"{where}.files: {what}; the roles of the kind {spec.kind!r} are: {roles}")
-    found_files = params.data_files(spec.folder, files)
-    check_files(where, found_files, files)
+    found_files = params.data_files(spec.folder, spec.files or {})
+    check_files(where, found_files, spec.files or {})
+    return _records(kind, spec, found_files, where), []
+
+
+def _records(kind: Kind, spec: Task, files: dict[str, Path], where: str) -> list[Record]:
     try:
-        return kind.read(found_files, spec), []
+        return kind.read(files, spec)
     except PrepareError as error:
-        raise PrepareError(f"{where}: {error}") from None
+        raise _of_task(where, error) from None
+
+
+def _of_task(where: str, error: PrepareError) -> PrepareError:
+    return PrepareError("\n".join(f"{where}: {line}" for line in str(error).splitlines()))
 
 
 def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> None:
     """Raise PrepareError where a label or a number is missing, or where labels are not those that the task names."""
-    number = spec.metric == "r2"
-    if number and (kind.CLASSES is not None or kind.UNIT == "token"):
-        raise PrepareError(f"{where}.metric: found r2, but rows of the kind {spec.kind!r} have classes; write accuracy")
-    if spec.classes is not None and (number or kind.CLASSES is not None):
-        has = "metric r2 predicts a number" if number else f"the kind {spec.kind!r} gives its classes"
-        raise PrepareError(f"{where}.classes: found {', '.join(spec.classes)}, but {has}; take `classes:` out")
-    if spec.balanced and number:
-        raise PrepareError(f"{where}.balanced: metric r2 predicts a number, of no class; take `balanced:` out")
     if kind.CLASSES is not None or kind.UNIT == "token":  # tags that are no classes are the context of others
         return
+    number = spec.metric == "r2"
     faults: list[str] = []
     for record in records:
         at = record.where or f"{record.file}: {record.name}"
@@ -180,6 +227,13 @@ def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> 
                 f"{where}: {at}: found the label {record.label!r}, which is not among `classes:` "
                 f"({', '.join(spec.classes)}); add it there, or take the row out"
             )
+    labels = {record.label for record in records if record.label is not None}
+    if spec.classes is not None and (none := [name for name in spec.classes if name not in labels]):
+        faults.insert(
+            0,
+            f"{where}.classes: found {', '.join(map(repr, none))}, of which the data have no row; the labels are: "
+            f"{', '.join(sorted(labels))}",
+        )
     raise_faults(Path(where), faults, "rows with such faults")
 
 

@@ -15,7 +15,7 @@ read(files, task)       only SOURCE "folder": the records of the files, {role: p
                         PrepareError naming file and line (key) of bad data, what was found and what to write instead
 classes(task, language) optional: the classes, where they depend on the task's entry or on the corpus's language
 LANGUAGES               optional, only SOURCE "corpus": languages that it reads, by default Python alone
-KEYS                    optional: which of the keys `columns` and `negatives` the kind reads; the others are refused
+KEYS                    optional: which of OPTIONAL_KEYS of a task's entry the kind reads; the others are refused
 read_dataset(dataset, task)   optional: the records of a dataset of the hub, for tasks with `dataset:`
 
 `read` makes its records with :func:`neurosieve.prepare.records.make_record`; `split` of a record is "train", "dev" or
@@ -34,6 +34,9 @@ from typing import Literal, Protocol, cast
 from neurosieve.config import HubDataset, Task, task_kinds
 from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
+
+#: Keys of a task's entry that some kinds read.
+OPTIONAL_KEYS = ("columns", "negatives", "tagset", "misaligned", "balanced", "cap_per_type", "max_rows_per_input")
 
 
 class Kind(Protocol):

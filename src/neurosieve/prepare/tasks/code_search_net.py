@@ -33,7 +33,7 @@ from neurosieve.prepare.sampling import pair_too_long
 UNIT = "pair"
 SOURCE = "folder"
 ROLES = {"all": False, "train": False, "dev": False, "test": False}
-KEYS = ("negatives",)
+KEYS = ("negatives", "balanced")
 CLASSES = ("MISMATCH", "MATCH")
 DESCRIPTION = (
     "Whether the first paragraph of a docstring belongs to a function or to another one of the same split with like "

@@ -28,6 +28,7 @@ from neurosieve.prepare.sampling import pair_sample, pair_too_long
 
 UNIT = "pair"
 SOURCE = "folder"
+KEYS = ("balanced",)
 ROLES = {"functions": True, "train": False, "dev": False, "test": False, "all": False}
 CLASSES = None
 DESCRIPTION = (

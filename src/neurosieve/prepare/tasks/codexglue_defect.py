@@ -33,6 +33,7 @@ from neurosieve.prepare.sampling import sequence_sample, too_long
 
 UNIT = "sequence"
 SOURCE = "folder"
+KEYS = ("balanced",)
 IDS = {f"{part}.ids": part for part in PARTS}
 ROLES = dict.fromkeys(("all", *PARTS, "functions", *IDS), False)
 CLASSES = None

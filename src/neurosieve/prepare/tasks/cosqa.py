@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 UNIT = "pair"
 SOURCE = "folder"
 ROLES = {"train": False, "dev": False, "test": False, "all": False, "codes": False}
-KEYS = ("negatives",)
+KEYS = ("negatives", "balanced")
 CLASSES = ("MISMATCH", "MATCH")
 DESCRIPTION = (
     "Whether a Python function answers a question of a search engine's users, by human labels where the data have "

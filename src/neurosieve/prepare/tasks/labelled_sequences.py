@@ -27,6 +27,7 @@ from neurosieve.prepare.sampling import sequence_sample, too_long
 
 UNIT = "sequence"
 SOURCE = "folder"
+KEYS = ("balanced",)
 ROLES = {"all": False, "train": False, "dev": False, "test": False}
 CLASSES = None
 DESCRIPTION = "Which label of the user's data a text has."

@@ -18,7 +18,7 @@ from neurosieve.prepare.table import dataset_records, table_records
 UNIT = "sequence"
 SOURCE = "folder"
 ROLES = {"all": False, "train": False, "dev": False, "test": False}
-KEYS = ("columns",)
+KEYS = ("columns", "balanced")
 CLASSES = None
 DESCRIPTION = "Which class or number the user's table gives a text."
 PER_FILE = 1

@@ -16,7 +16,7 @@ from neurosieve.prepare.table import dataset_records, table_records
 UNIT = "pair"
 SOURCE = "folder"
 ROLES = {"all": False, "train": False, "dev": False, "test": False}
-KEYS = ("columns",)
+KEYS = ("columns", "balanced")
 CLASSES = None
 DESCRIPTION = "Which class or number the user's table gives a pair of texts."
 PER_FILE = 1

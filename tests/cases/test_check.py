@@ -1,0 +1,396 @@
+"""What would stop a run is found before it: by `neurosieve check`, and at the start where it takes no time."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.serialize import modify_yaml
+
+from neurosieve import check, cli, config
+from neurosieve.artifacts import Writer, sha256_file
+
+DEFAULT = Path("params.yaml")
+TINY = Path("tests/data/tiny.yaml")
+ROWS = {"train": 20, "tune": 5, "judge": 10, "test": 10}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load the tiny benchmark with changes: a function on the mapping."""
+
+    def changed(change=lambda raw: None):
+        raw = yaml.safe_load(TINY.read_text())
+        change(raw)
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump(raw, sort_keys=False))
+        return config.load_params(path)
+
+    return changed
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A change that makes the benchmark one task on a table of forty rows; with the file, and its sum unless given."""
+
+    def of(columns, lines=None, sha256=None, **more):
+        rows = [{"code": f"f({i})", "has_loop": "yn"[i % 2], "repo": f"r{i % 8}"} for i in range(40)]
+        path = tmp_path / "all.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows) if lines is None else lines)
+
+        def change(raw):
+            raw["prepare"]["tasks"] = {
+                "loops": {
+                    "kind": "table", "folder": str(tmp_path), "metric": "accuracy", "rows": ROWS, "columns": columns,
+                    "files": {"all": {"name": path.name, "sha256": sha256 or sha256_file(path)}},
+                    "shares": {"train": 0.5, "dev": 0.3, "test": 0.2}, **more,
+                }
+            }  # fmt: skip
+            raw["run"] |= {"tasks": ["loops"]}
+            raw["models"] = {"tiny": {"path": str(tmp_path / "model")}}
+            raw["run"]["models"] = ["tiny"]
+
+        return change
+
+    return of
+
+
+GOOD = {"text": "code", "label": "has_loop", "package": "repo"}
+
+
+def data(params):
+    return [line for line in check.data_faults(params) if not line.startswith("models.")]
+
+
+# --- D3, N6: what lies here is opened ---------------------------------------------------------------------------------
+
+
+def test_D3_a_good_table_has_no_faults(load, table):
+    assert data(load(table(GOOD))) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "more", "says"),
+    [
+        ({**GOOD, "label": "is_loop"}, {}, r"prepare.tasks.loops: .*all.jsonl:1: no column 'is_loop'.*has_loop"),
+        (GOOD, {"sha256": "0" * 64}, r"prepare.tasks.loops.files.all: .*found sha256 [0-9a-f]{64}, expected 0{64}"),
+        (GOOD, {"classes": ["y", "no"]}, r"all.jsonl:2: found the label 'n', which is not among `classes:` \(y, no\)"),
+        (GOOD, {"shares": {"train": 0.5, "dev": 0.3, "test": 0.2, "held_out": ["r9"]}}, "shares.held_out: found r9"),
+        (GOOD, {"classes": ["y", "n", "m"]}, "loops.classes: found 'm', of which the data have no row; .* n, y"),
+        (GOOD, {"lines": ""}, "all.jsonl: no rows"),
+        (GOOD, {"lines": "code,has_loop,repo\n"}, "all.jsonl:1: not valid json"),
+    ],
+)  # fmt: skip
+def test_D3_what_lies_here_is_opened(load, table, columns, more, says):
+    faults = data(load(table(columns, **more)))
+    assert re.search(says, "\n".join(faults)), faults
+
+
+def test_D3_all_faults_at_once(load, table):
+    """A wrong sum hides no wrong column, a faulty task no other."""
+
+    def change(raw):
+        table({**GOOD, "label": "is_loop"}, sha256="0" * 64)(raw)
+        raw["prepare"]["tasks"]["other"] = {**raw["prepare"]["tasks"]["loops"], "columns": {**GOOD, "text": "source"}}
+        raw["run"]["tasks"] = ["loops", "other"]
+
+    found = "\n".join(data(load(change)))
+    assert found.count("expected 0000") == 2
+    assert "loops: " in found and "no column 'is_loop'" in found and "no column 'source'" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda raw: raw["prepare"]["tasks"]["doc-match"].update(
+            packages={"train": ["geometri"], "dev": ["money"], "test": ["stats"]}),
+         "prepare.tasks.doc-match.packages: found geometri, of which the data have nothing; write some of: geometry,"),
+        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(sha256="0" * 64),
+         r"prepare.corpora.tiny: .*found sha256 474211c0.* expected 0000"),
+        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(folder="docs"), "no Python function in folder 'docs'"),
+    ],
+)  # fmt: skip
+def test_D3_a_corpus_is_looked_through(load, change, says):
+    assert data(load()) == []
+    assert re.search(says, "\n".join(data(load(change))))
+
+
+def test_D3_a_corpus_of_tables_is_read(load, table, tmp_path):
+    def change(raw):
+        table(GOOD)(raw)
+        files = raw["prepare"]["tasks"]["loops"]["files"]
+        raw["prepare"]["corpora"]["tiny"] = {
+            "folder": str(tmp_path), "files": files, "columns": {"text": "code", "package": "repo"}}  # fmt: skip
+        raw["prepare"]["tasks"] = {
+            "roles": {"kind": "token-roles", "corpus": "tiny", "metric": "macro_f1", "rows": ROWS,
+                      "packages": {"train": ["r1", "r2"], "dev": ["r3"], "test": ["none"]}}}  # fmt: skip
+        raw["run"]["tasks"] = ["roles"]
+
+    assert data(load(change))[0].startswith("prepare.tasks.roles.packages: found none, of which the data have nothing")
+
+
+def test_N6_exit_status_and_places(load, table, tmp_path, monkeypatch, capsys):
+    load(table({**GOOD, "label": "is_loop"}))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "tokenizer.json").write_text("{")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut off")
+    monkeypatch.setenv("NEUROSIEVE_DEVICE", "cuda:7")
+    assert cli.main(["check", "--params", str(tmp_path / "mine.yaml")]) == 1
+    told = capsys.readouterr().out
+    assert "faults: 5\n" in told and "no column 'is_loop'" in told
+    assert "NEUROSIEVE_DEVICE: found 'cuda:7'" in told
+    assert re.search(r"models\.tiny: .*no config\.json; a model is a folder with", told)
+    assert re.search(r"tokenizer\.json: not valid json", told) and re.search("model.safetensors: not readable", told)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("NEUROSIEVE_DEVICE", "cuda:7", "torch .* sees 0 CUDA devices|'cuda:7'"),
+        ("NEUROSIEVE_DEVICE", "gpu", "write cpu"),
+        ("NEUROSIEVE_THREADS", "100000", "this machine has"),
+        ("NEUROSIEVE_THREADS", "two", "this machine has"),
+    ],
+)
+def test_N6_a_device_or_threads_that_are_not_there(load, monkeypatch, variable, value, says):
+    def fast(raw):
+        raw["numerics"] = "fast"
+
+    assert check.machine_faults(load(fast)) == []
+    monkeypatch.setenv(variable, value)
+    (fault,) = check.machine_faults(load(fast))
+    assert fault.startswith(variable) and re.search(says, fault)
+    assert fault not in check.start_faults(load(fast), here=False)  # a cluster's jobs find their devices elsewhere
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tagset", "fine"), ("misaligned", "skip"), ("balanced", True), ("cap_per_type", 5), ("max_rows_per_input", 9),
+     ("negatives", {}), ("columns", {"label": "x"})],
+)  # fmt: skip
+def test_S6_a_key_that_the_kind_does_not_read_is_refused_at_the_start(load, key, value):
+    params = load(lambda raw: raw["prepare"]["tasks"]["doc-match"].update({key: value}))
+    says = f"prepare.tasks.doc-match.{key}: the kind 'doc-match' does not read it; take it out"
+    assert says in check.start_faults(params)
+
+
+def test_twins_that_are_one_network_are_told(load, tmp_path):
+    for name, size, labels in (("a", 16, ["x"]), ("b", 16, ["y", "z"]), ("c", 32, ["x"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"hidden_size": size, "id2label": labels}))
+        (tmp_path / name / "tokenizer.json").write_text("{}")
+
+    def twins(**seeds):
+        def change(raw):
+            raw["models"] = {n: {"path": str(tmp_path / n)} for n in "abc"}
+            raw["models"] |= {f"{n}0": {"untrained": n, "seed": seeds.get(n, 1)} for n in "abc"}
+            raw["run"]["models"] = list(raw["models"])
+
+        return change
+
+    (told,) = check.notices(load(twins()))
+    assert told.startswith("models.b0: the same network as a0")
+    assert check.notices(load(twins(b=2))) == []
+    (tmp_path / "b" / "tokenizer.json").write_text('{"other": 1}')
+    assert check.notices(load(twins())) == []
+
+
+# --- D4, N10: how a params file is read -------------------------------------------------------------------------------
+
+WORDS = [
+    "yes",
+    "no",
+    "on",
+    "off",
+    "y",
+    "n",
+    "Yes",
+    "OFF",
+    "010x",
+    "1:20",
+    "2024-01-01",
+    "1_000",
+    "=",
+    "0b1",
+    "190:20:30",
+]
+
+
+def test_D4_words_that_yaml_1_1_takes_for_something_else_are_texts(tmp_path):
+    """Written plainly by a user, and by DVC, which reads and writes YAML 1.2 and drops the quotes."""
+    text = TINY.read_text().replace("kind: doc-match", f"kind: doc-match\n      classes: {json.dumps(WORDS)}")
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with modify_yaml(path) as raw:
+        raw["seed"] = 6
+    assert ", no," in path.read_text()
+    params = config.load_params(path)
+    assert params.seed == 6 and params.prepare.tasks["doc-match"].classes == WORDS
+    path.write_text(text.replace(json.dumps(WORDS), "[" + ", ".join(WORDS) + "]"))
+    assert config.load_params(path).prepare.tasks["doc-match"].classes == WORDS
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("010", 10), ("0o17", 15), ("0x1F", 31), ("+12", 12)],
+)
+def test_D4_whole_numbers(tmp_path, written, read):
+    path = tmp_path / "params.yaml"
+    path.write_text(TINY.read_text().replace("seed: 5", f"seed: {written}"))
+    assert config.load_params(path).seed == read
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seed: 5", "seed: 1:20", "seed: found '1:20'"),
+        ("transfer: true", "transfer: yes", "subsets.transfer: found 'yes'.*; write true or false"),
+        ("title: Tiny", "title: 2024", "leaderboard.title: found 2024.*put it in double quotes"),
+        ("title: Tiny", "title: ~", "leaderboard.title: found None.*put it in double quotes"),
+        ("gap: 1e-4", "gap: .nan", "probes.gap: found nan"),
+        ("sequence_epochs: 2", "learning_rate: .inf", "published.learning_rate: found inf.*finite"),
+        ("  tiny: {path", "  1: {path", "found the key 1, which is no text; put it in double quotes"),
+        ("  tiny: {path", "  [a]: {path", r"found the key \['a'\], which is no text"),
+        ("seed: 5", "seed: 5\nseed: 6", "key 'seed' given twice"),
+    ],
+)
+def test_D4_what_else_yaml_makes_of_a_word(tmp_path, old, new, says):
+    path = tmp_path / "params.yaml"
+    assert old in TINY.read_text()
+    path.write_text(TINY.read_text().replace(old, new, 1))
+    with pytest.raises(config.ConfigError, match=rf"params.yaml:\d+: .*{says}"):
+        config.load_params(path)
+
+
+def test_D4_merge_keys_and_dates_as_names(tmp_path):
+    path = tmp_path / "params.yaml"
+    text = TINY.read_text().replace("benchmark: tiny", "benchmark: 2024-01-01").replace(
+        "    doc-match:\n      kind: doc-match\n", "    doc-match:\n      <<: *roles\n      kind: doc-match\n"
+    ).replace("    token-roles:\n", "    token-roles: &roles\n")  # fmt: skip
+    path.write_text(re.sub(r"      (metric: accuracy)\n.*\n", r"      \1\n", text))
+    params = config.load_params(path)
+    assert params.benchmark == "2024-01-01"
+    assert params.prepare.tasks["doc-match"].rows == params.prepare.tasks["token-roles"].rows
+    assert params.prepare.tasks["doc-match"].metric == "accuracy"
+
+
+def test_N10_a_file_of_changes_is_told_in_one_line(tmp_path):
+    path = tmp_path / "changes.yaml"
+    path.write_text("benchmark: mine\nprobes: {gap: 1e-5}\nrun: {tasks: [doc-match]}\n")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load_params(path)
+    (line,) = str(caught.value).splitlines()
+    assert "`subsets:`" in line and "is a whole benchmark" in line and "copy params.yaml" in line
+
+
+def test_N10_one_block_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TINY.read_text().replace("leaderboard: {title: Tiny}", ""))
+    with pytest.raises(config.ConfigError, match=r"leaderboard: missing; add `leaderboard:`$"):
+        config.load_params(path)
+
+
+# --- S6, P4: names that go by each other ------------------------------------------------------------------------------
+
+
+def test_S6_curves_are_those_of_searched_rankings(load):
+    def named(*names):
+        return lambda raw: raw["leaderboard"].update(curve_rankings=list(names))
+
+    with pytest.raises(config.ConfigError, match=r"curve_rankings.1: found 'auroc', .*write one of: bottom, lca"):
+        load(named("lca", "auroc"))
+    with pytest.raises(config.ConfigError, match=r"found 'probless', .*'probeless'"):
+        load(named("probless"))
+    assert load(named("bottom", "pipeline")).curve_rankings() == ["bottom", "pipeline"]
+    assert load().curve_rankings() == ["lca", "probeless", "bottom", "random"]
+
+    def off(raw):
+        raw["subsets"]["pipeline"] = None
+        named("pipeline")(raw)
+
+    with pytest.raises(config.ConfigError, match="found 'pipeline'"):
+        load(off)
+
+
+def test_S6_a_twin_of_a_twin_is_refused(load):
+    def change(raw):
+        raw["models"]["again"] = {"untrained": "tiny-untrained"}
+        raw["run"]["models"].append("again")
+
+    with pytest.raises(
+        config.ConfigError, match=r"models.again.untrained: found 'tiny-untrained', which is no trained"
+    ):
+        load(change)
+
+
+@pytest.mark.parametrize(
+    ("models", "tasks", "says"),
+    [
+        (["tiny", "tiny__x"], ["doc", "x__doc"], "model 'tiny' on task 'x__doc' and model 'tiny__x' on task 'doc'"),
+        (["tiny", "TINY__X"], ["doc", "x__doc"], "both write the row tiny__x__doc"),
+        (["tiny", "Tiny"], ["doc"], "run.models: 'tiny' and 'Tiny' are one folder"),
+        (["tiny"], ["doc", "DOC"], "run.tasks: 'doc' and 'DOC' are one folder"),
+        (["tiny."], ["doc"], "models.tiny..*: found 'tiny.'"),
+        (["tiny", "x__tiny"], ["doc", "doc__x"], None),
+    ],
+)
+def test_P4_every_row_has_a_file_of_its_own(load, models, tasks, says):
+    def change(raw):
+        raw["models"] = {name: raw["models"]["tiny"] for name in models}
+        raw["prepare"]["tasks"] = {name: raw["prepare"]["tasks"]["doc-match"] for name in tasks}
+        raw["run"] |= {"models": models, "tasks": tasks}
+
+    if says is None:
+        load(change)
+    else:
+        with pytest.raises(config.ConfigError, match=says):
+            load(change)
+
+
+# --- P6: no path of the machine in a certified file -------------------------------------------------------------------
+
+
+def test_P6_the_leaderboard_is_the_same_wherever_data_and_models_lie(load, table, tmp_path):
+    def placed(folder):
+        def change(raw):
+            table(GOOD)(raw)
+            raw["models"]["tiny"] |= {"path": f"{folder}/model", "folders": {"loops": f"{folder}/tuned"}}
+            raw["prepare"]["tasks"]["loops"]["folder"] = f"{folder}/data"
+            raw["prepare"]["corpora"]["tiny"]["folder"] = f"{folder}/code"
+            raw["leaderboard"]["published_figures"] = {
+                "file": f"{folder}/figures.csv", "source": "a made-up publication",
+                "tasks": {"loops": "loops"}, "models": {"tiny": "tiny"}}  # fmt: skip
+
+        return load(change).settings("build_leaderboard")
+
+    assert placed("/home/someone") == placed("../there")
+    assert "someone" not in json.dumps(placed("/home/someone"))
+
+
+def test_P6_a_user_s_file_is_named_without_its_folders(tmp_path):
+    figures = tmp_path / "someone" / "figures.csv"
+    figures.parent.mkdir()
+    figures.write_text("x")
+    with Writer(tmp_path / "build" / "mine" / "leaderboard", "leaderboard", {}, [figures]) as out:
+        out.text("a.txt", "a")
+    manifest = json.loads((tmp_path / "build" / "mine" / "leaderboard" / "manifest.json").read_text())
+    assert list(manifest["inputs"]) == ["figures.csv"]
+
+
+def test_N6_held_out_packages_are_wheels_of_the_corpus(tmp_path):
+    raw = yaml.safe_load(DEFAULT.read_text())
+    task = raw["prepare"]["tasks"]["doc-match"]
+    del task["packages"]
+    task["shares"] = {"train": 0.5, "dev": 0.3, "test": 0.2, "held_out": ["nltk", "djangoo"]}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(config.ConfigError, match=r"doc-match\.shares\.held_out\.1: found 'djangoo'"):
+        config.load_params(path)
+
+
+def test_more_cores_than_there_are_are_told(load):
+    assert check.notices(load(), check.cores()) == []
+    assert check.notices(load(), check.cores() + 1) == [
+        f"{check.cores() + 1} cores were asked for, this machine has {check.cores()}: jobs will wait for each other"
+    ]
