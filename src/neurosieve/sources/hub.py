@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import logging
@@ -31,6 +32,7 @@ from huggingface_hub.utils import WeakFileLock, disable_progress_bars, filter_re
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.config import Model
+from neurosieve.sources.folder import CONFIG, WEIGHTS, FolderError, indexed, refuse_code_elsewhere
 from neurosieve.sources.wheels import DEFAULT_CACHE
 
 constants.HF_HUB_DISABLE_TELEMETRY = True  # where the client was imported before
@@ -39,10 +41,6 @@ Kind = Literal["model", "dataset"]
 
 #: What a model consists of, at the top of its repository: shells match these, and `/` is no border to them.
 TEXTS = ("*.json", "*.txt", "*.model")
-WEIGHTS = {
-    "safetensors": ("model.safetensors", "model-?????-of-?????.safetensors"),
-    "bin": ("pytorch_model.bin", "pytorch_model-?????-of-?????.bin"),
-}
 #: Attempts of a download that the hub breaks off, and seconds between them; the client resumes a cut one by itself.
 WAITS = (1.0, 4.0)
 OWN_CACHE = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
@@ -90,13 +88,44 @@ def model_snapshot(entry: Model, name: str, cache: Path = DEFAULT_CACHE) -> Snap
         raise HubError(
             f"models.{name}.revision: missing; `neurosieve fetch --model {entry.hub}` prints the commit to write there"
         )
-    allow: tuple[str, ...] = (*TEXTS, *WEIGHTS[entry.weights])
+    fetched, named = False, _named_weights(entry, name, cache, checked=False)
+    while True:  # texts alone where the index that names the weights is not here yet, or is another than it should be
+        wanted = _wanted_model(entry, name, cache, named)
+        found = obtain(wanted)
+        fetched |= found.fetched
+        _check_model(found, entry, wanted)
+        before, named = named, _named_weights(entry, name, cache, checked=True)
+        if named == before:
+            return Snapshot(found.folder, found.files, fetched)
+
+
+def _wanted_model(entry: Model, name: str, cache: Path, weights: Sequence[str]) -> Wanted:
+    """Configuration, tokenizer and the files of ``weights``, all at the top; Python files at any depth."""
+    assert entry.hub is not None and entry.revision is not None
+    allow = (*TEXTS, *(glob.escape(file) for file in weights))
     ignore = tuple(f"*/{pattern}" for pattern in allow)  # folders hold other formats of the same weights
     allow += ("*.py",) if entry.trust_remote_code else ()
-    wanted = Wanted(entry.hub, entry.revision, "model", allow, ignore, hub_cache(cache), f"models.{name}")
-    found = obtain(wanted)
-    _check_model(found, entry, wanted)
-    return found
+    return Wanted(entry.hub, entry.revision, "model", allow, ignore, hub_cache(cache), f"models.{name}")
+
+
+def _named_weights(entry: Model, name: str, cache: Path, *, checked: bool) -> tuple[str, ...]:
+    """Files of weights of a model, as far as the cache knows: the one file, else those that the index names.
+
+    ``checked``: the index in the cache is as the hub states it; before, one that cannot be read names nothing.
+    """
+    wanted = _wanted_model(entry, name, cache, ())
+    whole, index = WEIGHTS[entry.weights]
+    there = _listing(wanted) or _by_links(wanted.folder)
+    if whole in there:
+        return (whole,)
+    if index not in there or not (wanted.folder / index).is_file():
+        return ()
+    try:
+        return indexed(wanted.folder / index, entry.weights)
+    except FolderError as error:
+        if not checked:
+            return ()
+        raise HubError(f"models.{name}: {error}") from error
 
 
 def hub_cache(cache: Path = DEFAULT_CACHE) -> Path:
@@ -327,8 +356,13 @@ def _check_model(found: Snapshot, entry: Model, wanted: Wanted) -> None:
     """Refuse a repository without configuration or weights of the wanted format, saying what it has."""
     there = [path for path in _listing(wanted) or found.files if "/" not in path]
     at = f"{wanted.where}: {wanted.id} at {wanted.commit[:12]}"
-    if "config.json" not in found.files:
-        raise HubError(f"{at} has no config.json, so it is no transformers model; it has {_some(there)}")
+    if CONFIG not in found.files:
+        raise HubError(f"{at} has no {CONFIG}, so it is no transformers model; it has {_some(there)}")
+    if entry.trust_remote_code:
+        try:
+            refuse_code_elsewhere(found.folder)
+        except FolderError as error:
+            raise HubError(f"{at}: {error}") from error
     if filtered(there, WEIGHTS[entry.weights]):
         return
     other = "bin" if entry.weights == "safetensors" else "safetensors"
