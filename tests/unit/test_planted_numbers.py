@@ -200,7 +200,7 @@ def test_a_row_of_numbers_stands_on_the_leaderboard(board):
     assert cells[MODEL, "classes", "published"]["oracle"] != ""
     assert cells[TWIN, "texts", "strict"]["status"] == "at chance"
     twin = read_json(paths.leaderboard() / "rows" / f"{TWIN}__texts.json")
-    assert any("not above the mean of train" in note for note in twin["notes"])
+    assert any("not above the mean on judge" in note for note in twin["notes"])
 
 
 def test_neurons_are_described_by_spearmans_correlation(board):

@@ -527,7 +527,7 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     opponent = FAILED.get(row["status"], "")
     against = (row["comparisons"]["judge"] or {}).get(opponent)
     if against is not None:
-        majority = "the mean of train" if row["metric"] == "r2" else "the majority class"
+        majority = "the mean" if row["metric"] == "r2" else "the majority class"
         names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
         parts.append(
             f"not above {names[opponent]} on judge: difference {against['difference']:+.4f}, "

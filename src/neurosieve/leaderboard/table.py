@@ -29,7 +29,7 @@ COLUMNS: dict[str, str] = {
     "oracle_high": "upper end of its 5-95 % interval",
     "oracle_spearman": "its Spearman correlation with the target on test, where a number is predicted (metric r2)",
     "reference": "test score of the feature set that is best on tune: all neurons, a single layer or the first layers",
-    "majority": "test score of always answering with the most frequent class, for a number the mean of train",
+    "majority": "test score of the constant answer that scores best there: a class, for a number the mean",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
     "untrained": "test score of the untrained twin of the model, at the twin's own reference",

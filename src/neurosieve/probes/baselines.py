@@ -10,15 +10,17 @@ predictions_tune.npy  int16 classes or float32 numbers (baselines, rows), in the
                       predictions_judge.npy alike
 models.json, models.safetensors   the fitted baselines, from which :func:`predict_baselines` predicts any split
 
-| unit | baselines beside ``majority`` (the most frequent class of train) |
+| unit | baselines beside ``majority`` (the best constant of the scored split) |
 |---|---|
 | token | lookup, previous, char-ngrams, and context-ngrams |
 | sequence | char-ngrams |
 | pair | word-overlap, tfidf-cosine, left-only, right-only |
 
-Where a number is predicted ``majority`` is the mean of train, a table gives the mean of the train numbers of its key,
-the others are least squares (ridge, elastic net), and for sequences there is ``length``: characters and lines, plain
-and as logarithms, from which much that is called complexity can be told.
+``majority`` always gives one class: the one that scores best by the primary metric on the very split that is scored. It
+knows the labels of that split, as nothing else does: the majority of train may score below chance there, and noise
+above it. Where a number is predicted ``majority`` is the mean of the scored split, whose R2 is 0, a table gives the mean
+of the train numbers of its key, the others are least squares (ridge, elastic net), and for sequences there is
+``length``: characters and lines, plain and as logarithms, from which much that is called complexity can be told.
 
 context-ngrams sees CONTEXT characters on both sides of the token beside the token itself: a tagger of its own, trained
 for the task, rather than a surface baseline. It is scored and shown, and the note of a row says where it is better than
@@ -175,6 +177,7 @@ class Fitting:
     params: ProbeParams
     n_classes: int
     score: Score
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def tuned(self, X: sparse.csr_array, Z: sparse.csr_array) -> Linear:
         """Linear model fitted on X (train) with every candidate penalty; the best on Z (tune), the strongest of
@@ -192,7 +195,7 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Tables:
-    """The most frequent train class of the first of the row's keys that train has, else the majority class; for numbers
+    """The most frequent train class of the first of the row's keys that train has, else of all train rows; for numbers
     the mean of the train rows with that key, else of all."""
 
     order: list[str]  # names of keys, tried in this order
@@ -241,6 +244,32 @@ class Tables:
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
         return cls(state["order"], state["tables"], state["majority"])
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always one class, or number: the best of the rows that it is asked for, by the task's primary metric."""
+
+    card: dict[str, Any]  # what the metric needs to know of the task
+    penalty: None = None
+    features: None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, given: Fitting, how: Any) -> Self:
+        return cls({name: given.card[name] for name in ("metric", "scored_classes", "classes")})
+
+    def predict(self, rows: Examples) -> np.ndarray:
+        number = not self.card["classes"]
+        value = metrics.best_constant(rows.rows.labels, len(self.card["classes"]), primary(self.card))
+        return np.full(len(rows.text), value, np.float32 if number else np.int16)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return self.card, {}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        return cls(dict(state))
 
 
 @dataclass(frozen=True)
@@ -514,18 +543,18 @@ def _likeness(kind: str, rows: Examples, texts: int, frequency: Mapping[str, int
 
 
 # name -> how it is fitted, and the class that reads it back; the majority first, the others in the order of equals
-_Kind = tuple[type[Tables] | type[Ngrams] | type[Similarity], Any]
+_Kind = tuple[type[Constant] | type[Tables] | type[Ngrams] | type[Similarity], Any]
 _BASELINES: dict[str, dict[str, _Kind]] = {
     "token": {
-        MAJORITY: (Tables, ()),
+        MAJORITY: (Constant, ()),
         "lookup": (Tables, ("type",)),
         "previous": (Tables, ("previous", "type")),
         "char-ngrams": (Ngrams, ("token",)),
         CONTEXT_NGRAMS: (Ngrams, ("token", "before", "after")),
     },
-    "sequence": {MAJORITY: (Tables, ()), "char-ngrams": (Ngrams, ("text",))},
+    "sequence": {MAJORITY: (Constant, ()), "char-ngrams": (Ngrams, ("text",))},
     "pair": {
-        MAJORITY: (Tables, ()),
+        MAJORITY: (Constant, ()),
         "word-overlap": (Similarity, "overlap"),
         "tfidf-cosine": (Similarity, "tfidf"),
         "left-only": (Ngrams, ("text",)),
@@ -537,7 +566,7 @@ _BASELINES: dict[str, dict[str, _Kind]] = {
 _OF_NUMBERS: dict[str, dict[str, _Kind]] = {
     "token": _BASELINES["token"],
     "sequence": {
-        MAJORITY: (Tables, ()), "length": (Similarity, "length"), "char-ngrams": _BASELINES["sequence"]["char-ngrams"]
+        MAJORITY: (Constant, ()), "length": (Similarity, "length"), "char-ngrams": _BASELINES["sequence"]["char-ngrams"]
     },
     "pair": _BASELINES["pair"],
 }  # fmt: skip
@@ -565,7 +594,7 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
     def score(predicted: np.ndarray) -> float:
         return float(primary_metric(counts_by_file(tune.labels, predicted, tune.files, n_classes).sum(0)))
 
-    given = Fitting(examples["train"], examples["tune"], params.probes, n_classes, score)
+    given = Fitting(examples["train"], examples["tune"], params.probes, n_classes, score, card)
     models: dict[str, Baseline] = {}
     kinds = _OF_NUMBERS if n_classes == NUMBER else _BASELINES
     for name, (kind, how) in tqdm(kinds[card["unit"]].items(), desc=f"baselines {task}", mininterval=5):

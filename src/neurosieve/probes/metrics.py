@@ -104,6 +104,19 @@ def counts_by_file(
     return confusion_by_file(y, predicted, files, n_classes, n_files)
 
 
+def best_constant(y: np.ndarray, n_classes: int, score: Metric) -> int | float:
+    """The class that scores best when it is always predicted, the lowest of equals; of numbers the mean (R2 is 0).
+
+    y : (n,) true classes or numbers of the rows that are scored; score : metric of one table of counts.
+    """
+    if n_classes == NUMBER:
+        return math.fsum(np.asarray(y, np.float64).tolist()) / len(y)
+    rows, classes = np.bincount(y, minlength=n_classes), np.arange(n_classes)
+    tables = np.zeros((n_classes, n_classes, n_classes), np.int64)
+    tables[classes, :, classes] = rows  # table c: every row is predicted as c
+    return int(score(tables).argmax())
+
+
 def stored(predicted: np.ndarray) -> np.ndarray:
     """Predictions as the files have them: int16 classes, float32 numbers."""
     return predicted.astype(np.float32 if predicted.dtype.kind == "f" else np.int16)

@@ -15,7 +15,7 @@ Writes probes/status/status.json:
 
 A row is compared with the majority class, the best surface baseline and the untrained twin, in this order, by the
 paired bootstrap over files; its status is the first comparison in which it is not above (`at chance`, `surface`,
-`untrained`), else `supported`. Where a number is predicted "majority" is the mean of train. The twin is taken at its
+`untrained`), else `supported`. "majority" is the best constant of the rows that are scored. The twin is taken at its
 own reference. "Supported" needs all three, so its p-value is the largest of the three (an intersection-union test,
 Berger 1982); likewise that of each comparison is the largest up to it. p_holm are these cumulated p-values, adjusted by
 Holm over the rows of the benchmark: the chance of any wrong "supported" is at most 1 - confidence. All tokens and
@@ -50,7 +50,7 @@ from neurosieve.probes.intervals import (
     p_value,
     task_bootstrap,
 )
-from neurosieve.probes.metrics import NUMBER, accuracy, counts_by_file, primary, scored_among
+from neurosieve.probes.metrics import NUMBER, accuracy, best_constant, counts_by_file, primary, scored_among
 
 FAILS = {"majority": "at chance", "surface": "surface", "untrained": "untrained"}  # in the order of the comparisons
 SUPPORTED, UNTRAINED, NO_TWIN = "supported", "untrained", "no twin"
@@ -76,7 +76,8 @@ def compare(
     ----------
     rows : of the split.
     reference : (rows,) predicted classes, or numbers.
-    opponents : (rows,) predictions of "majority", "surface" and "untrained" (left out or None without a twin).
+    opponents : (rows,) predictions of "majority", "surface" and "untrained" (left out or None without a twin). For
+    the unseen types "majority" is made here: the constant that is best on them.
     bootstrap : of all rows of the split (intervals.task_bootstrap), also for the unseen types.
     unseen : score only tokens whose type does not occur in train.
     scored : classes of macro-F1; by default the card's, and of these those with enough unseen rows in this split. For
@@ -99,13 +100,15 @@ def compare(
         scored = scored_among(labels, files, card["scored_classes"]) if unseen else list(card["scored_classes"])
         if unseen and card["metric"] == "macro_f1" and len(scored) < 2:
             return None
+    n_classes = len(card["classes"])
+    score = primary({**card, "scored_classes": scored})
     given = {name: predicted for name in FAILS if (predicted := opponents.get(name)) is not None}
+    if unseen and "majority" in given:
+        given["majority"] = np.full_like(given["majority"], best_constant(labels, n_classes, score))
     predicted = np.stack([reference, *given.values()])
     if predicted.shape[1] != len(at):
         raise ValueError(f"found predictions of {predicted.shape[1]} rows, expected {len(at)}")
-    n_classes = len(card["classes"])
     C = counts_by_file(labels, predicted[:, at], files, n_classes, bootstrap.n_files)
-    score = primary({**card, "scored_classes": scored})
     values, replicates = score(C.sum(1)), bootstrap.replicates(C, score)
     comparisons: Comparisons = {}
     for name, value, replicate in zip(given, values[1:], replicates[1:], strict=True):
