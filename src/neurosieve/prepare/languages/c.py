@@ -10,12 +10,14 @@ directives and the bodies of its macros have no class, names in it are IDENT.
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Iterator
 from functools import cache
 
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-from neurosieve.prepare import syntax_tree
+from neurosieve.prepare import syntax_tree, unread
 from neurosieve.prepare.python_source import Function
 from neurosieve.prepare.syntax_tree import Place, Scopes, Tagged, UnknownLeaf, words
 
@@ -75,6 +77,7 @@ _PREPROC = (
     "preproc_params",
     "preproc_defined",
 )
+_CONDITION = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|endif)\b", re.MULTILINE)
 
 
 @cache
@@ -95,27 +98,53 @@ def _name(definition: Node) -> str:
 def functions(text: str) -> list[Function]:
     """All function definitions of a file, in its order; both sides of an `#if` are read.
 
-    A definition without a name (a macro that stands for one) counts as a syntax error.
+    What is no function to the grammar but looks like one (parameters of the old style, a macro in or for the header, a
+    body after two headers of an `#if`) counts as one with a syntax error, and so does a definition without a name or
+    without parameters (a macro that stands for one, a class of C++), or with one end of an `#if` alone.
     """
     data = text.encode("utf-8")
     root = _parser().parse(data).root_node
-    found = []
+    found = list(_definitions(root))
+    functions = [_function(data, node) for node in found]
+    stray = any(
+        node.type == "compound_statement" for node in syntax_tree.nodes(root, not_below=("function_definition",))
+    )
+    if not root.has_error and not stray:
+        return functions
+    at = syntax_tree.offsets(data)
+    known = [(at(node.start_byte), at(node.end_byte)) for node in found]
+    return unread.merged(functions, unread.braces(text, known, anywhere=False))
+
+
+def _definitions(root: Node) -> Iterator[Node]:
     for node in syntax_tree.nodes(root, not_below=("function_definition",)):
         if node.type == "function_definition":
-            name = _name(node)
-            found.append(
-                Function(
-                    name=name,
-                    qualname=name,
-                    start_line=node.start_point[0] + 1,
-                    end_line=node.end_point[0] + 1,
-                    source=syntax_tree.moved_left(data, node)[0],
-                    docstring=None,
-                    docstring_span=None,
-                    has_error=node.has_error or not name,
-                )
-            )
-    return found
+            yield node
+
+
+def _function(data: bytes, node: Node) -> Function:
+    name, source = _name(node), syntax_tree.moved_left(data, node)[0]
+    # both heads of an `#if` may have a brace of their own: the body after them then holds an `#endif` alone
+    opened = sum(-1 if word == "endif" else 1 for word in _CONDITION.findall(source))
+    return Function(
+        name=name,
+        qualname=name,
+        start_line=node.start_point[0] + 1,
+        end_line=node.end_point[0] + 1,
+        source=source,
+        docstring=None,
+        docstring_span=None,
+        has_error=node.has_error or not name or not _has_parameters(node) or opened != 0,
+    )
+
+
+def _has_parameters(definition: Node) -> bool:
+    node = definition.child_by_field_name("declarator")
+    while node is not None and node.type != "function_declarator":
+        node = node.child_by_field_name("declarator") or next(
+            (child for child in node.named_children if child.type in _DECLARATORS), None
+        )
+    return node is not None
 
 
 def one_function(text: str) -> Function | None:

@@ -15,7 +15,7 @@ from functools import cache
 import tree_sitter_java
 from tree_sitter import Language, Node, Parser
 
-from neurosieve.prepare import syntax_tree
+from neurosieve.prepare import syntax_tree, unread
 from neurosieve.prepare.python_source import Function
 from neurosieve.prepare.syntax_tree import Place, Scopes, Tagged, UnknownLeaf, words
 
@@ -107,11 +107,18 @@ def functions(text: str) -> list[Function]:
     """All methods and constructors of a file that stand in no other one, in the order of the file.
 
     Their annotations and modifiers belong to them, comments before them do not. Lambdas, initialisers and the compact
-    constructors of records are no functions.
+    constructors of records are no functions. What looks like one where the file has a syntax error counts as one with
+    an error.
     """
     data = text.encode("utf-8")
     root = _parser().parse(data).root_node
-    return [_function(n, qualname, syntax_tree.moved_left(data, n)[0], 0) for n, qualname in _outermost(root)]
+    found = _outermost(root)
+    functions = [_function(n, qualname, syntax_tree.moved_left(data, n)[0], 0) for n, qualname in found]
+    if not root.has_error:
+        return functions
+    at = syntax_tree.offsets(data)
+    known = [(at(node.start_byte), at(node.end_byte)) for node, _ in found]
+    return unread.merged(functions, unread.braces(text, known, anywhere=True))
 
 
 def one_function(text: str) -> Function | None:

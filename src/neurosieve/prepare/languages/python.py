@@ -10,10 +10,10 @@ import dataclasses
 from functools import cache
 
 import tree_sitter_python
-from tree_sitter import Language, Parser
+from tree_sitter import Language, Node, Parser
 
-from neurosieve.prepare import syntax_tree
-from neurosieve.prepare.python_source import Function, folded, functions, whole_span
+from neurosieve.prepare import python_source, syntax_tree, unread
+from neurosieve.prepare.python_source import Function, folded, whole_span
 from neurosieve.prepare.python_tokens import ROLES, identifiers
 from neurosieve.prepare.syntax_tree import Place, Tagged, UnknownLeaf, words
 
@@ -48,9 +48,32 @@ def _parser() -> Parser:
     return Parser(Language(tree_sitter_python.language()))
 
 
+def functions(text: str) -> list[Function]:
+    """All outermost functions and methods of a file, in its order; see :func:`python_source.functions`.
+
+    A line that begins with `def` and is in none of them, for the file has a syntax error there, counts as a function
+    with an error.
+    """
+    found = python_source.functions(text)
+    known = [(function.start_line, function.end_line) for function in found]
+
+    def literal(at: int) -> bool:
+        byte = len(text[:at].encode("utf-8"))
+        node = root().descendant_for_byte_range(byte, byte)
+        while node is not None and node.type not in ("string", "comment", "concatenated_string"):
+            node = node.parent
+        return node is not None
+
+    @cache
+    def root() -> Node:
+        return _parser().parse(text.encode("utf-8")).root_node
+
+    return unread.merged(found, unread.definitions(text, known, literal))
+
+
 def one_function(text: str) -> Function | None:
     """The function that a text is, kept as it is (decorators too); None where it is none or several."""
-    found = functions(text)
+    found = python_source.functions(text)
     if len(found) != 1:
         return None
     span, has_error = whole_span(text)
