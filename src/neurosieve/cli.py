@@ -11,9 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurosieve import config, numerics
+
+if TYPE_CHECKING:
+    from neurosieve.config.source_tree import SourceTree
 
 # command -> (module, function, wildcards it takes, help); the functions share the signature
 # run(params, paths, **wildcards) and write their artifact folders whole or not at all.
@@ -203,30 +206,45 @@ def _plan(args: argparse.Namespace) -> int:
 
 def _checksum(args: argparse.Namespace) -> int:
     from neurosieve.artifacts import ArtifactError, sha256_file
+    from neurosieve.config.source_tree import SourceTree, data_files, source_tree
 
     for path in args.path:
         if not path.exists():
-            raise ArtifactError(f"{path}: no such file or folder; name the data's files, or their folder")
+            what = f"a link to {path.readlink()}, which is not there" if path.is_symlink() else "no such file or folder"
+            raise ArtifactError(f"{path}: {what}; name the data's files, or their folder")
     if args.language is not None:
         from neurosieve.prepare.corpus import folder_sha256
 
         for path in args.path:
-            ends = config.LANGUAGES[args.language]
-            if not any(file.suffix in ends for file in path.glob("*/**/*")):
+            if not path.is_dir():
                 raise ArtifactError(
-                    f"{path}: no {' or '.join(ends)} file in a sub-folder; name the folder that has a sub-folder per "
-                    "package, or leave --language out for the sums of single files"
+                    f"{path}: not a folder; name the folder that has a sub-folder per package, or leave --language out "
+                    "for the sums of single files"
                 )
-            print(f"# {path}, beside the corpus's `folder:`\nsha256: {folder_sha256(path, args.language)}")
+            found = folder_sha256(path, args.language)
+            print(f"# {path}, beside the corpus's `folder:`\nsha256: {found}")
+            _print_left_out(source_tree(path, args.language))
         return 0
     print("# under `files:`; write the file's role for the word before the colon (docs/add-a-task.md)")
     for path in args.path:
-        base = path if path.is_dir() else path.parent
-        for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        tree = data_files(path) if path.is_dir() else SourceTree({path.name: path})
+        empty = [name for name, file in tree.files.items() if not file.stat().st_size]
+        for name in empty:
+            tree.files.pop(name)
+            tree.leave_out("empty", name)
+        if not tree.files:
+            told = ", ".join(f"{reason}: {number}" for reason, number in tree.left_out.items())
+            raise ArtifactError(f"{path}: no data to take a sum of ({told or 'no file'}); name the data's files")
+        for name, file in tree.files.items():
             role = file.name.removesuffix(".gz").partition(".")[0]
-            name = file.relative_to(base).as_posix()
             print(f"{_yaml(role)}: {{name: {_yaml(name)}, sha256: {sha256_file(file)}}}")
+        _print_left_out(tree)
     return 0
+
+
+def _print_left_out(tree: SourceTree) -> None:
+    for reason, number in sorted(tree.left_out.items()):
+        print(f"# left out, {reason}: {number}, the first {tree.first[reason]}")
 
 
 def _schema(args: argparse.Namespace) -> int:

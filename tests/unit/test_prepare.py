@@ -95,8 +95,10 @@ def test_folder_corpus_reads_every_function_once_and_counts_the_rest(tmp_path):
     facts = read_manifest(paths.corpus("c"))["facts"]
     assert {k: v for k, v in facts.items() if k not in ("folder_sha256", "packages")} == {
         "functions": 4, "with_docstring": 2, "exact_copies": 0, "folded_copies": 2, "files": 3, "test_files": 1,
-        "outside_packages": 1, "parse_errors": 1, "not_utf8": 1, "not_utf8_files": ["p/latin.py"],
-        "first_left_out": {"parse_errors": "p/sub/two.py:4"},
+        "left_out_files": {"outside_packages": 1}, "parse_errors": 1, "not_utf8": 1, "not_utf8_files": ["p/latin.py"],
+        "first_left_out": {
+            "outside_packages": "top.py", "parse_errors": "p/sub/two.py:4", "test_files": "p/tests/test_it.py",
+        },
     }  # fmt: skip
     assert facts["packages"]["q"]["folded_copies"] == 2
     records = read_corpus(paths.corpus("c"))
@@ -132,7 +134,10 @@ def test_wheel_corpus_comes_from_the_cache_under_the_name_of_the_params(tmp_path
 
 def test_corpus_without_functions_is_an_error(tmp_path):
     (tmp_path / "code" / "p").mkdir(parents=True)
-    with pytest.raises(PrepareError, match=r"prepare\.corpora\.c: no Python function in folder"):
+    with pytest.raises(PrepareError, match=r"prepare\.corpora\.c: .*code: no \.py file in a sub-folder"):
+        extract_corpus(params_of({"c": {"folder": str(tmp_path / "code")}}), Paths("b", tmp_path), corpus="c")
+    (tmp_path / "code" / "p" / "a.py").write_text("x = 1\n")
+    with pytest.raises(PrepareError, match=r"prepare\.corpora\.c: no Python function in folder .* \(found files: 1\)"):
         extract_corpus(params_of({"c": entry_of(tmp_path / "code")}), Paths("b", tmp_path), corpus="c")
 
 

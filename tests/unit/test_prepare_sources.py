@@ -559,9 +559,10 @@ def test_java_folder_corpus_counts_what_it_leaves_out(tmp_path):
     assert packages["q"] == {"functions": 1, "with_docstring": 0, "exact_copies": 0, "folded_copies": 1}
     assert facts == {
         "functions": 2, "with_docstring": 0, "exact_copies": 0, "folded_copies": 1, "files": 2, "test_files": 1,
-        "outside_packages": 1, "parse_errors": 1, "without_body": 1, "not_utf8": 1, "not_utf8_files": ["q/Latin.java"],
-        "folder_sha256": folder_sha256(folder, "java"),
-        "first_left_out": {"parse_errors": "q/B.java:1", "without_body": "p/A.java:5"},
+        "left_out_files": {"outside_packages": 1}, "parse_errors": 1, "without_body": 1, "not_utf8": 1,
+        "not_utf8_files": ["q/Latin.java"], "folder_sha256": folder_sha256(folder, "java"),
+        "first_left_out": {"outside_packages": "Top.java", "parse_errors": "q/B.java:1", "test_files": "p/test/T.java",
+            "without_body": "p/A.java:5"},
     }  # fmt: skip
 
 
@@ -597,8 +598,11 @@ def test_folder_with_no_sum_or_another_one_prints_what_to_write(tmp_path):
 
 
 def test_folder_without_functions_of_the_language_is_told(tmp_path):
-    with pytest.raises(PrepareError, match=r"no C function in folder .*\.c or \.h files below"):
-        extracted(folder_entry(f"{TINY}/java", "c"), tmp_path)
+    folder = folder_of(tmp_path / "code", {"p/a.c": "int x;"})
+    with pytest.raises(PrepareError, match=r"no C function in folder .* \(found files: 1\).*\.c or \.h files below"):
+        extracted(folder_entry(folder, "c"), tmp_path)
+    with pytest.raises(PrepareError, match=r"java: no \.c or \.h file in a sub-folder; name the folder"):
+        folder_sha256(f"{TINY}/java", "c")
 
 
 def table_entry(path, language, sha256=None, **columns):

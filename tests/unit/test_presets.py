@@ -177,10 +177,10 @@ def test_checksum_prints_lines_for_params(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["yes", "1.jsonl", "on.txt", "a: b", "- x", "ü.txt"])
 def test_checksum_quotes_what_yaml_would_misread(tmp_path, capsys, name):
-    (tmp_path / name).write_bytes(b"")
+    (tmp_path / name).write_bytes(b"x")
     assert cli.main(["checksum", str(tmp_path / name)]) == 0
     (entry,) = yaml.safe_load(capsys.readouterr().out).values()
-    assert entry == {"name": name, "sha256": hashlib.sha256(b"").hexdigest()}
+    assert entry == {"name": name, "sha256": hashlib.sha256(b"x").hexdigest()}
 
 
 def test_checksum_of_a_corpus_is_the_one_that_prepare_checks(tmp_path, capsys):

@@ -14,13 +14,14 @@ from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
 from neurosieve.config.models import Model
-from neurosieve.config.names import CONTROL_RANKINGS, LANGUAGES
+from neurosieve.config.names import CONTROL_RANKINGS
 from neurosieve.config.prepare import DataFile, Prepare
 from neurosieve.config.probes import Probes
 from neurosieve.config.published import Published
 from neurosieve.config.redundancy import Redundancy
 from neurosieve.config.run import Run
 from neurosieve.config.settings import rule_settings
+from neurosieve.config.source_tree import source_tree
 from neurosieve.config.subsets import Margin, Subsets
 
 
@@ -71,7 +72,8 @@ class Params(Block):
             return []
         if entry.files is not None:
             return files_there(self.data_files(entry.folder, entry.files))
-        return files_below(self.resolve(entry.folder), *(f"**/*{end}" for end in LANGUAGES[entry.language]))
+        tree = source_tree(self.resolve(entry.folder), entry.language)
+        return sorted(path.as_posix() for path in tree.files.values())
 
     def task_files(self, task: str) -> list[str]:
         """Files of a folder task that are there, of those that its entry names."""

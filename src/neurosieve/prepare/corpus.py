@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, sha256_file
 from neurosieve.config import LANGUAGES, Columns, Corpus, Params
+from neurosieve.config.source_tree import REASONS, source_tree
 from neurosieve.prepare.languages import load_language
 from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
@@ -37,9 +38,9 @@ _ONE_PACKAGE = "all"  # of tables without a column `package`
 def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = DEFAULT_CACHE) -> None:
     """Write the functions of a corpus of params.yaml, in the order of packages, paths and lines; of tables, of rows.
 
-    Left out, and counted: files that are not UTF-8, files of test suites, files of a folder corpus that lie in no
-    package, functions with a syntax error or a NUL character, methods without a body, rows of a table that are no
-    function or several.
+    Left out, and counted: what :mod:`neurosieve.config.source_tree` leaves out of a folder, files that are not UTF-8,
+    files of test suites, functions with a syntax error or a NUL character and what looks like a function and is none to
+    the grammar (`parse_errors`), methods without a body, rows of a table that are no function or several.
 
     Raises
     ------
@@ -58,8 +59,10 @@ def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = D
     with Writer(paths.corpus(corpus), "prepare", settings) as out:
         rows = tqdm(reader.rows(), desc=f"corpus {corpus}", unit=" functions", mininterval=5)
         if not out.jsonl("functions.jsonl", rows):
-            raise PrepareError(_no_function(where, entry))
+            raise PrepareError(_no_function(where, entry, reader.counts))
         out.facts = reader.facts()
+    for reason, place in sorted(reader.first.items()):
+        log.warning("corpus %s: left out, %s: %d, the first: %s", corpus, reason, reader.counts[reason], place)
     log.info("corpus %s: %s", corpus, {k: v for k, v in out.facts.items() if isinstance(v, int)})
 
 
@@ -85,10 +88,10 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
         if tables:
             packages = {row.get("package", _ONE_PACKAGE) for _, _, row in _read_tables(tables, entry, where)}
         else:
-            paths = [path.relative_to(folder) for path in _sources(folder, entry.language)]
-            packages = {path.parts[0] for path in paths if len(path.parts) > 1 and not _is_test(path)}
-            if not packages:
-                raise PrepareError(_no_function(where, entry))
+            paths = [PurePosixPath(name) for name in source_tree(folder, entry.language).files]
+            packages = {path.parts[0] for path in paths if not _is_test(path)}
+            if paths and not packages:
+                raise PrepareError(_no_function(where, entry, Counter(test_files=len(paths))))
     except PrepareError as error:
         return [*faults, *str(error).splitlines()]
     for name in params.run.tasks:
@@ -100,18 +103,20 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
 def folder_sha256(folder: Path | str, language: str) -> str:
     """sha256 of a folder of source files, what `sha256:` of a corpus pins: of their paths below it and their bytes.
 
-    Files of first-level folders count, for these are the packages; others are not read.
+    The files are those of :func:`neurosieve.config.source_tree.source_tree`. Raises PrepareError where there is none.
     """
-    root, digest = Path(folder), hashlib.sha256()
-    for path in _sources(root, language):
-        if path.parent != root:
-            digest.update(f"{path.relative_to(root).as_posix()} {sha256_file(path)}\n".encode())
-    return digest.hexdigest()
-
-
-def _sources(root: Path, language: str) -> list[Path]:
-    found = {path for end in LANGUAGES[language] for path in root.rglob(f"*{end}") if path.is_file()}
-    return sorted(found, key=lambda path: path.relative_to(root).as_posix())
+    tree, sum_of_all = source_tree(folder, language), hashlib.sha256()
+    if not tree.files:
+        told = "".join(
+            f"; left out, {reason}: {n}, the first {tree.first[reason]}" for reason, n in tree.left_out.items()
+        )
+        raise PrepareError(
+            f"{folder}: no {' or '.join(LANGUAGES[language])} file in a sub-folder{told}; name the folder that has a "
+            "sub-folder per package"
+        )
+    for name, path in tree.files.items():
+        sum_of_all.update(f"{name} {sha256_file(path)}\n".encode())
+    return sum_of_all.hexdigest()
 
 
 def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
@@ -121,7 +126,10 @@ def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
             f"{where}: {folder}: no such folder; put it there, or mend `folder:` (it is looked for as written, then "
             "below data_root)"
         )
-    found = folder_sha256(folder, entry.language)
+    try:
+        found = folder_sha256(folder, entry.language)
+    except PrepareError as error:
+        raise PrepareError(f"{where}: {error}") from None
     if entry.sha256 is None:
         raise PrepareError(f"{where}: {folder}: the sum of its source files is not pinned; write `sha256: {found}`")
     if found != entry.sha256:
@@ -131,18 +139,19 @@ def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
         )
 
 
-def _no_function(where: str, entry: Corpus) -> str:
+def _no_function(where: str, entry: Corpus, found: Counter[str]) -> str:
     name, ends = _NAMES[entry.language], " or ".join(LANGUAGES[entry.language])
     what = f"folder {entry.folder!r}" if entry.folder is not None else "these wheels"
+    told = "; ".join(f"{reason}: {n}" for reason, n in sorted(found.items()) if n)
     if entry.files is not None:
-        return f"{where}: no {name} function in the tables of {what}; is `language:` right?"
+        return f"{where}: no {name} function in the tables of {what} (found {told}); is `language:` right?"
     return (
-        f"{where}: no {name} function in {what}; name wheels with .py files, or a folder "
+        f"{where}: no {name} function in {what} (found {told or 'no file'}); name wheels with .py files, or a folder "
         f"with one sub-folder per package and {ends} files below (test folders are not read)"
     )
 
 
-def _is_test(path: PurePosixPath | Path) -> bool:
+def _is_test(path: PurePosixPath) -> bool:
     return not _TEST_FOLDERS.isdisjoint(path.parts[:-1])
 
 
@@ -174,7 +183,7 @@ class _Reader:
             return
         for file in self._wheel_files() if self.entry.wheels is not None else self._folder_files():
             if _is_test(PurePosixPath(file.path)):
-                self.counts["test_files"] += 1
+                self._leave_out("test_files", file.path)
                 continue
             self.counts["files"] += 1
             self.packages.setdefault(file.package, Counter())
@@ -218,16 +227,17 @@ class _Reader:
     def facts(self) -> dict[str, Any]:
         """Counts for the manifest; copies are functions of which an earlier one has the same exact or folded text.
 
-        `first_left_out` has the place ("file:line") of the first function of each reason for which some are left out.
+        `first_left_out` has the first of each reason for which some are left out: a file, of a function "file:line".
         """
         names = ("functions", "with_docstring", "exact_copies", "folded_copies")
         totals = sum(self.packages.values(), Counter())
-        counted = ["files", "test_files", "outside_packages", "parse_errors"]
+        counted = ["files", "test_files", "parse_errors"]
         counted += ["without_body"] if self.entry.language == "java" else []
         counted += ["rows", "not_one_function"] if self.tables else []
         return {
             **{name: totals[name] for name in names},
             **{name: self.counts[name] for name in counted},
+            "left_out_files": {reason: self.counts[reason] for reason in REASONS if self.counts[reason]},
             "first_left_out": self.first,
             "not_utf8": len(self.not_utf8),
             "not_utf8_files": self.not_utf8,
@@ -247,17 +257,16 @@ class _Reader:
 
     def _folder_files(self) -> Iterator[SourceFile]:
         assert self.folder is not None
-        for path in _sources(self.folder, self.entry.language):
-            name = path.relative_to(self.folder)
-            if len(name.parts) < 2:
-                self.counts["outside_packages"] += 1
-                continue
+        tree = source_tree(self.folder, self.entry.language)
+        self.counts.update(tree.left_out)
+        self.first.update(tree.first)
+        for name, path in tree.files.items():
             try:
                 text = path.read_bytes().decode("utf-8-sig")
             except UnicodeDecodeError:
-                self.not_utf8.append(name.as_posix())
+                self.not_utf8.append(name)
                 continue
-            yield SourceFile(name.parts[0], name.as_posix(), text.replace("\r\n", "\n").replace("\r", "\n"))
+            yield SourceFile(name.partition("/")[0], name, text.replace("\r\n", "\n").replace("\r", "\n"))
 
     def _table_rows(self) -> Iterator[dict[str, Any]]:
         """Rows of tables, each a whole function that is kept as it is written.

@@ -50,15 +50,17 @@ def braces(text: str, known: Sequence[tuple[int, int]], *, anywhere: bool) -> It
     """
     outside = _IGNORED.sub(_blank_literal, text)
     code = outside if anywhere else _DIRECTIVE.sub(lambda match: _blank(match.group()), outside)
-    parts, at = [], 0
+    parts: list[str] = []
+    done = 0
     for start, end in known:
-        parts += [code[at:start], _blank(code[start : end - 1]), ";"]
-        at = end
-    code = "".join((*parts, code[at:]))
+        parts += [code[done:start], _blank(code[start : end - 1]), ";"]
+        done = end
+    code = "".join((*parts, code[done:]))
     marks = [(match.start(), match.group()) for match in re.finditer(r"[{}]", code)]
     if not anywhere:
         marks = sorted(marks + [(match.start(), match.group(1)) for match in _DIRECTIVE.finditer(outside)])
-    depth, body, since = 0, None, 0
+    depth, since = 0, 0
+    body: int | None = None  # depth outside the body found
     branches: list[tuple[int, int | None]] = []
     for at, mark in marks:
         if mark in ("if", "ifdef", "ifndef"):
@@ -68,13 +70,14 @@ def braces(text: str, known: Sequence[tuple[int, int]], *, anywhere: bool) -> It
         elif mark == "endif" and branches:
             branches.pop()
         elif mark == "{":
-            start = _header(code, since, at, old_style=not anywhere)
-            if not anywhere and depth == 0 and _TRANSPARENT.match(code[max(since, code.rfind(";", since, at) + 1) : at]):
+            last = code[max(since, code.rfind(";", since, at) + 1) : at]
+            if not anywhere and depth == 0 and _TRANSPARENT.match(last):
                 since = at + 1
                 continue
-            if body is None and (anywhere or depth == 0) and start is not None:
+            header = _header(code, since, at, old_style=not anywhere)
+            if body is None and (anywhere or depth == 0) and header is not None:
                 body = depth
-                yield as_function(text, start, at)
+                yield as_function(text, header, at)
             depth, since = depth + 1, at + 1
         elif mark == "}":
             depth, since = max(0, depth - 1), at + 1
@@ -122,7 +125,11 @@ def _header(code: str, since: int, brace: int, *, old_style: bool) -> int | None
         # after the parameters come words alone: attributes, `throws X`
         if not re.search(r"\)[\w\s.,:\[\]<>]*\Z", plain):
             return None
-        if not old_style and not re.search(r"[\w>\]]\s+\w+\s*\(", header) and not re.search(r"\(\s*\w", header):
+        if (
+            not old_style
+            and not re.search(r"[\w>\]]\s+\w+\s*\(", header)
+            and not re.search(r"\(\s*[A-Za-z_@][^()]*\s\w", header)
+        ):
             return None  # a constant of an enum with a body
     header = code[begin:brace]
     return begin + len(header) - len(header.lstrip())
