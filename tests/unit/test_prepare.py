@@ -366,7 +366,7 @@ def read_sequences(path, **more):
     ("line", "message"),
     [
         ('{"text": "x"', "not valid json"),
-        ("", "not valid json"),
+        ("", "found an empty line; take it out"),
         ('["x"]', "found list; write an object"),
         (json.dumps({"text": "x", "package": "p"}), "no key 'label'"),
         (json.dumps({**GOOD, "text": 3}), "'text' is 3; write a string"),
@@ -443,30 +443,30 @@ def lines(split, labels, package=None):
 
 
 def test_split_keys_make_the_splits_and_a_line_without_file_is_its_own_file(tmp_path):
-    paths = sequences(tmp_path, lines("train", "abab") + lines("dev", "abbaab") + lines("test", "ab"))
+    paths = sequences(tmp_path, lines("train", "abab") + lines("dev", "aaaabbbb") + lines("test", "ab"))
     card = read_json(paths.task("t") / "card" / "card.json")
     assert card["classes"] == ["a", "b"] and card["licences"] == {"dev": None, "test": None, "train": None}
-    assert {s: f["rows"] for s, f in card["splits"].items()} == {"train": 4, "tune": 2, "judge": 4, "test": 2}
-    assert {s: f["files"] for s, f in card["splits"].items()} == {"train": 4, "tune": 2, "judge": 4, "test": 2}
+    assert {s: f["rows"] for s, f in card["splits"].items()} == {"train": 4, "tune": 2, "judge": 6, "test": 2}
+    assert {s: f["files"] for s, f in card["splits"].items()} == {"train": 4, "tune": 2, "judge": 6, "test": 2}
     rows = list(iter_jsonl(paths.task("t") / "train" / "rows.jsonl"))
     assert all(set(row) == {"input", "label"} for row in rows) and card["splits"]["train"]["seen_rows"] is None
 
 
 def test_single_class_in_train_is_refused(tmp_path):
     with pytest.raises(
-        PrepareError, match=r"every train row \(the first: data\.jsonl:1\) is 'a', so there is nothing to"
+        PrepareError, match=r"every train row \(the first: data\.jsonl:1\) is 'a' \(found 3\), so there is nothing to"
     ):
-        sequences(tmp_path, lines("train", "aaa") + lines("dev", "abab") + lines("test", "ab"))
+        sequences(tmp_path, lines("train", "aaa") + lines("dev", "aaaabbbb") + lines("test", "ab"))
 
 
 def test_label_without_train_rows_is_refused(tmp_path):
     with pytest.raises(PrepareError, match="no train row of c"):
-        sequences(tmp_path, lines("train", "ab") + lines("dev", "abab") + lines("test", "abc"))
+        sequences(tmp_path, lines("train", "ab") + lines("dev", "aabbabab") + lines("test", "abc"))
 
 
 def test_copies_of_train_texts_are_left_out_of_test(tmp_path):
     test = lines("test", "abab")
     test[0]["text"] = "train 0  \n"
-    paths = sequences(tmp_path, lines("train", "abab") + lines("dev", "abab") + test)
+    paths = sequences(tmp_path, lines("train", "abab") + lines("dev", "aaaabbbb") + test)
     card = read_json(paths.task("t") / "card" / "card.json")
     assert card["splits"]["test"]["rows"] == 3 and card["left_out"] == {"copy of one in train": 1}

@@ -106,7 +106,7 @@ IDX = {"func": "int f() {}", "idx": "x"}
         (DEFECT, "all.jsonl", "[" * 100_000, "not valid json"),
         # not an object, an empty line
         (DEFECT, "all.jsonl", "3", "found int; write an object like"),
-        (POJ, "all.jsonl", "", "not valid json"),
+        (POJ, "all.jsonl", "", "found an empty line"),
         # wrong key
         (DEFECT, "all.jsonl", json.dumps({"code": "x", "target": 1}), "no key 'func' (found code, target); write it"),
         (DEFECT, "all.jsonl", json.dumps({"func": "x", "label": 1}), "no key 'target'"),
@@ -219,7 +219,7 @@ def test_a_single_class_in_train_is_refused(folder):
     data = folder(DEFECT)
     objects(data / "all.jsonl", target=1)
     with pytest.raises(
-        PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is '1', so there is nothing"
+        PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is '1' \(found \d+\), so there is nothing"
     ):
         prepared(DEFECT, data)
     data = folder(CLONE)
@@ -566,6 +566,7 @@ def test_files_in_two_given_splits_and_copies_of_another_label_are_noticed(folde
     assert card["notices"] == {
         "copy of one of the split with another label": {"count": 1, "first": "train.jsonl:9"},
         "of a file that an earlier split has too": {"count": 1, "first": "dev.jsonl:3"},
+        "of a package that an earlier split has too": {"count": 12, "first": "dev.jsonl:1"},
     }
 
 
@@ -778,7 +779,7 @@ def test_texts_in_a_file_for_each_split(folder):
     for part, names in (("train", packages[:5]), ("dev", packages[5:7]), ("test", packages[7:])):
         own = [row for row in rows if row["package"] in names]
         (data / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
-    card = card_of(prepared(TEXTS, data, shares=None))
+    card = card_of(prepared(TEXTS, data, shares=None, tune_share=0.5))
     assert set(card["splits"]["train"]["packages"]) == set(packages[:5])
     spoil(data / "dev.jsonl", 2, json.dumps({**TEXT, "package": packages[5], "split": "dev"}))
     with pytest.raises(PrepareError, match=r"dev\.jsonl:2: found 'split' though the roles of the files in the params"):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +22,15 @@ from neurosieve.config import DataFile
 
 #: Splits that data can give; dev is cut into tune and judge.
 PARTS = ("train", "dev", "test")
+#: What stands for the package where none is known: of all rows, and of the codes of a code base.
+NO_PACKAGE = ("all", "code-base")
 #: Faults of a file that are told at once.
 MAX_FAULTS = 20
 # What some tokenizers take for one of their special tokens where a text has it. <s> and <sep> are tags of HTML too.
 _SPECIAL = re.compile(
     r"</?s>|<(?:mask|pad|unk|cls|sep|bos|eos|extra_id_\d+)>|\[(?:MASK|CLS|SEP|PAD|UNK)\]|<\|[a-z_]{1,30}\|>"
 )
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class PrepareError(RuntimeError):
@@ -95,6 +100,33 @@ def digest(text: str) -> str:
 def spaces_key(text: str) -> str:
     """Key of a text in which every run of white space is one space (hex, 32 characters)."""
     return digest(" ".join(text.split()))
+
+
+def seen_as(name: str) -> str:
+    """A label or another name as a reader sees it: white space, Unicode form and invisible characters folded."""
+    shown = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
+    return " ".join(shown.split())
+
+
+def spelling(name: str) -> str:
+    """A name without what often says nothing: case, and for a number the way it is written (`1`, `1.0`, `01`)."""
+    number = number_of(name)
+    return f"{number:g}" if number is not None else name.casefold()
+
+
+def number_of(value: Any) -> float | None:
+    """The finite number that a value is, or a text says in digits with a decimal point; None where it is none."""
+    if isinstance(value, str):
+        value = value.strip(" \t")
+        if not _NUMBER.fullmatch(value):  # float() takes `1_000`, `nan` and digits of every script
+            return None
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def check_files(key: str, paths: Mapping[str, Path], files: Mapping[str, DataFile]) -> None:
@@ -172,8 +204,11 @@ def read_objects(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]
     ``example`` is a good line, for the messages.
     """
     for number, line in read_lines(path):
+        if not line.strip():
+            yield number, "found an empty line; take it out"
+            continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as error:
             yield number, f"not valid json ({error}); found {line[:60]!r}; write a line like {example}"
             continue
@@ -181,6 +216,15 @@ def read_objects(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]
             yield number, row
         else:
             yield number, f"found {type(row).__name__}; write an object like {example}"
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A json object, for `object_pairs_hook`; ValueError where a key stands twice, of which one would be lost."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in an object")
+    return row
 
 
 def missing_key(row: Mapping[str, Any], keys: Iterable[str], example: str) -> str | None:

@@ -101,6 +101,9 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
             sample.left_out["not needed"] += 1
             continue
         tokens = tokens_of(record.text)
+        if not tokens:
+            sample.left_out["no token of the classes"] += 1
+            continue
         chosen: list[Token] = []
         full = False
         for i in want.rng.permutation(len(tokens)):

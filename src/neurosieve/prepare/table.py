@@ -12,7 +12,7 @@ import difflib
 import gzip
 import io
 import json
-import math
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +24,7 @@ from neurosieve.prepare.records import (
     PrepareError,
     Record,
     make_record,
+    number_of,
     raise_faults,
     read_objects,
     split_files,
@@ -96,14 +97,27 @@ def _named(columns: Columns) -> dict[str, str]:
 def _find_columns(where: str, columns: Columns, there: Iterable[str]) -> None:
     """Raise PrepareError for the columns that ``there`` lacks, with those there are and the nearest of them."""
     there = list(there)
+    sign = next((sign for sign in (";", "\t", "|") if len(there) == 1 and sign in there[0]), None)
+    if sign is not None:
+        raise PrepareError(
+            f"{where}: found one column {there[0][:60]!r}, with {sign!r} between the cells; save the table with commas"
+        )
     faults = []
     for field, column in _named(columns).items():
         if column not in there:
             near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
-            write = f"write `columns: {{{field}: {near[0]}}}`?" if near else f"write one of them as `columns.{field}`"
+            write = (
+                f"write `columns: {{{field}: {_yaml(near[0])}}}`?"
+                if near
+                else f"write one of them as `columns.{field}`"
+            )
             faults.append(f"{where}: no column {column!r}; the columns are {', '.join(there) or 'none'}; {write}")
     if faults:
         raise PrepareError("\n".join(faults))
+
+
+def _yaml(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else json.dumps(name, ensure_ascii=False)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -256,9 +270,12 @@ def _values(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], str 
         if value is None:
             return values, f"{column!r} is null; write a value, or leave the row out"
         if field == "target":
-            number = _number(value)
-            if number is None or not math.isfinite(number):
-                return values, f"{column!r} is {_shown(value)}; write a finite number, or leave the row out"
+            number = number_of(value)
+            if number is None:
+                return values, (
+                    f"{column!r} is {_shown(value)}; write a finite number in digits, with a decimal point (1000, 1.5, "
+                    "1e3), or leave the row out"
+                )
             values[field] = number
             continue
         if field not in ("text", "right") and isinstance(value, bool | int):
@@ -273,16 +290,6 @@ def _values(row: dict[str, Any], columns: Columns) -> tuple[dict[str, Any], str 
             return values, fault
         values[field] = SPLIT_NAMES[value] if field == "split" else value
     return values, None
-
-
-def _number(value: Any) -> float | None:
-    """The number that a value is, or a csv cell says; None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,16 @@ from typing import Any
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Params, Task
 from neurosieve.prepare.corpus import read_corpus
-from neurosieve.prepare.records import PrepareError, Record, check_files, raise_faults, text_notices
+from neurosieve.prepare.records import (
+    NO_PACKAGE,
+    PrepareError,
+    Record,
+    check_files,
+    raise_faults,
+    seen_as,
+    spelling,
+    text_notices,
+)
 from neurosieve.prepare.sampling import Sample, Want
 from neurosieve.prepare.splits import assign, copies, rng, split_records
 from neurosieve.prepare.tasks import OPTIONAL_KEYS, Kind, load_kind
@@ -43,8 +52,9 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     where = f"prepare.tasks.{task}"
     records, sources = _read(kind, spec, params, paths, task)
     _check_labels(where, spec, kind, records)
+    alike = _check_names(where, records) if kind.SOURCE == "folder" else {}
     parts, out_of_splits = split_records(records, spec, params.seed, where)
-    notices = _notices(records, parts)
+    notices = dict(sorted({**_notices(records, parts), **alike}.items()))
     duplicates = {**copies(parts), "dropped": spec.duplicates == "drop"}
     members, unused = assign(
         parts,
@@ -237,6 +247,41 @@ def _check_labels(where: str, spec: Task, kind: Kind, records: list[Record]) -> 
     raise_faults(Path(where), faults, "rows with such faults")
 
 
+def _check_names(where: str, records: list[Record]) -> dict[str, dict[str, Any]]:
+    """Notices of labels, packages and files that are likely meant to be one though they are written in two ways.
+
+    Raises PrepareError where they differ by nothing that a reader sees: white space, Unicode form, invisible marks.
+    """
+    names: dict[str, dict[str, str]] = {"label": {}, "package": {}, "file": {}}
+    for record in records:
+        for label in record.tags or (record.label,):
+            if label is not None:
+                names["label"].setdefault(label, record.where)
+        names["package"].setdefault(record.package, record.where)
+        names["file"].setdefault(record.file, record.where)
+    faults: list[str] = []
+    notices: dict[str, dict[str, Any]] = {}
+    for what, first in names.items():
+        looks: dict[str, str] = {}
+        spelt: dict[str, str] = {}
+        for name, at in first.items():
+            look = seen_as(name)
+            other = looks.setdefault(look, name)
+            if other != name:
+                write = look if look in (name, other) else other
+                faults.append(
+                    f"{where}: {at}: found the {what} {name!a}, which differs from {other!a} in {first[other]} "
+                    f"by white space, Unicode form or invisible characters alone; write {write!a} in both"
+                )
+            elif what != "file":
+                other = spelt.setdefault(spelling(look), name)
+                if other != name:
+                    reason = f"{what} {name!r} beside {other!r}: the same but for case or the form of a number?"
+                    notices[reason] = {"count": 1, "first": at.rpartition("/")[2]}
+    raise_faults(Path(where), faults, "such names")
+    return notices
+
+
 def _notices(records: list[Record], parts: dict[str, list[Record]]) -> dict[str, dict[str, Any]]:
     """What is kept as it is though a user should know: {reason: {"count": records, "first": "file:line"}}."""
     found: dict[str, dict[str, Any]] = {}
@@ -250,11 +295,17 @@ def _notices(records: list[Record], parts: dict[str, list[Record]]) -> dict[str,
         for reason in dict.fromkeys(of_text(record.text) + of_text(record.right or "")):
             add(reason, record)
     part_of: dict[tuple[str, str], str] = {}
+    package_part: dict[str, str] = {}
     label_of: dict[tuple[str, ...], str | float | None] = {}
     for part, members in parts.items():
         for record in members:
             if part_of.setdefault((record.package, record.file), part) != part:
                 add("of a file that an earlier split has too", record)
+            given = record.split is not None and record.package not in NO_PACKAGE
+            if given and package_part.setdefault(record.package, part) != part:
+                add("of a package that an earlier split has too", record)
+            if record.right is not None and record.key == record.right_key:
+                add("pair of two texts that are equal but for white space", record)
             keys = (part, *sorted((record.key, record.right_key)))  # a pair the other way round is a copy, too
             label = record.label if record.target is None else record.target
             if label_of.setdefault(keys, label) != label:
@@ -289,12 +340,18 @@ def _check(
                     f"task {task!r}: every {split} row{first} has the target {values.pop():g}; add other rows"
                 )
         return
+    for split, sample in samples.items():  # whoever names that class is right each time
+        found = Counter(row["label"] for row in sample.rows)
+        if len(found) < 2:
+            only, number = classes[next(iter(found))], len(sample.rows)
+            first, what = (at, "learn") if split == "train" else ("", "tell apart")
+            share = ", another `tune_share:`" if split in ("tune", "judge") else ""
+            told = f" (left out of the task: {why})" if why else ""
+            raise PrepareError(
+                f"task {task!r}: every {split} row{first} is {only!r} (found {number}), so there is nothing to {what}; "
+                f"add rows of another class to it: other packages, more files or rows{share}{told}"
+            )
     found = Counter(row["label"] for row in samples["train"].rows)
-    if len(found) < 2:
-        raise PrepareError(
-            f"task {task!r}: every train row{at} is {classes[next(iter(found))]!r}, so there is nothing to learn; "
-            "add rows of another class"
-        )
     if kind.CLASSES is None and not hasattr(kind, "classes") and len(found) < len(classes):
         none = ", ".join(name for label, name in enumerate(classes) if label not in found)
         more = ", or name the other tags under `classes:`" if kind.UNIT == "token" and spec.classes is None else ""

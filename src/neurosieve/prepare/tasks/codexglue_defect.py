@@ -28,6 +28,7 @@ from neurosieve.prepare.records import (
     read_text,
     split_files,
     text_fault,
+    unique_keys,
 )
 from neurosieve.prepare.sampling import sequence_sample, too_long
 
@@ -84,7 +85,7 @@ def _read_array(files: dict[str, Path]) -> list[Record]:
             f"`files:` has the roles {', '.join(files)}; beside functions write all of {', '.join(IDS)}, or none"
         )
     try:
-        rows = json.loads(read_text(path))
+        rows = json.loads(read_text(path), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise PrepareError(

@@ -23,6 +23,7 @@ from typing import Any
 from neurosieve.config import Task
 from neurosieve.prepare.hard_negatives import match_sample
 from neurosieve.prepare.records import (
+    NO_PACKAGE,
     PARTS,
     PrepareError,
     Record,
@@ -34,6 +35,7 @@ from neurosieve.prepare.records import (
     spaces_key,
     split_files,
     text_fault,
+    unique_keys,
 )
 from neurosieve.prepare.sampling import pair_too_long
 
@@ -53,7 +55,7 @@ PER_FILE = 1
 
 _EXAMPLE = '{"idx": "cosqa-1", "doc": "how to ...", "code": "def f(): ...", "label": 1}'
 _SPACE = re.compile(r"\s*")
-_BASE = "code-base"
+_BASE = NO_PACKAGE[1]
 
 build = match_sample
 
@@ -117,7 +119,7 @@ def _entries(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def _elements(path: Path) -> Iterator[tuple[int, Any]]:
     """Line (from 1) on which each element of a json array begins, and its value."""
     text = read_text(path)
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=unique_keys)
     line, counted = 1, 0
 
     def skip(at: int) -> int:
