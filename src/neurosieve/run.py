@@ -26,7 +26,7 @@ REFUSED = (
 # What Snakemake says at every run and no reader needs; all of it stands in its log, below .snakemake/log/.
 CHATTER = (
     "Assuming unrestricted", "Conda environments: ignored", "Execute ", "Exiting because a job execution failed",
-    "Provided ", "Removing output files of failed job", "Restored previous version", "Rules claiming more threads",
+    "Provided ", "RuleException:\nCalledProcessError in file", "Removing output files of failed job", "Rules claiming more threads",
     "Select jobs to execute", "Using shell", "WorkflowError:\nAt least one job did not complete successfully",
     "host: ",
 )  # fmt: skip
@@ -112,7 +112,7 @@ class JobLines(logging.Handler):
 
     def _text(self, record: logging.LogRecord) -> str:
         data = record.__dict__
-        event = getattr(data.get("event"), "name", None)
+        event = _event(record)
         if event == "JOB_INFO":
             return f"{self._head()} {data['rule_msg']}" if data["rule_msg"] else ""
         if event == "PROGRESS":
@@ -133,6 +133,31 @@ class JobLines(logging.Handler):
         return f"[{time.strftime('%H:%M:%S')}] {self.done}/{self.total}"
 
 
+class Outputs:
+    """The manifests that the jobs of a run are about to replace. Snakemake deletes them when a job starts.
+
+    A job writes its folder whole or not at all, so where it failed the old folder is still there, and only its manifest
+    is gone: `bring_back` returns it, so that what is made can still be read.
+    """
+
+    def __init__(self, jobs: Iterable[Any]) -> None:
+        manifests = [Path(path) for job in jobs for path in job.output]
+        # the number of the folder tells the old one from one that the job replaced before it failed
+        self.found = {p: (p.parent.stat().st_ino, p.read_bytes()) for p in manifests if p.is_file()}
+
+    def bring_back(self, workflow: Any) -> None:
+        """After the run: with the earliest of times and without Snakemake's record, so that the job is tried again."""
+        for job in workflow.scheduler.failed:
+            workflow.persistence.cleanup(job)
+            for path in map(Path, job.output):
+                folder, data = self.found.get(path, (None, b""))
+                if path.parent.is_dir() and path.parent.stat().st_ino == folder and not path.exists():
+                    part = path.with_name(f".{path.name}.part")
+                    part.write_bytes(data)
+                    os.utime(part, (1, 1))
+                    part.replace(path)
+
+
 def use_job_lines(workflow: Any) -> None:
     """Put JobLines in the place of Snakemake's default output, unless its user asked for an output of his own.
 
@@ -146,6 +171,11 @@ def use_job_lines(workflow: Any) -> None:
         if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
             logger.removeHandler(handler)
             logger.addHandler(JobLines(handler.stream))
+
+
+def _event(record: logging.LogRecord) -> str | None:
+    """Name of Snakemake's event, where a record is one."""
+    return getattr(record.__dict__.get("event"), "name", None)
 
 
 def failure(log: Path | str) -> str:
