@@ -79,6 +79,14 @@ def data_faults(params: Params) -> Iterator[str]:
     yield from _model_faults(params)
 
 
+def input_faults(params: Params, corpora: list[str], tasks: list[str]) -> list[str]:
+    """The part of :func:`data_faults` that concerns these corpora and tasks; all their files must lie here."""
+    from neurosieve.prepare import corpus, task
+
+    faults = [fault for name in corpora for fault in corpus.corpus_faults(params, name)]
+    return faults + [fault for name in tasks for fault in task.data_faults(params, name)]
+
+
 def _model_faults(params: Params) -> Iterator[str]:
     from neurosieve.activations.batches import ActivationsError
     from neurosieve.activations.models import check_folder  # imports torch and transformers, which takes seconds

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -333,8 +332,9 @@ def _promote(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     config.load_params(args.params)  # a wrong file is refused before Snakemake starts
-    command = [sys.executable, "-m", "snakemake", "--configfile", args.params, *args.options]
-    return subprocess.run(command, check=False).returncode
+    from neurosieve.run import run
+
+    return run(args.params, args.options)
 
 
 if __name__ == "__main__":

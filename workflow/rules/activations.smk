@@ -14,7 +14,7 @@ rule finetune_model:
         code=code("activations"),
         train=lambda w: task_splits(w.task, ["train"]),
         card=lambda w: made(PATHS.task(w.task) / "card"),
-        weights=lambda w: P.model_files(w.model),
+        weights=lambda w: plain(P.model_files(w.model)),
     output:
         model=made(PATHS.finetuned("{model}", "{task}")),
     log:
@@ -22,7 +22,7 @@ rule finetune_model:
     benchmark:
         f"{TIMINGS}/finetune_model/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("finetune_model", "mem_mb"),
@@ -30,13 +30,13 @@ rule finetune_model:
         runtime=need("finetune_model", "runtime"),
         minutes=need("finetune_model", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.model_files(w.model)),
         settings=lambda w: P.settings("finetune_model", model=w.model, task=w.task),
     message:
         "training {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "NEUROSIEVE_THREADS={threads} python -m neurosieve.cli finetune-model --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli finetune-model --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 rule dump_activations:
@@ -44,7 +44,7 @@ rule dump_activations:
         code=code("activations"),
         splits=lambda w: task_splits(w.task, SPLITS),
         card=lambda w: made(PATHS.task(w.task) / "card"),
-        weights=lambda w: P.model_files(w.model, w.task),
+        weights=lambda w: plain(P.model_files(w.model, w.task)),
         finetuned=lambda w: finetuned(w.model, w.task),
     output:
         splits=activation_splits("{model}", "{task}", DEV),
@@ -55,7 +55,7 @@ rule dump_activations:
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("dump_activations", "mem_mb"),
@@ -63,10 +63,10 @@ rule dump_activations:
         runtime=need("dump_activations", "runtime"),
         minutes=need("dump_activations", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.model_files(w.model, w.task)),
         settings=lambda w: P.settings("dump_activations", model=w.model, task=w.task),
     message:
         "dumping activations of {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "NEUROSIEVE_THREADS={threads} python -m neurosieve.cli dump-activations --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli dump-activations --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

@@ -5,20 +5,29 @@ import re
 import sys
 from pathlib import Path
 
-from neurosieve import artifacts, check, estimates
+from snakemake.io import contains_wildcard
+
+# The tree's own package, whichever environment Snakemake was started from; relative, so that no name of a folder stands
+# in a shell command. The interpreter of the plan runs the jobs too, also where its environment is not activated.
+sys.path.insert(0, "src")
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ["PATH"]]
+)
+shell.prefix("export PYTHONPATH=src; ")
+
+from neurosieve import artifacts, check, estimates, run
 from neurosieve import config as benchmark_config
 
+# Jobs find the params file by this variable: its name stands in no rule, so that another name redoes nothing.
 PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])
+os.environ["NEUROSIEVE_PARAMS"] = PARAMS_FILE
 try:
     P = benchmark_config.load_params(PARAMS_FILE)
 except benchmark_config.ConfigError as error:
     sys.exit(f"error in the params file\n{error}")
 
 PATHS = artifacts.Paths(P.benchmark)
-# The interpreter and package of the plan for the jobs too, also where the environment is not activated.
-shell.prefix(
-    f"export PATH={Path(sys.executable).parent}:$PATH PYTHONPATH={Path(artifacts.__file__).parents[1]}; "
-)
+run.use_job_lines(workflow)
 LOGS = f"logs/{P.benchmark}"
 TIMINGS = f"timings/{P.benchmark}"
 SPLITS = benchmark_config.SPLITS
@@ -41,6 +50,28 @@ def code(phase):
     return [os.path.relpath(path) for path in artifacts.code_files(phase)] + [
         "requirements.lock"
     ]
+
+
+def environment(wildcards):
+    """The file for `--sdm conda`: its braces doubled, for Snakemake takes the whole path for a pattern."""
+    path = Path("workflow/envs/neurosieve.yaml").absolute().as_posix()
+    return path.replace("{", "{{").replace("}", "}}")
+
+
+def odd(path):
+    """Whether Snakemake would not take the name as it is: it reads braces as wildcards and refuses line breaks."""
+    return contains_wildcard(path) or "\n" in path
+
+
+def plain(files):
+    """Those of the files that can be inputs of a rule; the others go to its `params:`, see `others`."""
+    return [path for path in files if not odd(path)]
+
+
+def others(files):
+    """Name, size and time of each file with an odd name: a job is run again when they change, as with inputs."""
+    stats = {path: os.stat(path) for path in files if odd(path)}
+    return [[path, stat.st_size, stat.st_mtime_ns] for path, stat in stats.items()]
 
 
 def task_splits(task, splits):

@@ -18,7 +18,7 @@ rule describe_neurons:
     benchmark:
         f"{TIMINGS}/describe_neurons/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("describe_neurons", "mem_mb"),
@@ -26,13 +26,12 @@ rule describe_neurons:
         runtime=need("describe_neurons", "runtime"),
         minutes=need("describe_neurons", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("describe_neurons"),
     message:
         "describing the chosen neurons of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli describe-neurons --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli describe-neurons --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 rule ablate_neurons:
@@ -42,7 +41,7 @@ rule ablate_neurons:
         card=lambda w: made(PATHS.task(w.task) / "card"),
         activations=lambda w: activation_splits(w.model, w.task, ["train"]),
         search=lambda w: made(PATHS.search(w.model, w.task)),
-        weights=lambda w: P.model_files(w.model, w.task),
+        weights=lambda w: plain(P.model_files(w.model, w.task)),
         finetuned=lambda w: finetuned(w.model, w.task),
     output:
         ablation=made(PATHS.ablation("{model}", "{task}")),
@@ -51,7 +50,7 @@ rule ablate_neurons:
     benchmark:
         f"{TIMINGS}/ablate_neurons/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("ablate_neurons", "mem_mb"),
@@ -59,10 +58,10 @@ rule ablate_neurons:
         runtime=need("ablate_neurons", "runtime"),
         minutes=need("ablate_neurons", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.model_files(w.model, w.task)),
         settings=lambda w: P.settings("ablate_neurons", model=w.model, task=w.task),
     message:
         "changing the chosen neurons inside {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "NEUROSIEVE_THREADS={threads} python -m neurosieve.cli ablate-neurons --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli ablate-neurons --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

@@ -22,7 +22,7 @@ rule build_leaderboard:
         published=published(),
         concepts=rows(PATHS.concepts),
         ablation=rows(PATHS.ablation),
-        figures=P.figure_files(),
+        figures=lambda w: plain(P.figure_files()),
     output:
         leaderboard=made(PATHS.leaderboard()),
     log:
@@ -30,7 +30,7 @@ rule build_leaderboard:
     benchmark:
         f"{TIMINGS}/build_leaderboard.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("build_leaderboard", "mem_mb"),
@@ -38,9 +38,9 @@ rule build_leaderboard:
         runtime=need("build_leaderboard", "runtime"),
         minutes=need("build_leaderboard", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.figure_files()),
         settings=P.settings("build_leaderboard"),
     message:
         "building the leaderboard ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli build-leaderboard --params {params.file} &> {log}"
+        'python -m neurosieve.cli build-leaderboard --params "$NEUROSIEVE_PARAMS" &> {log:q}'

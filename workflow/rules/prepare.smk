@@ -10,7 +10,7 @@ rule prepare:
 rule extract_corpus:
     input:
         code=code("prepare"),
-        data=lambda w: P.corpus_files(w.corpus),
+        data=lambda w: plain(P.corpus_files(w.corpus)),
     output:
         corpus=made(PATHS.corpus("{corpus}")),
     log:
@@ -18,7 +18,7 @@ rule extract_corpus:
     benchmark:
         f"{TIMINGS}/extract_corpus/{{corpus}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("extract_corpus", "mem_mb"),
@@ -26,19 +26,19 @@ rule extract_corpus:
         runtime=need("extract_corpus", "runtime"),
         minutes=need("extract_corpus", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.corpus_files(w.corpus)),
         settings=lambda w: P.settings("extract_corpus", corpus=w.corpus),
     message:
         "extracting the functions of corpus {wildcards.corpus} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli extract-corpus --params {params.file} --corpus {wildcards.corpus} &> {log}"
+        'python -m neurosieve.cli extract-corpus --params "$NEUROSIEVE_PARAMS" --corpus {wildcards.corpus} &> {log:q}'
 
 
 rule prepare_task:
     input:
         code=code("prepare"),
         corpus=lambda w: [made(PATHS.corpus(c)) for c in P.task_corpora(w.task)],
-        data=lambda w: P.task_files(w.task),
+        data=lambda w: plain(P.task_files(w.task)),
     output:
         splits=task_splits("{task}", SPLITS),
         card=made(PATHS.task("{task}") / "card"),
@@ -47,7 +47,7 @@ rule prepare_task:
     benchmark:
         f"{TIMINGS}/prepare_task/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("prepare_task", "mem_mb"),
@@ -55,9 +55,9 @@ rule prepare_task:
         runtime=need("prepare_task", "runtime"),
         minutes=need("prepare_task", "minutes"),
     params:
-        file=PARAMS_FILE,
+        others=lambda w: others(P.task_files(w.task)),
         settings=lambda w: P.settings("prepare_task", task=w.task),
     message:
         "preparing task {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli prepare-task --params {params.file} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli prepare-task --params "$NEUROSIEVE_PARAMS" --task {wildcards.task} &> {log:q}'

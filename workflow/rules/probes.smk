@@ -18,7 +18,7 @@ rule fit_baselines:
     benchmark:
         f"{TIMINGS}/fit_baselines/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("fit_baselines", "mem_mb"),
@@ -26,12 +26,11 @@ rule fit_baselines:
         runtime=need("fit_baselines", "runtime"),
         minutes=need("fit_baselines", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("fit_baselines"),
     message:
         "fitting surface baselines of {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli fit-baselines --params {params.file} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli fit-baselines --params "$NEUROSIEVE_PARAMS" --task {wildcards.task} &> {log:q}'
 
 
 rule fit_probes:
@@ -47,7 +46,7 @@ rule fit_probes:
     benchmark:
         f"{TIMINGS}/fit_probes/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("fit_probes", "mem_mb"),
@@ -55,13 +54,12 @@ rule fit_probes:
         runtime=need("fit_probes", "runtime"),
         minutes=need("fit_probes", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("fit_probes"),
     message:
         "fitting probes on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli fit-probes --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli fit-probes --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 rule fit_controls:
@@ -78,7 +76,7 @@ rule fit_controls:
     benchmark:
         f"{TIMINGS}/fit_controls/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("fit_controls", "mem_mb"),
@@ -86,13 +84,12 @@ rule fit_controls:
         runtime=need("fit_controls", "runtime"),
         minutes=need("fit_controls", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("fit_controls"),
     message:
         "fitting control tasks of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli fit-controls --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli fit-controls --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 rule decide_status:
@@ -109,7 +106,7 @@ rule decide_status:
     benchmark:
         f"{TIMINGS}/decide_status.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("decide_status", "mem_mb"),
@@ -117,9 +114,8 @@ rule decide_status:
         runtime=need("decide_status", "runtime"),
         minutes=need("decide_status", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("decide_status"),
     message:
         "deciding the status of every row on judge ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli decide-status --params {params.file} &> {log}"
+        'python -m neurosieve.cli decide-status --params "$NEUROSIEVE_PARAMS" &> {log:q}'

@@ -15,7 +15,7 @@ rule measure_redundancy:
     benchmark:
         f"{TIMINGS}/measure_redundancy/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("measure_redundancy", "mem_mb"),
@@ -23,10 +23,9 @@ rule measure_redundancy:
         runtime=need("measure_redundancy", "runtime"),
         minutes=need("measure_redundancy", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("measure_redundancy"),
     message:
         "measuring redundancy of {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli measure-redundancy --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli measure-redundancy --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

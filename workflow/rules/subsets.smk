@@ -23,7 +23,7 @@ rule search_subsets:
     benchmark:
         f"{TIMINGS}/search_subsets/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("search_subsets", "mem_mb"),
@@ -31,13 +31,12 @@ rule search_subsets:
         runtime=need("search_subsets", "runtime"),
         minutes=need("search_subsets", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=lambda w: P.settings("search_subsets", task=w.task),
     message:
         "searching the smallest subset of {wildcards.model} for {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli search-subsets --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli search-subsets --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 rule transfer_subsets:
@@ -57,7 +56,7 @@ rule transfer_subsets:
     benchmark:
         f"{TIMINGS}/transfer_subsets/{{model}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("transfer_subsets", "mem_mb"),
@@ -65,13 +64,12 @@ rule transfer_subsets:
         runtime=need("transfer_subsets", "runtime"),
         minutes=need("transfer_subsets", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("transfer_subsets"),
     message:
         "trying the subset of each task of {wildcards.model} on the other tasks ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli transfer-subsets --params {params.file}"
-        " --model {wildcards.model} &> {log}"
+        'python -m neurosieve.cli transfer-subsets --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} &> {log:q}"
 
 
 rule score_test:
@@ -100,7 +98,7 @@ rule score_test:
     benchmark:
         f"{TIMINGS}/score_test/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("score_test", "mem_mb"),
@@ -108,13 +106,12 @@ rule score_test:
         runtime=need("score_test", "runtime"),
         minutes=need("score_test", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=lambda w: P.settings("score_test", task=w.task),
     message:
         "scoring what was frozen of {wildcards.model}, {wildcards.task} on test ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli score-test --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli score-test --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
 # Chooses on test, as published; only the leaderboard reads it, and only where run.protocols asks for it.
@@ -131,7 +128,7 @@ rule reproduce_published:
     benchmark:
         f"{TIMINGS}/reproduce_published/{{model}}/{{task}}.tsv"
     conda:
-        "../envs/neurosieve.yaml"
+        environment
     threads: 1
     resources:
         mem_mb=need("reproduce_published", "mem_mb"),
@@ -139,10 +136,9 @@ rule reproduce_published:
         runtime=need("reproduce_published", "runtime"),
         minutes=need("reproduce_published", "minutes"),
     params:
-        file=PARAMS_FILE,
         settings=P.settings("reproduce_published"),
     message:
         "reproducing the published protocol on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        "python -m neurosieve.cli reproduce-published --params {params.file}"
-        " --model {wildcards.model} --task {wildcards.task} &> {log}"
+        'python -m neurosieve.cli reproduce-published --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

@@ -1,0 +1,201 @@
+"""Runs a benchmark through Snakemake, and says in few words how the run goes: a line a job, and the errors last.
+
+Reads the logs of failed jobs and Snakemake's locks below .snakemake/; writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+SNAKEFILE = Path("workflow/Snakefile")
+# Options of Snakemake that would make another workflow, another folder or another params file of it; by their beginning,
+# for Snakemake takes abbreviations, and their short form.
+REFUSED = (
+    ("--conf", "-C", "a benchmark is one params file: write it to a file of its own and name that with --params"),
+    ("--snakef", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
+    ("--dir", "-d", "it runs in the root of the checkout: change to that folder first"),
+    ("--build", "", "artifacts of a run lie in build/<benchmark>/; another benchmark name keeps two runs apart"),
+)
+# What Snakemake says at every run and no reader needs; all of it stands in its log, below .snakemake/log/.
+CHATTER = (
+    "Assuming unrestricted", "Conda environments: ignored", "Execute ", "Exiting because a job execution failed",
+    "Provided ", "RuleException:\nCalledProcessError in file", "Removing output files of failed job", "Rules claiming more threads",
+    "Select jobs to execute", "Using shell", "WorkflowError:\nAt least one job did not complete successfully",
+    "host: ",
+)  # fmt: skip
+
+
+class RunError(RuntimeError):
+    """A run that cannot start, with what to do instead."""
+
+
+def run(params_file: str, options: Sequence[str]) -> int:
+    """Run Snakemake in this folder for one params file and return its exit status.
+
+    ``options`` are options and targets of Snakemake. Raises RunError for those that would not do what they say, outside
+    a checkout, and where a killed run left its lock.
+    """
+    if not SNAKEFILE.is_file():
+        raise RunError(f"no {SNAKEFILE} in {Path.cwd()}; run it in the root of a checkout of NeuroSieve")
+    for option in options:
+        for start, short, why in REFUSED:
+            if option.startswith(start) or (short and option.startswith(short)):
+                raise RunError(f"`neurosieve run` does not take {option}: {why}")
+    unlocks = any(option.startswith("--unl") for option in options)
+    if not unlocks:
+        check_lock(params_file)
+    # no mark of an earlier process: this one is the run
+    command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
+    return subprocess.run(command, check=False).returncode
+
+
+def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> None:
+    """Raise RunError where a lock lies in ``folder``, with the processes that go with it, if any are alive."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    alive = processes_here()
+    if alive:
+        numbers = " ".join(map(str, alive))
+        raise RunError(
+            f"a run is still going on in this folder (processes {numbers}): wait until it ends; if it was killed, these "
+            f"are jobs that it left: `kill {numbers}`, then `neurosieve run --params {params_file} --unlock`"
+        )
+    raise RunError(
+        "an earlier run was killed and left its lock in .snakemake/locks/, and none of its processes is alive on this "
+        f"machine: `neurosieve run --params {params_file} --unlock` removes it (or `snakemake --unlock`); then run the "
+        "same command again, finished jobs are kept"
+    )
+
+
+def processes_here() -> list[int]:
+    """Process ids of other Snakemake runs, and of jobs, in this folder; none where there is no /proc."""
+    found = []
+    here, mine = Path.cwd(), {os.getpid(), os.getppid()}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            inside = (entry / "cwd").readlink() == here
+        except OSError:  # ended meanwhile, or somebody else's
+            continue
+        ours = b"neurosieve.cli" in words or any(Path(os.fsdecode(word)).name == "snakemake" for word in words[:3])
+        if inside and ours and int(entry.name) not in mine:
+            found.append(int(entry.name))
+    return sorted(found)
+
+
+class JobLines(logging.Handler):
+    """Instead of Snakemake's own output: one line when a job starts, one when it fails, and what is no chatter.
+
+    A line of a job is the time, how many jobs of how many are done, and the rule's message.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self.stream = stream
+        self.done, self.total = 0, 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self._text(record)
+            if text:
+                self.stream.write(f"{text}\n")
+                self.stream.flush()
+        except Exception:
+            self.handleError(record)
+
+    def _text(self, record: logging.LogRecord) -> str:
+        data = record.__dict__
+        event = _event(record)
+        if event == "JOB_INFO":
+            return f"{self._head()} {data['rule_msg']}" if data["rule_msg"] else ""
+        if event == "PROGRESS":
+            self.done = data["done"]  # its total counts jobs that `--until` leaves out
+            return f"{self._head()} done" if self.done == self.total else ""
+        if event == "RUN_INFO":
+            self.total = (data.get("stats") or {}).get("total", self.total)
+            return f"{self.total} jobs to run" if self.total else ""
+        if event == "JOB_ERROR":
+            said = "; ".join(map(failure, data["log"])) or "no log"
+            return f"{self._head()} FAILED {data['rule_name']}: {said}; jobs that do not need it go on"
+        if event is not None and record.levelno < logging.ERROR:
+            return ""
+        message = record.getMessage() if record.msg else ""
+        return "" if message.startswith(CHATTER) else message
+
+    def _head(self) -> str:
+        return f"[{time.strftime('%H:%M:%S')}] {self.done}/{self.total}"
+
+
+class Outputs:
+    """The manifests that the jobs of a run are about to replace. Snakemake deletes them when a job starts.
+
+    A job writes its folder whole or not at all, so where it failed the old folder is still there, and only its manifest
+    is gone: `bring_back` returns it, so that what is made can still be read.
+    """
+
+    def __init__(self, jobs: Iterable[Any]) -> None:
+        manifests = [Path(path) for job in jobs for path in job.output]
+        # the number of the folder tells the old one from one that the job replaced before it failed
+        self.found = {p: (p.parent.stat().st_ino, p.read_bytes()) for p in manifests if p.is_file()}
+
+    def bring_back(self, workflow: Any) -> None:
+        """After the run: with the earliest of times and without Snakemake's record, so that the job is tried again."""
+        for job in workflow.scheduler.failed:
+            workflow.persistence.cleanup(job)
+            for path in map(Path, job.output):
+                folder, data = self.found.get(path, (None, b""))
+                if path.parent.is_dir() and path.parent.stat().st_ino == folder and not path.exists():
+                    part = path.with_name(f".{path.name}.part")
+                    part.write_bytes(data)
+                    os.utime(part, (1, 1))
+                    part.replace(path)
+
+
+def use_job_lines(workflow: Any) -> None:
+    """Put JobLines in the place of Snakemake's default output, unless its user asked for an output of his own.
+
+    A dry run keeps Snakemake's, which gives the reasons; so does a job that a cluster runs.
+    """
+    asked = workflow.output_settings
+    if asked.dryrun or asked.verbose or asked.printshellcmds or asked.debug_dag or asked.quiet:
+        return
+    logger = workflow.logger_manager.logger
+    for handler in list(logger.handlers):
+        if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
+            logger.removeHandler(handler)
+            logger.addHandler(JobLines(handler.stream))
+
+
+def _event(record: logging.LogRecord) -> str | None:
+    """Name of Snakemake's event, where a record is one."""
+    return getattr(record.__dict__.get("event"), "name", None)
+
+
+def failure(log: Path | str) -> str:
+    """What a failed job said last, in one line, and where its log lies."""
+    try:
+        lines = [line.strip() for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        lines = []
+    said = [line for line in lines if line]
+    starts = [i for i, line in enumerate(said) if line.startswith("error")]
+    # an error of ours may have several lines; of a traceback the last line says what it was
+    text = " ".join(said[starts[-1] :]) if starts else (said[-1] if said else "it said nothing: killed?")
+    return f"{text} (log: {log})"
+
+
+def last_words(jobs: Iterable[Any]) -> str:
+    """The end of a run that failed: for each of Snakemake's failed jobs its rule and wildcards, its error and its log."""
+    lines = [
+        f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
+        for job in jobs
+    ]
+    counted = f"{len(lines)} {'job' if len(lines) == 1 else 'jobs'} failed:"
+    return "\n".join([counted, *sorted(lines), "What is made is kept: mend the cause and run the same command again."])
