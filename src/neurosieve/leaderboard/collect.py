@@ -38,6 +38,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -94,25 +95,97 @@ def collect(params: Params, paths: Paths) -> tuple[list[dict[str, Any]], dict[st
     return rows, comparisons
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What the earlier phases wrote of a model on a task, each as in the file of that name."""
+
+    probes: dict[str, Any]
+    agreement: dict[str, Any]
+    controls: dict[str, Any]
+    status: dict[str, Any]  # the row's part of status.json
+    curves: dict[str, Any]
+    frozen: dict[str, Any]
+    scores: dict[str, Any]
+    redundancy: dict[str, Any]
+    concepts: dict[str, Any]
+    ablation: dict[str, Any]
+    cost: dict[str, Any]  # of the manifest of the train activations
+
+
+def _read(paths: Paths, model: str, task: str) -> _Found:
+    """All of it, from build/."""
+    return _Found(
+        probes=read_json(paths.probes(model, task) / "probes.json"),
+        agreement=read_json(paths.probes(model, task) / "agreement.json"),
+        controls=read_json(paths.controls(model, task) / "controls.json"),
+        status=read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"],
+        curves=read_json(paths.search(model, task) / "curves.json"),
+        frozen=read_json(paths.search(model, task) / "frozen.json"),
+        scores=read_json(paths.scores(model, task) / "scores.json"),
+        redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
+        concepts=read_json(paths.concepts(model, task) / "concepts.json"),
+        ablation=read_json(paths.ablation(model, task) / "ablation.json"),
+        cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the earlier phases wrote of a model on a task, each as in the file of that name."""
+
+    probes: dict[str, Any]
+    agreement: dict[str, Any]
+    controls: dict[str, Any]
+    status: dict[str, Any]  # the row's part of status.json
+    curves: dict[str, Any]
+    frozen: dict[str, Any]
+    scores: dict[str, Any]
+    redundancy: dict[str, Any]
+    concepts: dict[str, Any]
+    ablation: dict[str, Any]
+    cost: dict[str, Any]  # of the manifest of the train activations
+
+
+def _read(paths: Paths, model: str, task: str) -> _Found:
+    """All of it, from build/."""
+    return _Found(
+        probes=read_json(paths.probes(model, task) / "probes.json"),
+        agreement=read_json(paths.probes(model, task) / "agreement.json"),
+        controls=read_json(paths.controls(model, task) / "controls.json"),
+        status=read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"],
+        curves=read_json(paths.search(model, task) / "curves.json"),
+        frozen=read_json(paths.search(model, task) / "frozen.json"),
+        scores=read_json(paths.scores(model, task) / "scores.json"),
+        redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
+        concepts=read_json(paths.concepts(model, task) / "concepts.json"),
+        ablation=read_json(paths.ablation(model, task) / "ablation.json"),
+        cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
+    )
+
+
 def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str, Any]:
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
-    probes = read_json(paths.probes(model, task) / "probes.json")
-    curves = read_json(paths.search(model, task) / "curves.json")
-    frozen = read_json(paths.search(model, task) / "frozen.json")
-    scores = read_json(paths.scores(model, task) / "scores.json")
-    status = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
-    redundancy = read_json(paths.redundancy(model, task) / "redundancy.json")
-    cost = read_manifest(paths.activations(model, task, "train"))["facts"]["cost"]
-    concepts = read_json(paths.concepts(model, task) / "concepts.json")
+    found = _read(paths, model, task)
+    headline = found.curves["headline"]
+    searched = [name for name in params.subsets.rankings if name in found.curves["curves"]]  # of a twin headline alone
+    minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in searched}
+    test = {name: report for name, report in _named(found.scores, headline).items() if report is not None}
+    return {
+        **_cells(params, model, task, found, minima, test),
+        **_of_the_model(params, model, found),
+        **_of_judge(found, minima),
+        **_of_test(found, test),
+        **_of_the_neurons(found),
+    }
 
-    metric, headline, best = curves["metric"], curves["headline"], curves["best_ranking"]
-    searched = [name for name in params.subsets.rankings if name in curves["curves"]]  # of a twin the headline alone
-    found = {name: {key: curves["curves"][name][key] for key in MINIMA} for name in searched}
-    main = found[headline]
-    test = {name: report for name, report in _named(scores, headline).items() if report is not None}
-    neurons = {e["ranking"]: e["neurons"] for e in frozen["sets"].values() if e["kind"] == "subset"}
-    width, layers = probes["width"], probes["layers"]
-    n_neurons = layers * width
+
+def _cells(
+    params: Params, model: str, task: str, found: _Found, minima: Mapping[str, Any], test: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The cells of the table (table.COLUMNS), and what goes along with one: names of the reference's opponents."""
+    metric, headline, best = found.curves["metric"], found.curves["headline"], found.curves["best_ranking"]
+    n_neurons = found.probes["layers"] * found.probes["width"]
+    main = minima[headline]
 
     def primary(name: str, key: str = metric) -> float | None:
         return test[name][key] if name in test else None
@@ -125,7 +198,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "task": task,
         "training": params.training(model, task),
         "twin_training": None if (twin := params.twin_of(model)) is None else params.training(twin, task),
-        "status": status["status"],
+        "status": found.status["status"],
         "metric": metric,
         "n_neurons": n_neurons,
         "oracle": primary("oracle"),
@@ -135,7 +208,7 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "reference": primary("reference"),
         "majority": primary("majority"),
         "surface": primary("surface"),
-        "surface_name": scores["surface"],
+        "surface_name": found.scores["surface"],
         "untrained": primary("untrained"),
         "ranking": headline,
         "n_minimal": main["n_minimal"],
@@ -148,17 +221,31 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "random_test": primary("random"),
         "bottom_test": primary("bottom"),
         "confirmed": None,
-        "dev_half_width": curves["dev"]["half_width"],
+        "dev_half_width": found.curves["dev"]["half_width"],
         "best_ranking": best,
-        "best_n_minimal": found[best]["n_minimal"],
+        "best_n_minimal": minima[best]["n_minimal"],
         "note": None,
-        # beyond the table
+    }
+
+
+def _of_the_model(params: Params, model: str, found: _Found) -> dict[str, Any]:
+    probes = found.probes
+    layers, width = probes["layers"], probes["width"]
+    return {
         "layers": layers,
         "width": width,
-        "constant_neurons": n_neurons - probes["kept"],
+        "constant_neurons": layers * width - probes["kept"],
         "model_note": _model_note(params, model),
         "control_of": params.models[model].untrained,
         "reference_name": set_name(probes["sets"][probes["reference"]]["layers"], layers),
+    }
+
+
+def _of_judge(found: _Found, minima: Mapping[str, Any]) -> dict[str, Any]:
+    """What was decided on judge: the status, the sizes, the rankings."""
+    probes, curves, status = found.probes, found.curves, found.status
+    metric, oracle = curves["metric"], probes["sets"][probes["oracle"]]
+    return {
         "margin": curves["margin"]["value"],
         "margin_reason": curves["margin"]["reason"],
         "confidence": curves["confidence"],
@@ -168,49 +255,74 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
         "sample_unseen": status["sample_unseen"],
         "comparisons": {
             f"{split}{part}": entry[f"comparisons{part}"]
-            for split, entry in (("judge", status), ("test", scores))
+            for split, entry in (("judge", status), ("test", found.scores))
             for part in PARTS
         },
         "judge": {
-            "oracle": probes["sets"][probes["oracle"]]["judge"][metric],
+            "oracle": oracle["judge"][metric],
             "reference": curves["reference"]["judge"],
             **{name: entry["judge"] for name, entry in curves["baselines"].items()},
         },
         "best_baseline": curves["baseline"],
         "dev": curves["dev"],
-        "estimate": main["n_estimate"],
+        "estimate": minima[curves["headline"]]["n_estimate"],
         "curves": {
             name: {k: v for k, v in curve.items() if k not in (*MINIMA, "predictions")}
             for name, curve in {**curves["curves"], "random": curves["random"]}.items()
         },
-        "minima": found,
-        "neurons": neurons,
+        "minima": minima,
+        "neurons": _subsets(found.frozen),
         **({"rankings_left_out": probes["not_applicable"]} if "not_applicable" in probes else {}),
-        "oracle_probe": {k: v for k, v in probes["sets"][probes["oracle"]].items() if k != "tried"},
+        "oracle_probe": {k: v for k, v in oracle.items() if k != "tried"},
         "layer_scores": layer_scores(probes, metric),
         "layer_selection": curves["layers"],
         "beats_random": curves["beats_random"],
         "pipeline": pipeline(curves),
-        "agreement": read_json(paths.probes(model, task) / "agreement.json"),
+        "agreement": found.agreement,
+    }
+
+
+def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
+    """What test says of what judge decided, and how much of the probe's score is the probe's own memory."""
+    scores, layers, width = found.scores, found.probes["layers"], found.probes["width"]
+    headline = found.curves["headline"]
+    return {
         "selectivity": scores["selectivity"],
-        "description_length": read_json(paths.controls(model, task) / "controls.json")["description_length"],
-        "chosen_layers": per_layer(neurons.get(headline), layers, width),
+        "description_length": found.controls["description_length"],
+        "chosen_layers": per_layer(_subsets(found.frozen).get(headline), layers, width),
         "test": test,
         "test_rows": scores["rows"],
         "test_files": scores["files"],
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
-        "weak_reference": weak_reference(frozen, curves),
+        "weak_reference": weak_reference(found.frozen, found.curves),
+    }
+
+
+def _of_the_neurons(found: _Found) -> dict[str, Any]:
+    """What the subset spares, how alike the neurons are, and what they encode."""
+    curves, redundancy, concepts = found.curves, found.redundancy, found.concepts
+    return {
         "certified": certified(
-            neurons.get(headline), layers, width, cost, len(frozen["classes"]), curves["columns_per_neuron"]
+            _subsets(found.frozen).get(curves["headline"]),
+            found.probes["layers"],
+            found.probes["width"],
+            found.cost,
+            len(found.frozen["classes"]),
+            curves["columns_per_neuron"],
         ),
         "cka": redundancy["cka"]["unbiased"],
         "clusters": redundancy["thresholds"],
         "redundancy": {k: redundancy[k] for k in ("rows", "kept", "constant", "neighbours")},
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
-        "ablation": read_json(paths.ablation(model, task) / "ablation.json"),
+        "ablation": found.ablation,
     }
+
+
+def _subsets(frozen: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Ranking -> the neurons of its frozen subset, best first."""
+    return {e["ranking"]: e["neurons"] for e in frozen["sets"].values() if e["kind"] == "subset"}
 
 
 def _model_note(params: Params, model: str) -> str:
