@@ -11,8 +11,9 @@ sub-word) takes its vector from the window in which its nearer edge is farthest 
 the earlier. A token longer than any window could hold is taken sub-word by sub-word, and counted.
 
 Plan. The windows that anything is taken from, longest first, then by input and place; consecutive ones make a batch
-as long as longest * number <= batch_tokens. It depends on the inputs and the parameters only, so a batch, and with it
-the last bits of its result, is the same whatever runs it. All windows of a long text are equally long and therefore
+as long as longest * number <= batch_tokens, and for a model whose values depend on padding as they are equally long. It
+depends on the inputs, the parameters and the model only, so a batch, and with it the last bits of its result, is the
+same whatever runs it. All windows of a long text are equally long and therefore
 neighbours: at most one text is unfinished between two batches.
 """
 
@@ -45,6 +46,7 @@ class Coding:
 
     tokenizer: set to read special tokens spelled in a text as ordinary text. prefix, suffix: special tokens around
     every window. pad: id that fills a batch (masked). maximum: positions the model has, or None.
+    padded: windows of several lengths may make a batch.
     """
 
     tokenizer: Tokenizer
@@ -52,6 +54,7 @@ class Coding:
     suffix: tuple[int, ...]
     pad: int
     maximum: int | None
+    padded: bool = True
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def plan_inputs(
     cut = _cut(inputs, rows, coding, where, how, _capacity(coding, window))
     windows, parts = _running_order(cut)
     lengths = windows[:, 2] - windows[:, 1] + specials
-    bounds = _batch_bounds(lengths, batch_tokens)
+    bounds = _batch_bounds(lengths, batch_tokens, coding.padded)
     vectors = len(rows.input) if rows is not None else cut.inputs
     subwords, padded = int(lengths.sum()), int((lengths[bounds[:-1]] * np.diff(bounds)).sum())
     return Plan(
@@ -374,8 +377,8 @@ def _parts(
     return np.concatenate(out).astype(np.int64), 0 if whole else int((~held).sum())
 
 
-def _batch_bounds(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
-    """Windows of each batch, (batches + 1,), for lengths that never grow."""
+def _batch_bounds(lengths: np.ndarray, batch_tokens: int, padded: bool) -> np.ndarray:
+    """Windows of each batch, (batches + 1,), for lengths that never grow; of one length where they are not padded."""
     if lengths[0] > batch_tokens:
         raise ActivationsError(
             f"activations.batch_tokens: found {batch_tokens}, less than one window of {lengths[0]} sub-words; "
@@ -383,5 +386,7 @@ def _batch_bounds(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
         )
     bounds = [0]
     while bounds[-1] < len(lengths):
-        bounds.append(min(len(lengths), bounds[-1] + int(batch_tokens // lengths[bounds[-1]])))
+        longest = lengths[bounds[-1]]
+        alike = len(lengths) if padded else int(np.searchsorted(-lengths, -longest, side="right"))
+        bounds.append(min(alike, bounds[-1] + int(batch_tokens // longest)))
     return np.array(bounds, np.int64)
