@@ -14,6 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def number_of(value: Any) -> float | None:
         value = value.strip(" \t")
         if not _NUMBER.fullmatch(value):  # float() takes `1_000`, `nan` and digits of every script
             return None
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+    elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
         number = float(value)

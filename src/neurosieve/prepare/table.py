@@ -104,7 +104,9 @@ def _find_columns(where: str, columns: Columns, there: Iterable[str]) -> None:
         )
     faults = []
     for field, column in _named(columns).items():
-        if column not in there:
+        if there.count(column) > 1:
+            faults.append(f"{where}: found two columns {column!r}; give each a name of its own")
+        elif column not in there:
             near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
             write = (
                 f"write `columns: {{{field}: {_yaml(near[0])}}}`?"
