@@ -105,8 +105,9 @@ def spaces_key(text: str) -> str:
 
 def seen_as(name: str) -> str:
     """A label or another name as a reader sees it: white space, Unicode form and invisible characters folded."""
-    shown = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
-    return " ".join(shown.split())
+    if not name.isascii():
+        name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
+    return " ".join(name.split())
 
 
 def spelling(name: str) -> str:
