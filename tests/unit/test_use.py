@@ -23,6 +23,7 @@ from neurosieve.activations import dump_activations
 from neurosieve.activations.models import load_folder
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_tensors, sha256_file
 from neurosieve.config import SPLITS, Activations, Model, load_params
+from neurosieve.prepare.records import PrepareError
 from neurosieve.subsets.score import predict_frozen
 from neurosieve.use import Extractor, NeuronFeatures, Neurons, NeuronsError, cost, export_neurons
 from neurosieve.use.export import warnings
@@ -337,7 +338,7 @@ def test_a_changed_configuration_or_tokenizer_is_told(
 )
 def test_errors_in_rows_name_the_line(lines: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("".join(line + "\n" for line in lines))
-    with pytest.raises(NeuronsError, match=message):
+    with pytest.raises((NeuronsError, PrepareError), match=message):
         read_texts(tmp_path / "x.jsonl")
 
 
