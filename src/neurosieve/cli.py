@@ -48,13 +48,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except config.ConfigError as error:
-        print(f"error in the params file\n{error}", file=sys.stderr)
+        print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
         return 2
     except Exception as error:
         if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(error)}", file=sys.stderr)
         return 1
+
+
+def _printable(error: Exception) -> str:
+    """Its text without characters of data or names that would steer the terminal."""
+    from neurosieve.artifacts import printable
+
+    return printable(str(error))
 
 
 def _is_ours(error: Exception) -> bool:
@@ -118,16 +125,27 @@ def _use(commands: Any) -> None:
     export.set_defaults(run=_export)
     features = commands.add_parser("features", help="values of exported neurons for new code")
     features.add_argument("--neurons", required=True, help="file that `neurosieve export` wrote")
-    features.add_argument("--model-path", required=True, help="folder of their model, or its name in the params file")
     features.add_argument(
         "--input",
         required=True,
         type=Path,
-        help="rows of .jsonl: text, or text, start and end of a token, or text and text2; any other file is one text",
+        help="rows of .jsonl, .csv, .json or .parquet: text, or text, start and end of a token, or text and text2; "
+        "any other file is one text",
+    )
+    features.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="KEY=NAME",
+        help="name of the column of text, start, end or text2 where it is another (may be repeated)",
     )
     features.add_argument("--output", type=Path, help=".npy or .csv (default: print as csv)")
-    features.add_argument("--predict", action="store_true", help="print the class of each row instead, one a line")
-    features.add_argument("--params", default="params.yaml", help="params file, for a model's name")
+    features.add_argument("--predict", action="store_true", help="the class of each row instead, one a line")
+    features.add_argument(
+        "--model-path", help="folder of the model, or a name in the params file (default: the name in the file)"
+    )
+    _common(features)
     features.set_defaults(run=_features)
     cost = commands.add_parser("cost", help="measure time and memory of the chosen neurons beside what is certified")
     cost.add_argument("--model", action="append", help="only this model (may be repeated)")
@@ -271,8 +289,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.artifacts import write_text
     from neurosieve.use.export import export_neurons, warnings
+    from neurosieve.use.features import write_file
     from neurosieve.use.neurons import to_text
 
     data = export_neurons(params, paths, model=args.model, task=args.task, ranking=args.ranking)
@@ -281,7 +299,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.output is None:
         print(to_text(data), end="")
     else:
-        write_text(args.output, to_text(data))
+        write_file(args.output, to_text(data))
     return 0
 
 
@@ -296,8 +314,25 @@ def _features(args: argparse.Namespace) -> int:
     numerics.check(pinned)
     from neurosieve.use.features import write_values
 
-    write_values(args.neurons, args.model_path, args.input, args.output, predict=args.predict, params=args.params)
+    write_values(
+        args.neurons,
+        args.input,
+        args.output,
+        model=args.model_path,
+        predict=args.predict,
+        columns=dict(args.column),
+        params=args.params,
+        build=args.build,
+    )
     return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """KEY=NAME of an option."""
+    key, _, name = text.partition("=")
+    if not (key and name):
+        raise argparse.ArgumentTypeError(f"found {text!r}; write KEY=NAME, such as text=function")
+    return key, name
 
 
 def _cost(args: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
 from neurosieve.prepare.splits import unknown_packages
 from neurosieve.prepare.table import read_table
-from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
+from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files, source_text
 
 log = logging.getLogger(__name__)
 
@@ -262,11 +262,11 @@ class _Reader:
         self.first.update(tree.first)
         for name, path in tree.files.items():
             try:
-                text = path.read_bytes().decode("utf-8-sig")
+                text = source_text(path.read_bytes())
             except UnicodeDecodeError:
                 self.not_utf8.append(name)
                 continue
-            yield SourceFile(name.partition("/")[0], name, text.replace("\r\n", "\n").replace("\r", "\n"))
+            yield SourceFile(name.partition("/")[0], name, text)
 
     def _table_rows(self) -> Iterator[dict[str, Any]]:
         """Rows of tables, each a whole function that is kept as it is written.

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from neurosieve.prepare.records import (
     make_record,
     number_of,
     raise_faults,
+    read_bytes,
     read_objects,
     split_files,
     text_fault,
@@ -71,6 +70,26 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, An
             f"{path}: a table is .jsonl or .csv (both also .gz), .parquet or .arrow; save it as one of them"
         )
     return _checked(str(path), rows, columns)
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a .csv (also .gz), .parquet or .arrow file; none where it cannot be read as one."""
+    if path.suffix in (".parquet", ".arrow"):
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        try:
+            if path.suffix == ".parquet":
+                return list(pyarrow.parquet.read_schema(path).names)
+            with pa.memory_map(str(path)) as source:
+                return list(pa.ipc.open_stream(source).schema.names)
+        except (pa.ArrowException, OSError):
+            return []
+    csv.field_size_limit(_CELL_LIMIT)
+    try:
+        return next(csv.reader(_lines(path)), [])
+    except csv.Error:
+        return []
 
 
 def _checked(source: str, rows: _Rows, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -177,13 +196,7 @@ def _csv(path: Path, columns: Columns) -> _Rows:
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines of a UTF-8 file with their ends as they are: inside quotes they are part of the cell."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise PrepareError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
-    for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
+    for number, line in enumerate(io.BytesIO(read_bytes(path).removeprefix(b"\xef\xbb\xbf")), start=1):
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
