@@ -8,6 +8,7 @@ import yaml
 
 from neurosieve import config
 from neurosieve.artifacts import Paths, check_files, read_json, read_manifest
+from neurosieve.config import load as config_load
 from neurosieve.probes import intervals, metrics, status
 from neurosieve.probes.features import Rows
 from neurosieve.probes.intervals import FileBootstrap, IntervalError
@@ -164,7 +165,7 @@ def test_compare_scores_unseen_types_only_where_there_are_enough():
 
 
 def make_params(models, tasks, twins):
-    raw = yaml.load(open("params.yaml"), Loader=config._Loader)  # noqa: S506, PTH123, SIM115
+    raw = yaml.load(open("params.yaml"), Loader=config_load._Loader)  # noqa: S506, PTH123, SIM115
     raw["run"] = {"models": models, "tasks": tasks}
     raw["models"] = {m: {"untrained": twins[m]} if m in twins else {"path": "models/x"} for m in models}
     raw["probes"]["bootstrap"] = 400
