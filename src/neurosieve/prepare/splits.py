@@ -232,8 +232,8 @@ def part_pairs(
     for record in pairs:
         at = {place[file] for file in _files(record)}
         if len(at) > 1:
-            one, other = sorted(at, key=list(shares).index)
-            left_out.add(f"one side in {one}, the other in {other}", record)
+            one, two = sorted(at, key=list(shares).index)
+            left_out.add(f"one side in {one}, the other in {two}", record)
     return parts, left_out
 
 
