@@ -91,8 +91,7 @@ CARD = {"metric": "macro_f1", "classes": ["a", "b", "c"], "scored_classes": [0, 
 
 def made_rows(rng, n=1200, n_files=30):
     labels, files = rng.integers(3, size=n), np.arange(n) % n_files
-    names = [f"f{i:02d}.py" for i in range(n_files)]
-    return Rows(labels, np.arange(n), None, files, names, rng.random(n) < 0.6)
+    return Rows(labels, np.arange(n), None, files, rng.random(n) < 0.6)
 
 
 def guess(rng, labels, share):
