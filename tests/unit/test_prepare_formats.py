@@ -690,7 +690,7 @@ def test_clone_rows_are_the_pairs_and_a_function_is_one_input_of_its_split(folde
             assert len(expected - found) == card_of(task)["left_out"]["one side in tune, the other in judge"]
         else:
             assert found == expected
-    assert card_of(task)["description"].count("counts as its file") == 1
+    assert card_of(task)["description"].count("counts as a file") == 1
 
 
 def test_clone_pairs_of_one_file_are_split_by_their_first_function(folder):

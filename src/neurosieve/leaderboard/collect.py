@@ -49,7 +49,7 @@ from neurosieve.leaderboard import ranks
 from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
 from neurosieve.probes import solver
 from neurosieve.probes.baselines import CONTEXT_NGRAMS
-from neurosieve.probes.intervals import FEW_FILES
+from neurosieve.probes.intervals import few
 from neurosieve.probes.status import FAILS, PARTS, SUPPORTED, adjust, status_of
 
 TYPE_LENGTH = 24  # characters of a token type that are published: a name, never a piece of source code
@@ -259,6 +259,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "test": test,
         "test_rows": scores["rows"],
         "test_files": scores["files"],
+        "resampled": scores["resampled"],
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
@@ -576,7 +577,6 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     if row["confirmed"] is False:
         what = "status" if not row["confirmed_status"] else "minimal subset"
         parts.append(f"{what} not confirmed on test")
-    if row["test_files"] < FEW_FILES:
-        parts.append(f"test has {row['test_files']} files: below {FEW_FILES} the bounds are a little too narrow")
+    parts += few("test", row["test_files"], row["resampled"])
     parts += row["status_notes"]
     return parts

@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -322,7 +323,7 @@ def table_records(files: Mapping[str, Path], task: Task, *, pair: bool) -> list[
     """
     parts = split_files(files)
     columns = _columns(task, pair, given=len(parts) > 1)
-    return [record for part, path in parts for record in _records(read_table(path, columns), part)]
+    return _sides([record for part, path in parts for record in _records(read_table(path, columns), part)], columns)
 
 
 def dataset_records(
@@ -340,7 +341,7 @@ def dataset_records(
     for role, split in dataset.splits.items():
         rows = _checked(f"{dataset.id} {split}", _hub_rows(dataset, split, columns, tables, cache), columns)
         records += _records(rows, None if role == "all" else role)
-    return records
+    return _sides(records, columns)
 
 
 def _columns(task: Task, pair: bool, given: bool) -> Columns:
@@ -391,6 +392,21 @@ def _records(rows: Iterable[tuple[str, dict[str, Any]]], part: str | None) -> It
             split=split,
             right=row.get("right"),
         )
+
+
+def _sides(records: list[Record], columns: Columns) -> list[Record]:
+    """The records; where pairs of a split share texts and no column has files, each text is one."""
+    texts = [(record.split, key) for record in records for key in {record.key, record.right_key}]
+    if columns.right is None or columns.file is not None or len(set(texts)) == len(texts):
+        return records
+    name: dict[tuple[str | None, str], str] = {}
+    for record in records:
+        name.setdefault((record.split, record.key), record.file)
+        name.setdefault((record.split, record.right_key), f"{record.file}-{columns.right}")
+    return [
+        replace(record, file=name[record.split, record.key], right_file=name[record.split, record.right_key])
+        for record in records
+    ]
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------------

@@ -38,13 +38,13 @@ import numpy as np
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
 from neurosieve.config import Params
 from neurosieve.probes.baselines import MAJORITY
-from neurosieve.probes.features import Rows, read_rows
+from neurosieve.probes.features import Rows, read_rows, resampled
 from neurosieve.probes.intervals import (
-    FEW_FILES,
     MIN_FILES,
     FileBootstrap,
     IntervalError,
     design_effect,
+    few,
     holm,
     lower,
     p_value,
@@ -94,7 +94,7 @@ def compare(
         assert rows.seen is not None, "only tokens have types"
         at = ~rows.seen
     labels, files = rows.labels[at], rows.files[at]
-    if unseen and np.unique(files).size < MIN_FILES:
+    if unseen and rows.n_files(at) < MIN_FILES:
         return None
     if scored is None:
         scored = scored_among(labels, files, card["scored_classes"]) if unseen else list(card["scored_classes"])
@@ -123,7 +123,7 @@ def compare(
     sample = {
         "score": float(values[0]),
         "rows": int(at.sum()),
-        "files": int(np.unique(files).size),
+        "files": rows.n_files(at),
         "design_effect": effect,
         "effective_rows": float(at.sum() / effect) if effect else None,
     }
@@ -183,7 +183,7 @@ def decide_status(params: Params, paths: Paths) -> None:
         inputs += [*folders, *models.values()]
         card, rows = read_json(folders[1] / "card.json"), read_rows(paths, task, "judge")
         try:
-            bootstrap = task_bootstrap(params.seed, task, "judge", rows.files, n)
+            bootstrap = task_bootstrap(params.seed, task, "judge", rows.files, n, rows.sides)
         except IntervalError as error:
             raise IntervalError(f"{folders[0]}: {error}") from None
         named = read_json(folders[2] / "baselines.json")
@@ -208,7 +208,7 @@ def decide_status(params: Params, paths: Paths) -> None:
                     found = compare(card, rows, predicted, opponents, bootstrap, confidence, unseen=bool(part))
                 for key in ("comparisons", "sample", "scored_classes"):
                     entry[f"{key}{part}"] = found and found[key]
-            entry["notes"] = _notes(model, entry, tokens=rows.seen is not None)
+            entry["notes"] = _notes(model, entry, resampled(card)["name"], tokens=rows.seen is not None)
             entries[f"{model}/{task}"] = entry
 
     family = [row for row, entry in entries.items() if not entry["control"]]
@@ -225,7 +225,7 @@ def decide_status(params: Params, paths: Paths) -> None:
         out.json("status.json", {"confidence": confidence, "family": family, "rows": entries})
 
 
-def _notes(model: str, entry: dict[str, Any], tokens: bool) -> list[str]:
+def _notes(model: str, entry: dict[str, Any], resampled: str, tokens: bool) -> list[str]:
     """What must be known to read the row."""
     notes = []
     if entry["control"]:
@@ -235,10 +235,7 @@ def _notes(model: str, entry: dict[str, Any], tokens: bool) -> list[str]:
             f"no untrained twin in the run, so what training adds is not known: put a model with `untrained: {model}` "
             "under models and its name into run.models"
         )
-    if entry["sample"]["files"] < FEW_FILES:
-        notes.append(
-            f"judge has {entry['sample']['files']} files: below {FEW_FILES} the bounds are a little too narrow"
-        )
+    notes += few("judge", entry["sample"]["files"], resampled)
     if tokens and entry["sample_unseen"] is None:
         notes.append("too few judge tokens of types unseen in train to score them apart")
     return notes
