@@ -44,7 +44,11 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # na
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args, more = parser.parse_known_args(argv)
+    if args.command == "run":
+        args.options = more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         return int(args.run(args) or 0)
     except config.ConfigError as error:
@@ -70,31 +74,27 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="neurosieve", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="neurosieve",
+        description="How many neurons of a code language model a task needs, which ones, and what they encode.",
+        epilog="One command more per rule of the workflow, which calls them, each with a --help of its own: "
+        + ", ".join(COMMANDS),
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, function, wildcards, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        for wildcard in wildcards:
-            command.add_argument(f"--{wildcard}", required=True)
-        _common(command)
-        command.set_defaults(run=_phase(module, function, wildcards))
     for name, action, text in (
         ("check", _check, "check a params file, and the data and models it names as far as they lie here"),
         ("plan", _plan, "what a run needs, estimated: jobs, disk, time; and what is missing, with where to get it"),
         ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
-        ("schema", _schema, "print the JSON schema of a params file"),
     ):
         command = commands.add_parser(name, help=text)
-        if name != "schema":
-            _common(command)
+        _common(command)
         command.set_defaults(run=action)
+        if name == "plan":
+            _run_parser(commands)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
-    promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
-    promote.add_argument("name", help="name of the model in the training file")
-    promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
-    promote.set_defaults(run=_promote)
+    _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
     checksum.add_argument(
@@ -106,12 +106,31 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--model", metavar="ID[@REVISION]", help="print the lines for a model of the hub, fetch nothing")
     fetch.add_argument("--dataset", metavar="ID[@REVISION]", help="the same for a dataset of the hub")
     fetch.set_defaults(run=_fetch)
-    _use(commands)
-    run = commands.add_parser("run", help="run a benchmark through Snakemake; more options go to Snakemake")
-    _common(run)
-    run.add_argument("options", nargs=argparse.REMAINDER, help="options of snakemake")
-    run.set_defaults(run=_run)
+    commands.add_parser("schema", help="print the JSON schema of a params file").set_defaults(run=_schema)
+    promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
+    promote.add_argument("name", help="name of the model in the training file")
+    promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
+    promote.set_defaults(run=_promote)
+    for name, (module, function, wildcards, text) in COMMANDS.items():
+        command = commands.add_parser(name, description=text)  # without `help`, which would list it
+        for wildcard in wildcards:
+            command.add_argument(f"--{wildcard}", required=True)
+        _common(command)
+        command.set_defaults(run=_phase(module, function, wildcards))
     return parser
+
+
+def _run_parser(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a benchmark; options and targets of Snakemake are passed on to it",
+        usage="neurosieve run [--params PARAMS] [options and targets of Snakemake]",
+        description="Run a benchmark through Snakemake in the root of the checkout. Other options and targets go "
+        "to it: -n (a plan), --cores 4, prepare (this phase alone), --until fit_probes, --unlock (after a kill).",
+        allow_abbrev=False,
+    )
+    run.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    run.set_defaults(run=_run)
 
 
 def _use(commands: Any) -> None:
