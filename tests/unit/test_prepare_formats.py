@@ -221,7 +221,7 @@ def test_a_single_class_in_train_is_refused(folder):
     with pytest.raises(
         PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is '1' \(found \d+\), so there is nothing"
     ):
-        prepared(DEFECT, data)
+        prepared(DEFECT, data, classes=None)
     data = folder(CLONE)
     path = data / "train.txt"
     path.write_text("".join(f"{line[:-1]}1\n" for line in path.read_text().splitlines()))
@@ -230,7 +230,7 @@ def test_a_single_class_in_train_is_refused(folder):
     data = folder(TEXTS)
     objects(data / "all.jsonl", label="loop")
     with pytest.raises(PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is 'loop'"):
-        prepared(TEXTS, data)
+        prepared(TEXTS, data, classes=None)
     data = folder("tagged-lines")
     path = data / "train.label"
     tags = [" ".join("X" for _ in line.split(" ")) for line in path.read_text().splitlines()]
