@@ -113,7 +113,8 @@ def test_D3_all_faults_at_once(load, table):
          "prepare.tasks.doc-match.packages: found geometri, of which the data have nothing; write some of: geometry,"),
         (lambda raw: raw["prepare"]["corpora"]["tiny"].update(sha256="0" * 64),
          r"prepare.corpora.tiny: .*found sha256 474211c0.* expected 0000"),
-        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(folder="docs"), "prepare.corpora.tiny: docs: no .py file in a sub-folder"),
+        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(folder="docs"),
+         "prepare.corpora.tiny: docs: no .py file in a sub-folder"),
     ],
 )  # fmt: skip
 def test_D3_a_corpus_is_looked_through(load, change, says):
