@@ -97,7 +97,7 @@ def _model_faults(params: Params) -> Iterator[str]:
         for folder in filter(None, (entry.path, *entry.folders.values())):
             path = params.resolve(folder)
             if path.is_dir():
-                look = partial(check_folder, path, name, entry.weights)
+                look = partial(check_folder, path, name, entry.weights, entry.trust_remote_code)
                 yield from (
                     f"models.{name}: {fault}"
                     for fault in [*_told((ActivationsError, ArtifactError), look), *_unreadable(path)]

@@ -16,9 +16,11 @@ Reads and writes no files.
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +30,7 @@ from neurosieve.probes.metrics import Metric
 
 LARGEST = 0.1  # of the rows, in one connected component, where whole components are drawn
 MIN_FILES = 3  # with one or two files there is no spread to resample: no interval can be claimed
+PART = 2**21  # cells of the tables of draws that are in memory at a time
 FEW_FILES = 20  # below it the bounds are a little too narrow (see above); reports say so
 VERY_FEW_FILES = 10
 
@@ -92,14 +95,15 @@ class FileBootstrap:
             )
         # Integer draws, not Generator.multinomial: no floating point on the way, so the same draws everywhere.
         drawn = np.random.default_rng(seed).integers(size, size=(n, size))
-        places = drawn + np.arange(n)[:, None] * size
-        weights = np.bincount(places.ravel(), minlength=n * size).reshape(n, -1)
-        if sides is not None:
-            one, other = sides.T
-            # a file is drawn once on average, and two together (size - 1) / size times
-            weights = np.where(one == other, weights[:, one] * (size - 1), weights[:, one] * weights[:, other] * size)
-        self.weights = weights.astype(np.float32)
-        self._most = int(weights.sum(1).max())
+        self.weights = np.empty((n, codes.size), np.float32)
+        for draw, files_drawn in zip(self.weights, drawn, strict=True):
+            times = np.bincount(files_drawn, minlength=size)
+            if sides is not None:
+                one, other = sides.T
+                # a file is drawn once on average, and two together (size - 1) / size times
+                times = np.where(one == other, times[one] * (size - 1), times[one] * times[other] * size)
+            draw[:] = times
+        self._most = float(self.weights.sum(1, dtype=np.float64).max())
 
     def replicates(self, C_by_file: np.ndarray, metric: Metric) -> np.ndarray:
         """Metric of every draw: (..., F, K, K) counts, or (..., F, 1, 6) sums of numbers -> float64 (..., n).
@@ -111,13 +115,25 @@ class FileBootstrap:
         if C.ndim < 3 or C.shape[-3] != self.n_files:
             raise ValueError(f"counts {C.shape}: expected (..., {self.n_files}, K, K), as counts_by_file gives")
         result = np.empty((*C.shape[:-3], self.n))
+        size = math.prod(C.shape[-2:])
         for at in np.ndindex(C.shape[:-3]):
             table = C[at].reshape(self.n_files, -1)
             whole = np.issubdtype(table.dtype, np.integer)
             exact = np.float32 if whole and self._most * float(table.sum(-1).max()) < 2**24 else np.float64
-            counts = self.weights.astype(exact, copy=False) @ table.astype(exact)
-            result[at] = metric(counts.reshape(self.n, *C.shape[-2:]))
+            thin = whole and table.size > PART  # of many classes and files nearly all cells are empty
+            sums: Any = sparse.csr_array(table.T).astype(exact) if thin else table.astype(exact)
+            for draws in _parts(self.n, size) if whole else [slice(None)]:
+                weights = self.weights[draws].astype(exact, copy=False)
+                counts = np.ascontiguousarray((sums @ weights.T).T) if thin else weights @ sums
+                result[at][draws] = metric(counts.reshape(-1, *C.shape[-2:]))
         return result
+
+
+def _parts(n: int, size: int) -> list[slice]:
+    """0 .. n-1 in parts of equal length whose tables of ``size`` cells have PART cells together, or two of them."""
+    count = max(1, min(math.ceil(n * size / PART), n // 2))
+    ends = [n * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def task_bootstrap(
@@ -185,7 +201,7 @@ def design_effect(C_by_file: np.ndarray, replicates_of_accuracy: np.ndarray) -> 
 
     rows / design effect is the number of independent rows that would know as much. None where the accuracy is 0 or 1.
     """
-    C = np.asarray(C_by_file, np.float64).sum(-3)
+    C = np.asarray(C_by_file).sum(-3).astype(np.float64)
     share = float(np.trace(C) / C.sum())
     binomial = share * (1 - share) / C.sum()
     return float(np.var(replicates_of_accuracy) / binomial) if binomial > 0 else None

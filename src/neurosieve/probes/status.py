@@ -108,8 +108,15 @@ def compare(
     predicted = np.stack([reference, *given.values()])
     if predicted.shape[1] != len(at):
         raise ValueError(f"found predictions of {predicted.shape[1]} rows, expected {len(at)}")
-    C = counts_by_file(labels, predicted[:, at], files, n_classes, bootstrap.n_files)
-    values, replicates = score(C.sum(1)), bootstrap.replicates(C, score)
+    totals: list[np.ndarray] = []
+    replicates, effect = [], None
+    for row in predicted:  # a table at a time: of many classes in many files it is large
+        C = counts_by_file(labels, row[at], files, n_classes, bootstrap.n_files)
+        if not totals and n_classes != NUMBER:
+            effect = design_effect(C, bootstrap.replicates(C, accuracy))
+        totals.append(C.sum(0))
+        replicates.append(bootstrap.replicates(C, score))
+    values = score(np.stack(totals))
     comparisons: Comparisons = {}
     for name, value, replicate in zip(given, values[1:], replicates[1:], strict=True):
         comparisons[name] = {
@@ -119,7 +126,6 @@ def compare(
             "p": float(p_value(replicates[0] - replicate)),
             "p_holm": None,
         }
-    effect = None if n_classes == NUMBER else design_effect(C[0], bootstrap.replicates(C[0], accuracy))
     sample = {
         "score": float(values[0]),
         "rows": int(at.sum()),

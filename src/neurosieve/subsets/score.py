@@ -170,8 +170,7 @@ class Scorer:
             return metrics.counts_by_file(y[at], p[at], files, self.n_classes, n_files)
 
         task = counts(self.rows.labels, oracle)
-        control = np.stack([counts(y, p) for y, p in zip(labels, predicted, strict=True)])
-        floor = np.stack([counts(y, p) for y, p in zip(labels, constant, strict=True)])
+        floor = np.stack([counts(y, p).sum(0) for y, p in zip(labels, constant, strict=True)])
         scored = metrics.scored_among(self.rows.labels[at], files, self.card["scored_classes"])
 
         def figures(name: str) -> dict[str, Any] | None:
@@ -181,9 +180,14 @@ class Scorer:
             def score(C: np.ndarray) -> np.ndarray:
                 return metrics.metric(name, C, scored)
 
-            each = score(control.sum(1))
+            totals, drawn = [], []
+            for y, p in zip(labels, predicted, strict=True):  # a table at a time: of many classes it is large
+                control = counts(y, p)
+                totals.append(control.sum(0))
+                drawn.append(self.bootstrap.replicates(control, score))
+            each = score(np.stack(totals))
             value = float(score(task.sum(0)))
-            replicates = self.bootstrap.replicates(task, score) - self.bootstrap.replicates(control, score).mean(0)
+            replicates = self.bootstrap.replicates(task, score) - np.stack(drawn).mean(0)
             return {
                 "metric": name,
                 "task": value,
@@ -192,7 +196,7 @@ class Scorer:
                 "selectivity": value - float(each.mean()),
                 "low": float(intervals.lower(replicates, self.confidence)),
                 "high": float(intervals.upper(replicates, self.confidence)),
-                "control_majority": float(score(floor.sum(1)).mean()),
+                "control_majority": float(score(floor).mean()),
             }
 
         return {
