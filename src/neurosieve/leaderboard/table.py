@@ -155,18 +155,26 @@ def row_file(model: str, task: str) -> str:
     return f"rows/{model}__{task}.json"
 
 
-def not_above(row: Mapping[str, Any]) -> str | None:
-    """Why the row is not supported, where its status names an opponent that it was compared with on judge."""
+def _not_above(row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
+    """The opponent that the row's status names, what it is called, and the comparison with it on judge.
+
+    None where the status names none, or the row was not compared with it.
+    """
     opponent = FAILED.get(row["status"], "")
     against = (row["comparisons"]["judge"] or {}).get(opponent)
     if against is None:
         return None
     majority = "the mean" if row["metric"] == "r2" else "the majority class"
     names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
-    return (
-        f"not above {names[opponent]} on judge: difference {against['difference']:+.4f}, "
-        f"lower bound {against['lower']:+.4f}"
-    )
+    return opponent, names[opponent], against
+
+
+def not_above(row: Mapping[str, Any]) -> str | None:
+    """Why the row is not supported, where its status names an opponent that it was compared with on judge."""
+    if (found := _not_above(row)) is None:
+        return None
+    _, name, against = found
+    return f"not above {name} on judge: difference {against['difference']:+.4f}, lower bound {against['lower']:+.4f}"
 
 
 def hidden_reason(row: Mapping[str, Any]) -> str | None:
@@ -174,15 +182,17 @@ def hidden_reason(row: Mapping[str, Any]) -> str | None:
 
     With the size of judge, for few rows (or few files, whose rows are alike) are the usual cause.
     """
-    why, opponent = not_above(row), FAILED.get(row["status"])
-    if why is None or opponent is None or row["oracle"] is None or row[opponent] is None:
+    if (found := _not_above(row)) is None:
         return None
-    if round(row["oracle"], 3) <= round(row[opponent], 3):
+    opponent, name, against = found
+    score, other, sample = row["oracle"], row[opponent], row["sample"]
+    if score is None or other is None or round(score, 3) <= round(other, 3):
         return None
-    sample, entry = row["sample"], row["comparisons"]["judge"][opponent]
-    p = entry["p"] if entry.get("p_holm") is None else entry["p_holm"]
-    size = f"judge has {sample['rows']:,} rows of {sample['files']:,} files"
-    return f"{row['status']}, though {opponent} is {row[opponent]:.3f} on test: {why}, p {p:.3f}; {size}"
+    p = against["p"] if against["p_holm"] is None else against["p_holm"]
+    return (
+        f"not above {name} ({other:.3f} on test) on judge: {against['difference']:+.3f}, lower bound "
+        f"{against['lower']:+.3f}, p {p:.3f}; {sample['rows']:,} rows, {sample['files']:,} files"
+    )
 
 
 def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
