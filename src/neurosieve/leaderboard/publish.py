@@ -14,7 +14,7 @@ from pathlib import Path
 from neurosieve.artifacts import ArtifactError, Paths, check_files, read_json, read_manifest, sha256_file
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import input_folders
-from neurosieve.leaderboard.table import changed_cells, format_table
+from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     """
     built = paths.leaderboard()
     report = report or compare(params, paths, results)
-    names = [f"rows/{model}__{task}.json" for task in params.run.tasks for model in params.run.models]
+    names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
     print(format_table([read_json(built / name) for name in names]))
     print(f"page: {built / 'index.html'}")
     print(report.sentence(results / params.benchmark))
