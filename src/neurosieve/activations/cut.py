@@ -39,6 +39,9 @@ def cut(loaded: Loaded, layer: int) -> Loaded:
             "the neurons of a decoder that sees an encoder" if loaded.sites is None else "neurons inside of its blocks"
         )
         raise CutError(f"model {loaded.name}: {what} are taken from the whole model only")
+    if loaded.order.block is not None or loaded.snapshot is not None:
+        what = "changes in a forward pass" if loaded.snapshot is not None else "lists what leaves block 1 first"
+        raise CutError(f"model {loaded.name}: it {what}, so it is run whole")
     ids = short_ids(loaded.coding).to(loaded.device)
     wanted = hidden_states(loaded.model, ids, None)
     try:

@@ -35,9 +35,10 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as library
 
-from neurosieve.activations.batches import ActivationsError, Coding
+from neurosieve.activations.batches import ActivationsError, Coding, white_marks
 from neurosieve.activations.devices import find_device
 from neurosieve.activations.sites import SiteError, Sites, find_sites
+from neurosieve.activations.trial import LISTED, Order, Pass, Positions, Snapshot, TrialError, find_manners, find_order
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
@@ -83,7 +84,8 @@ class Loaded:
     """A model ready to run. layers counts, for hidden states, the embedding layer; facts go to the manifest.
 
     folder: where its files lie, those of the trained model for an untrained twin. weights: files of weights among
-    them. part: of an encoder-decoder that is not run as its encoder alone. sites: None for hidden states.
+    them. part: of an encoder-decoder that is not run as its encoder alone. sites: None for hidden states. order: how
+    the layers follow from what the model lists. snapshot: of a model that a forward pass changes, to be put back.
     """
 
     name: str
@@ -96,7 +98,9 @@ class Loaded:
     weights: tuple[Path, ...] = ()
     part: Part | None = None
     sites: Sites | None = None
+    order: Order = LISTED
     device: torch.device = CPU
+    snapshot: Snapshot | None = None
 
 
 def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE, folder: Path | None = None) -> Loaded:
@@ -122,7 +126,9 @@ def load_model(params: Params, name: str, cache: Path = DEFAULT_CACHE, folder: P
     elif (folder / WEIGHTS["safetensors"][0]).is_file():  # as one trained here, a twin from its fresh weights
         trained = trained.model_copy(update={"weights": "safetensors"})
         entry = entry.model_copy(update={"untrained": None})
-    loaded = _load(folder, name, params.numerics, params.activations.dtype, trained, entry)
+    settings = params.activations
+    room = (settings.window, settings.batch_tokens)
+    loaded = _load(folder, name, params.numerics, settings.dtype, trained, entry, room)
     loaded.facts.update(facts)
     for key, found in (("layers", loaded.layers), ("width", loaded.width)):
         stated = getattr(entry, key)
@@ -144,13 +150,21 @@ def task_folder(params: Params, paths: Paths, name: str, task: str) -> Path | No
     return params.resolve(entry.folders[task]) if task in entry.folders else None
 
 
-def load_folder(folder: Path, name: str, numerics: str, dtype: str = "float32", **entry: Any) -> Loaded:
+def load_folder(
+    folder: Path,
+    name: str,
+    numerics: str,
+    dtype: str = "float32",
+    window: int = 512,
+    batch_tokens: int = 2048,
+    **entry: Any,
+) -> Loaded:
     """Load a trained model that no params file names; raises as :func:`load_model` does.
 
-    entry : keys of an entry under ``models:``, such as part or neurons.
+    window, batch_tokens : of `activations:`. entry : keys of an entry under ``models:``, such as part or neurons.
     """
     found = Model.model_validate({"path": str(folder), **entry})
-    return _load(folder, name, numerics, dtype, found, found)
+    return _load(folder, name, numerics, dtype, found, found, (window, batch_tokens))
 
 
 class NoHeadError(ActivationsError):
@@ -158,7 +172,13 @@ class NoHeadError(ActivationsError):
 
 
 def load_language_model(
-    folder: Path, name: str, numerics: str, weights: str = "safetensors", trust: bool = False
+    folder: Path,
+    name: str,
+    numerics: str,
+    weights: str = "safetensors",
+    trust: bool = False,
+    window: int = 512,
+    batch_tokens: int = 2048,
 ) -> tuple[Loaded, int | None]:
     """A trained model with its language-modelling head, and the id of its mask, None for a causal model.
 
@@ -173,19 +193,32 @@ def load_language_model(
     if not masked and not any(value.endswith(("ForCausalLM", "LMHeadModel")) for value in names):
         raise NoHeadError(f"{CONFIG} names {', '.join(names) or 'no architecture'}, without a language-modelling head")
     model = _from_weights(folder, name, files, trust, auto=AutoModelForMaskedLM if masked else AutoModelForCausalLM)
-    _ready(model, numerics)
+    _quiet(model)
     fast = _tokenizer(folder, trust)
     coding = read_coding(folder, model, fast)
+    words = model.get_input_embeddings().weight
+    coding, order = _try_order(folder, model, None, coding, words, _blocks(model.config, None))
+    if not order.listed:
+        raise NoHeadError("its layers are not the hidden states that it lists, at which they could be changed")
+    _ready(model, numerics)
     layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
     mask = fast.mask_token_id if masked else None
     if masked and mask is None:
         raise NoHeadError("a masked language model whose tokenizer names no mask token")
     facts = {"model_sha256": _weights_sha256(files)}
-    return Loaded(name, model, coding, layers, width, facts, folder, files), mask
+    loaded = _try_manners(Loaded(name, model, coding, layers, width, facts, folder, files), window, batch_tokens)
+    if loaded.snapshot is not None:
+        raise NoHeadError("a forward pass changes the model itself")
+    return loaded, mask
 
 
-def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, entry: Model) -> Loaded:
-    """``trained``: the entry whose files are read; ``entry``: it itself, or its untrained twin."""
+def _load(
+    folder: Path, name: str, numerics: str, dtype: str, trained: Model, entry: Model, room: tuple[int, int]
+) -> Loaded:
+    """``trained``: the entry whose files are read; ``entry``: it itself, or its untrained twin.
+
+    ``room``: activations.window and activations.batch_tokens.
+    """
     device = find_device(numerics)
     if numerics == "portable" and dtype != "float32":
         raise ActivationsError(
@@ -211,6 +244,15 @@ def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, en
         facts |= twin
         facts["model_sha256"] = _state_sha256(model)
     coding = read_coding(folder, model, fast)
+    config, words = model.config, model.get_input_embeddings().weight
+    if not coding.prefix and not coding.suffix and (named := _named_specials(folder, config)):
+        facts["special_tokens"] = f"none are put around a text, though {named}"
+        log.warning(
+            "%s: the tokenizer puts no special tokens around a text, though %s; if the model was trained with them, "
+            "give its tokenizer.json a post_processor that adds them",
+            folder,
+            named,
+        )
     part = None
     if getattr(model.config, "is_encoder_decoder", False):
         facts["part"] = trained.part
@@ -226,12 +268,15 @@ def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, en
             f"models.{name}.part: found {trained.part!r}, but {folder} is no encoder-decoder; take it out"
         )
     _quiet(model)
+    coding, order = _try_order(folder, model, part, coding, words, _blocks(config, part))
+    if order.mixed:
+        facts["layer_0"] = "what enters block 1, which depends on the sub-words beside it"
     sites = None
     if trained.neurons != "hidden":
         ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
         whole = None if part is None else dataclasses.replace(part, kind="both")
         try:
-            run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None))  # noqa: E731
+            run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None, order))  # noqa: E731
             sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
         except SiteError as error:
             raise ActivationsError(
@@ -239,16 +284,80 @@ def _load(folder: Path, name: str, numerics: str, dtype: str, trained: Model, en
             ) from error
     _ready(model, numerics)
     model.to(device)
-    loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, device)
+    loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, order, device)
     layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
-    return dataclasses.replace(loaded, layers=layers, width=width)
+    return _try_manners(dataclasses.replace(loaded, layers=layers, width=width), *room)
+
+
+def _try_order(
+    folder: Path, model: Any, part: Part | None, coding: Coding, words: Any, blocks: list[int | None]
+) -> tuple[Coding, Order]:
+    """The layers of a model, and its coding with the positions that its tables hold, from a short text.
+
+    words : its embedding of sub-words. blocks : of each stack, see :func:`_blocks`.
+    """
+    snapshot = Snapshot(model)
+    text = [*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]
+    with Positions(len(text), words) as positions:
+        run = lambda ids: _try(folder, "cannot run the model", lambda: _passed(model, part, ids))  # noqa: E731
+        try:
+            order = find_order(model, run, text, len(coding.prefix), blocks)
+        except TrialError as error:
+            raise TrialError(f"{folder}: {error}") from None
+    snapshot.restore()
+    limits = [limit for limit in (coding.maximum, positions.room) if limit is not None]
+    return dataclasses.replace(coding, maximum=min(limits, default=None)), order
+
+
+def _try_manners(loaded: Loaded, window: int, batch_tokens: int) -> Loaded:
+    """The model with what :func:`find_manners` says of it, and the facts of the manifest that follow."""
+    coding = loaded.coding
+    inner = coding.tokenizer.encode(TEXT, add_special_tokens=False).ids
+
+    def text(length: int) -> list[int]:
+        room = max(1, length - len(coding.prefix) - len(coding.suffix))
+        return [*coding.prefix, *(inner * (room // len(inner) + 1))[:room], *coding.suffix]
+
+    longest = min(window, coding.maximum or window)
+    try:
+        run = lambda ids, mask: layer_states(loaded, ids, mask)  # noqa: E731
+        manners = find_manners(loaded.model, run, text, coding.pad, longest, max(longest, batch_tokens))
+    except TrialError as error:
+        raise TrialError(f"{loaded.folder}: {error}") from None
+    if not manners.padded:
+        log.warning(
+            "model %s: its values depend on the padding of a batch, so only windows of one length are run together",
+            loaded.name,
+        )
+        loaded.facts["padded"] = False
+    snapshot = Snapshot(loaded.model) if manners.kept else None
+    return dataclasses.replace(loaded, coding=dataclasses.replace(coding, padded=manners.padded), snapshot=snapshot)
+
+
+def _blocks(config: Any, part: Part | None) -> list[int | None]:
+    """Blocks of each stack that is looked at, as the configuration has them; None where it does not say."""
+    stated = config.get_text_config() if hasattr(config, "get_text_config") else config
+
+    def first(*names: str) -> int | None:
+        return next((n for name in names if isinstance(n := getattr(stated, name, None), int)), None)
+
+    if part is None and not getattr(config, "is_encoder_decoder", False):
+        return [first("num_hidden_layers")]
+    encoder = first("encoder_layers", "num_encoder_layers", "num_layers", "num_hidden_layers")
+    if part is None:
+        return [encoder]
+    decoder = first("decoder_layers", "num_decoder_layers", "num_layers", "num_hidden_layers")
+    return [encoder, decoder][part.kind == "decoder" :]
 
 
 def _quiet(model: Any) -> None:
     model.eval().requires_grad_(False)
     for module in model.modules():  # the stacks of an encoder-decoder have configurations of their own
-        if getattr(getattr(module, "config", None), "use_cache", False):
-            module.config.use_cache = False
+        config: Any = getattr(module, "config", None)
+        if getattr(config, "use_cache", False):
+            config.use_cache = False
+        if getattr(config, "return_dict", True) is False:  # a tuple says not what it holds
+            config.return_dict = True
 
 
 def _ready(model: Any, numerics: str) -> None:
@@ -447,7 +556,7 @@ def _from_weights(
             f"give the weights that belong to its {CONFIG}"
         )
     if hasattr(model, "pooler"):
-        model.pooler = None
+        model.pooler = torch.nn.Identity()  # some call it whatever is asked for
     return model
 
 
@@ -485,7 +594,7 @@ def _fresh(trained: Any, seed: int, trust: bool) -> Any:
     torch.manual_seed(seed)
     model = AutoModel.from_config(trained.config, dtype=torch.float32, trust_remote_code=trust)
     if hasattr(model, "pooler"):
-        model.pooler = None
+        model.pooler = torch.nn.Identity()  # some call it whatever is asked for
     return model
 
 
@@ -651,8 +760,8 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
         raise ActivationsError(
             f"{folder}: the tokenizer's ids go up to {highest}, the model embeds {embedded}; not a pair"
         )
-    limits = [_positions(model), fast.model_max_length]
-    known = [int(limit) for limit in limits if limit is not None and limit < NO_LIMIT]
+    limits = [_positions(model.config), fast.model_max_length]
+    known = [int(limit) for limit in limits if limit is not None and 0 < limit < NO_LIMIT]
     pad = getattr(model.config, "pad_token_id", None)
     return Coding(
         tokenizer=tokenizer,
@@ -660,15 +769,35 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
         suffix=tuple(around.ids[stop:]),
         pad=pad if isinstance(pad, int) and 0 <= pad < embedded else 0,  # masked: any id will do
         maximum=min(known) if known else None,
+        marks=white_marks(tokenizer),
     )
 
 
-def _positions(model: Any) -> int | None:
-    """Positions that a text can use. RoBERTa's kin begin to count after the padding index: 514 are 512."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
-    return getattr(model.config, "max_position_embeddings", None)
+def _named_specials(folder: Path, config: Any) -> str:
+    """What says that a model is trained with special tokens around its texts; empty where nothing does."""
+    path = folder / "tokenizer_config.json"
+    stated = _try(
+        folder, f"cannot read {path.name}", lambda: json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    )
+    named = [f"{role}_token" for role in ("cls", "sep") if stated.get(f"{role}_token") is not None]
+    named += [key for key in ("add_bos_token", "add_eos_token") if stated.get(key) is True]
+    if named:
+        return f"{path.name} has {' and '.join(named)}"
+    ids = {role: getattr(config, f"{role}_token_id", None) for role in ("cls", "sep", "bos", "eos")}
+    wanted = [role for role in ("cls", "sep") if ids[role] is not None]
+    # GPT-2's and its kin's one token marks the end of a document and stands around no text
+    if not wanted and ids["bos"] is not None and ids["bos"] != ids["eos"] and stated.get("add_bos_token") is not False:
+        wanted = ["bos"]
+    if not wanted and getattr(config, "is_encoder_decoder", False) and ids["eos"] is not None:
+        wanted = ["eos"]
+    return f"{CONFIG} has {' and '.join(f'{role}_token_id' for role in wanted)}" if wanted else ""
+
+
+def _positions(config: Any) -> int | None:
+    """Positions that the configuration names, of a multimodal model those of its text; what is below 1 is no limit."""
+    stated = [config, config.get_text_config()] if hasattr(config, "get_text_config") else [config]
+    found = [n for c in stated if isinstance(n := getattr(c, "max_position_embeddings", None), int) and n > 0]
+    return min(found, default=None)
 
 
 def _measure(folder: Path, coding: Coding, states_of: Callable[[torch.Tensor], Any]) -> tuple[int, int]:
@@ -709,9 +838,12 @@ def raw_states(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> 
     ids = ids.to(loaded.device)
     mask = None if mask is None else mask.to(loaded.device)
     if loaded.sites is None:
-        return _stacks(loaded.model, loaded.part, ids, mask)
+        stacks = _stacks(loaded.model, loaded.part, ids, mask, loaded.order)
+        if loaded.snapshot is not None:
+            loaded.snapshot.restore()
+        return stacks
     with loaded.sites.caught() as found:
-        _run(loaded.model, loaded.part, ids, mask)
+        run_part(loaded, ids, mask)
     if len(found) != len(loaded.sites.products):
         raise ActivationsError(
             f"model {loaded.name}: {len(found)} blocks ran where {len(loaded.sites.products)} were found; "
@@ -725,7 +857,10 @@ def raw_states(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None) -> 
 @torch.inference_mode()
 def run_part(loaded: Loaded, ids: torch.Tensor, mask: torch.Tensor | None, **options: Any) -> Any:
     """The library's output for a batch that lies on the model's device."""
-    return _run(loaded.model, loaded.part, ids, mask, **options)
+    out = _run(loaded.model, loaded.part, ids, mask, **options)
+    if loaded.snapshot is not None:
+        loaded.snapshot.restore()
+    return out
 
 
 def _run(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None, **options: Any) -> Any:
@@ -734,13 +869,30 @@ def _run(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | 
 
 
 @torch.inference_mode()
-def _stacks(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None) -> list[Any]:
+def _stacks(
+    model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None, order: Order = LISTED
+) -> list[Any]:
     """Hidden states of each stack of blocks that is looked at, the decoder's where its own input has them."""
+    with order.caught() as entered:
+        found = _passed(model, part, ids, mask)
+    return order.put(found.stacks, found.outputs, entered)
+
+
+@torch.inference_mode()
+def _passed(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None = None) -> Pass:
     out = _run(model, part, ids, mask, output_hidden_states=True)
+    wanted = ["hidden_states"] if part is None else ["encoder_hidden_states", "decoder_hidden_states"]
+    if not all(hasattr(out, key) for key in wanted):
+        raise ActivationsError(
+            f"{type(model).__name__} gives out a {type(out).__name__} without {' and '.join(wanted)}; its forward must "
+            "take output_hidden_states=True and give out one of transformers' outputs, such as BaseModelOutput"
+        )
+    last = getattr(out, "last_hidden_state", None)
     if part is None:
         # transformers collects at the blocks: a model cut down to its embedding has none
-        return [out.hidden_states or (out.last_hidden_state,)]
-    return [out.encoder_hidden_states, out.decoder_hidden_states][part.kind == "decoder" :]
+        return Pass([out.hidden_states or (last,)], [last])
+    both = [out.encoder_hidden_states, out.decoder_hidden_states], [out.encoder_last_hidden_state, last]
+    return Pass(*(values[part.kind == "decoder" :] for values in both))
 
 
 def hidden_states(model: Any, ids: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, ...]:

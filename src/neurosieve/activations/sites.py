@@ -104,7 +104,7 @@ def find_sites(
     ``run`` runs a text of four sub-words or more and gives the hidden states of one stack of blocks, or of several; of
     the ``skipped`` first of them no neurons are taken. Raises SiteError where a block has no such site, or several.
     """
-    calls, stacks = _listed_calls(model, run)
+    calls, stacks = listed_calls(model, run)
     products, attention = [], []
     for stack, states in enumerate(stacks):
         for i, call in enumerate(_blocks(calls, states)):
@@ -112,13 +112,20 @@ def find_sites(
                 name, others = _find(call, neurons)
             except SiteError as error:
                 raise SiteError(f"block {i} ({type(call.module).__name__}): {error}") from None
+            except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
+                # the library's own code, run with products changed: experts to which no sub-word is routed, caches
+                text = " ".join(str(error).split()) or type(error).__name__
+                raise SiteError(
+                    f"block {i} ({type(call.module).__name__}) cannot be run with single products changed, as one with "
+                    f"a router of experts cannot ({text[:200]})"
+                ) from error
             if stack >= skipped:
                 products.append(call.module.get_submodule(name))
             attention += [call.module.get_submodule(other) for other in others]
     return Sites(products, neurons == "feed-forward", attention, [len(states) - 1 for states in stacks[skipped:]])
 
 
-def _listed_calls(model: Any, run: Callable[[], Any]) -> tuple[list[_Call], Any]:
+def listed_calls(model: Any, run: Callable[[], Any]) -> tuple[list[_Call], Any]:
     """Calls of all modules that stand in a ModuleList, in the order in which they begin; and what ``run`` gives."""
     began: list[list[Any]] = []
     running: list[list[Any]] = []
@@ -147,9 +154,9 @@ def _blocks(calls: list[_Call], states: Sequence[torch.Tensor]) -> list[_Call]:
     """The call that makes each hidden state but the first."""
     blocks: list[_Call] = []
     for i, state in enumerate(states[:-1]):
-        found = [call for call in calls if _same(_state(call.args, call.kwargs), state)]
+        found = [call for call in calls if same(entering(call.args, call.kwargs), state)]
         if i < len(states) - 2:
-            found = [call for call in found if _same(_first(call.output), states[i + 1])]
+            found = [call for call in found if same(leaving(call.output), states[i + 1])]
         elif blocks:
             found = [call for call in found if type(call.module) is type(blocks[-1].module)]
         if not found:
@@ -158,11 +165,11 @@ def _blocks(calls: list[_Call], states: Sequence[torch.Tensor]) -> list[_Call]:
     return blocks
 
 
-def _state(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return next((x for x in (*args, *kwargs.values()) if isinstance(x, torch.Tensor) and x.ndim == 3), None)
 
 
-def _first(output: Any) -> Any:
+def leaving(output: Any) -> Any:
     if isinstance(output, torch.Tensor):
         return output
     values = output if isinstance(output, (tuple, list)) else getattr(output, "values", tuple)()
@@ -174,7 +181,7 @@ def _given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
     return value
 
 
-def _same(found: Any, state: torch.Tensor) -> bool:
+def same(found: Any, state: torch.Tensor) -> bool:
     if not isinstance(found, torch.Tensor) or found.shape != state.shape:
         return False
     return found is state or (found.data_ptr() == state.data_ptr() and torch.equal(found, state))
@@ -185,7 +192,7 @@ class _Probe:
 
     def __init__(self, call: _Call) -> None:
         self.call = call
-        self.state = _state(call.args, call.kwargs)
+        self.state = entering(call.args, call.kwargs)
         self.names = {m: name for name, m in call.module.named_modules() if linear_size(m)}
         self.modules: list[Any] = []
         self.outputs: list[torch.Tensor] = []
@@ -239,7 +246,7 @@ class _Probe:
         try:
             for module in self.names:
                 module.forward = replace(module, module.forward)
-            output = _first(self.call.module(*args, **kwargs))
+            output = leaving(self.call.module(*args, **kwargs))
         finally:
             for module, forward in before.items():
                 if forward is None:

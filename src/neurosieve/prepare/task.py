@@ -86,6 +86,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             language=language,
             tagset=spec.tagset,
             negatives=spec.negatives,
+            leave_out=frozenset(spec.leave_out or ()),
         )
         samples[split] = kind.build(members[split], want)
         left_out.update(samples[split].left_out)

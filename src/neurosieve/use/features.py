@@ -189,12 +189,14 @@ def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -
 
 
 def _load(neurons: Neurons, model: Path | str, params: Path | str | Params) -> Loaded:
-    numerics, dtype = neurons.data["numerics"], neurons.data["activations"].get("dtype", "float32")
+    stated = neurons.data["activations"]
+    numerics, dtype = neurons.data["numerics"], stated.get("dtype", "float32")
     entry = {key: value for key in ENTRY if (value := neurons.data["model"].get(key)) is not None}
     if Path(model).is_dir():
         if not any((Path(model) / file).is_file() for file in WEIGHTS[entry.get("weights", "safetensors")]):
             entry.pop("weights", None)  # a folder of its own for the task, as one trained here; its hash is compared
-        return load_folder(Path(model), neurons.data["model"]["name"], numerics, dtype, **entry)
+        room = {key: stated[key] for key in ("window", "batch_tokens") if key in stated}
+        return load_folder(Path(model), neurons.data["model"]["name"], numerics, dtype, **room, **entry)
     held = params if isinstance(params, Params) else load_params(str(params))
     if str(model) not in held.models:
         raise NeuronsError(
