@@ -298,8 +298,17 @@ def _try_order(
     """
     snapshot = Snapshot(model)
     text = [*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]
+
+    def run(ids: torch.Tensor) -> Pass:
+        found = _try(folder, "cannot run the model", lambda: _passed(model, part, ids))
+        if part is None:
+            return found
+        return Pass(
+            [*found.stacks[:-1], [part.align(state) for state in found.stacks[-1] or ()]],
+            [*found.outputs[:-1], part.align(found.outputs[-1])],
+        )
+
     with Positions(len(text), words) as positions:
-        run = lambda ids: _try(folder, "cannot run the model", lambda: _passed(model, part, ids))  # noqa: E731
         try:
             order = find_order(model, run, text, len(coding.prefix), blocks)
         except TrialError as error:

@@ -46,8 +46,8 @@ class Snapshot:
         modules = list(model.modules())
         configs = {id(config): config for m in modules if (config := getattr(m, "config", None)) is not None}
         holders = [*modules, *(config for config in configs.values() if hasattr(config, "__dict__"))]
-        # not the hooks: who registered one must find it again in the same dict
-        self._held = [(h, {k: _copied(v) for k, v in vars(h).items() if not k.endswith("hooks")}) for h in holders]
+        # not the hooks: who registered one must find it in the same dict, and the library sets its own once
+        self._held = [(h, {k: _copied(v) for k, v in vars(h).items() if "hook" not in k}) for h in holders]
         self._weights = [(tensor, tensor._version) for tensor in model.parameters()]
         self._buffers = [(tensor, tensor._version, tensor.clone()) for tensor in model.buffers()]
 
@@ -62,7 +62,7 @@ class Snapshot:
                 if key not in now or not _unchanged(now[key], value):
                     now[key] = _copied(value)
                     changed = True
-            for key in [key for key in now if key not in before and not key.endswith("hooks")]:
+            for key in [key for key in now if key not in before and "hook" not in key]:
                 del now[key]
                 changed = True
         for at, (tensor, version, copy) in enumerate(self._buffers):
