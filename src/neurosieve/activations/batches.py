@@ -23,6 +23,7 @@ neighbours: at most one text is unfinished between two batches.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -50,11 +51,11 @@ class DroppedTokens(ActivationsError):
 
     def __init__(self, found: Counter[str], first: dict[str, str]) -> None:
         self.found, self.first = found, first
-        shown = [f"{text!r} ({n} rows, the first: {first[text]})" for text, n in found.most_common(10)]
+        shown = [f"{text!r} ({n} row{'s' * (n > 1)}, the first: {first[text]})" for text, n in found.most_common(10)]
         more = f", and {len(found) - 10} more" if len(found) > 10 else ""
-        named = ", ".join(f'"{text.encode("unicode_escape").decode()}"' for text in sorted(found))
+        named = ", ".join(json.dumps(text) for text in sorted(found))
         super().__init__(
-            f"no sub-word covers {found.total()} tokens: {', '.join(shown)}{more}. The model's tokenizer drops such "
+            f"no sub-word covers {', '.join(shown)}{more}. The model's tokenizer drops such "
             f"text: write `leave_out: [{named}]` for the task under prepare.tasks, and they make no rows for any "
             "model; or use another model"
         )

@@ -38,7 +38,17 @@ from transformers.utils import logging as library
 from neurosieve.activations.batches import ActivationsError, Coding, white_marks
 from neurosieve.activations.devices import find_device
 from neurosieve.activations.sites import SiteError, Sites, find_sites
-from neurosieve.activations.trial import LISTED, Order, Pass, Positions, Snapshot, TrialError, find_manners, find_order
+from neurosieve.activations.trial import (
+    LISTED,
+    Order,
+    Pass,
+    Positions,
+    Snapshot,
+    TrialError,
+    find_manners,
+    find_order,
+    untouched,
+)
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
@@ -201,7 +211,8 @@ def load_language_model(
     if not order.listed:
         raise NoHeadError("its layers are not the hidden states that it lists, at which they could be changed")
     _ready(model, numerics)
-    layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
+    with untouched(model):
+        layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
     mask = fast.mask_token_id if masked else None
     if masked and mask is None:
         raise NoHeadError("a masked language model whose tokenizer names no mask token")
@@ -277,7 +288,8 @@ def _load(
         whole = None if part is None else dataclasses.replace(part, kind="both")
         try:
             run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None, order))  # noqa: E731
-            sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
+            with untouched(model):
+                sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
         except SiteError as error:
             raise ActivationsError(
                 f"models.{name}.neurons: found {trained.neurons!r}, but in {folder} {error}; write `neurons: hidden`"
@@ -285,7 +297,8 @@ def _load(
     _ready(model, numerics)
     model.to(device)
     loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, order, device)
-    layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
+    with untouched(model):
+        layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
     return _try_manners(dataclasses.replace(loaded, layers=layers, width=width), *room)
 
 
@@ -296,7 +309,6 @@ def _try_order(
 
     words : its embedding of sub-words. blocks : of each stack, see :func:`_blocks`.
     """
-    snapshot = Snapshot(model)
     text = [*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]
 
     def run(ids: torch.Tensor) -> Pass:
@@ -308,12 +320,11 @@ def _try_order(
             [*found.outputs[:-1], part.align(found.outputs[-1])],
         )
 
-    with Positions(len(text), words) as positions:
+    with untouched(model), Positions(len(text), words) as positions:
         try:
             order = find_order(model, run, text, len(coding.prefix), blocks)
         except TrialError as error:
             raise TrialError(f"{folder}: {error}") from None
-    snapshot.restore()
     limits = [limit for limit in (coding.maximum, positions.room) if limit is not None]
     return dataclasses.replace(coding, maximum=min(limits, default=None)), order
 
