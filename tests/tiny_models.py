@@ -97,6 +97,24 @@ def save(
     return folder
 
 
+def save_other(folder: Path, name: str, like: str = "gpt2", **changes: Any) -> Path:
+    """Save a model of any architecture, with the tokenizer of one named above.
+
+    ``changes``: of the configuration; None takes a key out, which some architectures refuse.
+    """
+    sizes = {**SIZES, "vocab_size": VOCABULARY, "max_position_embeddings": 64}
+    torch.manual_seed(0)
+    stated = {**sizes, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, **changes}
+    config = AutoConfig.for_model(name, **{key: value for key, value in stated.items() if value is not None})
+    model = AutoModel.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape) + (parameter.ndim == 1))
+    model.save_pretrained(folder)
+    tokenizer(like, 64).save_pretrained(folder)
+    return folder
+
+
 def tokenizer(architecture: str, positions: int) -> PreTrainedTokenizerFast:
     specials, before, after = SPECIALS.get(architecture, GPT2)
     options = {"special_tokens": specials, "vocab_size": VOCABULARY, "show_progress": False}

@@ -16,7 +16,7 @@ import tiny_models
 import torch
 from torch import nn
 from torch.nn.functional import gelu, relu, silu
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from neurosieve.activations import ActivationsError
 from neurosieve.activations.models import Loaded, layer_states, load_folder, raw_states
@@ -193,23 +193,10 @@ OTHERS = {
 }
 
 
-def save_other(folder: Path, name: str, **changes: Any) -> Path:
-    sizes = {**tiny_models.SIZES, "vocab_size": tiny_models.VOCABULARY, "max_position_embeddings": 64}
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(name, **{**sizes, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, **changes})
-    model = AutoModel.from_config(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(0.3 * torch.randn(parameter.shape) + (parameter.ndim == 1))
-    model.save_pretrained(folder)
-    tiny_models.tokenizer("gpt2", 64).save_pretrained(folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", OTHERS)
 def test_an_architecture_that_nothing_names(name: str, tmp_path: Path) -> None:
     """The last product's weight takes F to what is added; without attention and it the block adds nothing."""
-    folder = save_other(tmp_path, name, **OTHERS[name])
+    folder = tiny_models.save_other(tmp_path, name, **OTHERS[name])
     forward, attention = (load_folder(folder, "m", "fast", neurons=site) for site in ("feed-forward", "attention"))
     hidden = layer_states(load_folder(folder, "m", "fast"), IDS, None)
     assert (forward.layers, attention.layers, len(hidden)) == (2, 2, 3) and attention.width == 16
@@ -232,7 +219,7 @@ def load_bare(loaded: Loaded) -> Loaded:
 
 def test_experts_are_refused(tmp_path: Path) -> None:
     more = {"num_local_experts": 2, "num_key_value_heads": 1, "head_dim": 8}
-    folder = save_other(tmp_path, "mixtral", **more)
+    folder = tiny_models.save_other(tmp_path, "mixtral", **more)
     with pytest.raises(
         ActivationsError, match=r"models.m.neurons: found 'feed-forward', but .* block 0 \(Mixtral.*hidden"
     ):
@@ -244,7 +231,7 @@ def test_experts_are_refused(tmp_path: Path) -> None:
 def test_feed_forward_layers_of_several_widths_are_refused(tmp_path: Path) -> None:
     sizes = {f"{part}_{key}": 2 for part in ("encoder", "decoder") for key in ("layers", "attention_heads")}
     sizes |= {"d_model": 16, "encoder_ffn_dim": 24, "decoder_ffn_dim": 32, "decoder_start_token_id": 0}
-    folder = save_other(tmp_path, "bart", **sizes)
+    folder = tiny_models.save_other(tmp_path, "bart", **sizes)
     with pytest.raises(ActivationsError, match=r"found layers of the widths \[24, 32\]; one width"):
         load_folder(folder, "m", "fast", neurons="feed-forward", part="both")
     assert load_folder(folder, "m", "fast", neurons="feed-forward", part="decoder").width == 32

@@ -9,11 +9,12 @@ to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import torch
 
-from neurosieve.activations.batches import ActivationsError, make_plan
+from neurosieve.activations.batches import ActivationsError, Coding, DroppedTokens, Plan, make_plan
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.dump import write_layers
 from neurosieve.activations.finetune import train_model
@@ -45,7 +46,8 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     # of `finetune:` only what this task has of it: another task in its list changes nothing here
     stated = params.settings("dump_activations", model=model, task=task)["models"]
     entries = [{k: v for k, v in entry.items() if k not in PLACES} for entry in stated]
-    for split in SPLITS:
+    plans = _plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
+    for split, plan in plans.items():
         source = paths.task(task) / split
         with Writer(
             paths.activations(model, task, split),
@@ -61,11 +63,27 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
             },
             inputs=[source, *([paths.finetuned(model, task)] if params.finetunes(model, task) else [])],
         ) as writer:
-            plan = make_plan(source, loaded.coding, **settings.model_dump(exclude={"dtype"}))
             files = [writer.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
             write_layers(loaded, plan, files, f"{model} {task} {split}")
             writer.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
             writer.facts["training"] = params.training(model, task)
+
+
+def _plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[str, Plan]:
+    """The plan of each split; tokens that the tokenizer drops are named for all splits at once."""
+    plans: dict[str, Plan] = {}
+    found: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for split in SPLITS:
+        try:
+            settings = params.activations.model_dump(exclude={"dtype"})
+            plans[split] = make_plan(paths.task(task) / split, coding, **settings)
+        except DroppedTokens as error:
+            found += error.found
+            first = error.first | first
+    if found:
+        raise DroppedTokens(found, first)
+    return plans
 
 
 def finetune_model(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:

@@ -3,7 +3,10 @@
 Reads inputs.jsonl and rows.jsonl of a task's split; writes nothing; no torch.
 
 Sub-words. A text is tokenised once, as written and without special tokens. A token of the task is tied to the
-sub-words that its characters overlap: all from the first to the last of them. A token under no sub-word is an error.
+sub-words that its characters overlap: all from the first to the last of them. The first and the last are such that hold
+a letter of it: a lone mark of white space, which some tokenizers put before a word, is none of the token, and where one
+sub-word is taken (first, last) white space within the token is none either. All tokens under no sub-word are named in
+one error (DroppedTokens).
 
 Windows (METHOD 3.1). A text of more than ``capacity`` sub-words is cut into windows of exactly ``capacity``, each
 begun half a window after the one before; the last is moved back to end with the text. A token (for sequences: a
@@ -20,6 +23,8 @@ neighbours: at most one text is unfinished between two batches.
 from __future__ import annotations
 
 import hashlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +36,7 @@ from tokenizers import Tokenizer
 from neurosieve.artifacts import iter_jsonl
 
 CHUNK = 256  # texts tokenised at a time
+MARKS = "▁ĠĊĉč"  # what stands for white space in the pieces of tokenizers: of SentencePiece, and of byte-level ones
 
 # ("inputs" or "rows", index) -> where it stands, for messages
 Where = Callable[[str, int], str]
@@ -40,13 +46,28 @@ class ActivationsError(RuntimeError):
     """Inputs, a model or a parameter with which no activations can be computed; the message says which and why."""
 
 
+class DroppedTokens(ActivationsError):
+    """Tokens of which a model's tokenizer makes nothing. found: how often each text; first: where it stands."""
+
+    def __init__(self, found: Counter[str], first: dict[str, str]) -> None:
+        self.found, self.first = found, first
+        shown = [f"{text!r} ({n} row{'s' * (n > 1)}, the first: {first[text]})" for text, n in found.most_common(10)]
+        more = f", and {len(found) - 10} more" if len(found) > 10 else ""
+        named = ", ".join(json.dumps(text) for text in sorted(found))
+        super().__init__(
+            f"no sub-word covers {', '.join(shown)}{more}. The model's tokenizer drops such "
+            f"text: write `leave_out: [{named}]` for the task under prepare.tasks, and they make no rows for any "
+            "model; or use another model"
+        )
+
+
 @dataclass(frozen=True)
 class Coding:
     """How a model wants its input.
 
     tokenizer: set to read special tokens spelled in a text as ordinary text. prefix, suffix: special tokens around
     every window. pad: id that fills a batch (masked). maximum: positions the model has, or None.
-    padded: windows of several lengths may make a batch.
+    padded: windows of several lengths may make a batch. marks: ids of sub-words that are marks of white space alone.
     """
 
     tokenizer: Tokenizer
@@ -55,6 +76,7 @@ class Coding:
     pad: int
     maximum: int | None
     padded: bool = True
+    marks: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -163,12 +185,21 @@ def _chunks(inputs: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield chunk
 
 
-def _spans(where: Where, row: dict[str, Any], offsets: np.ndarray, rows: Rows, which: np.ndarray) -> np.ndarray:
-    """First sub-word and the one after the last of each token of an input, (tokens, 2)."""
+def white_marks(tokenizer: Tokenizer) -> frozenset[int]:
+    """Ids of a vocabulary's pieces that are nothing but marks of white space."""
+    return frozenset(i for piece, i in tokenizer.get_vocab().items() if piece and not piece.strip(MARKS).strip())
+
+
+def _spans(
+    where: Where, row: dict[str, Any], encoding: Any, rows: Rows, which: np.ndarray, coding: Coding, how: str,
+    dropped: list[tuple[str, str]],
+) -> np.ndarray:  # fmt: skip
+    """First sub-word and the one after the last of each token of an input, (tokens, 2); ``dropped`` gets the others."""
+    offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
     first, last = offsets[:, 0], offsets[:, 1]
     something = last > first  # a sub-word of trimmed white space covers no characters
     text = row["text"]
-    spans = np.empty((len(which), 2), np.int64)
+    spans = np.zeros((len(which), 2), np.int64)
     for i, r in enumerate(which):
         start, end = int(rows.start[r]), int(rows.end[r])
         if not 0 <= start < end <= len(text):
@@ -176,12 +207,19 @@ def _spans(where: Where, row: dict[str, Any], offsets: np.ndarray, rows: Rows, w
                 f"{where('rows', r)}: found characters {start} to {end}; input {row['id']} has {len(text)}"
             )
         hit = np.flatnonzero(something & (first < end) & (last > start))
+        if len(hit) and not text[start:end].isspace():
+            # a mark put before a word is tied to the word's first letter
+            held = [text[max(start, first[k]) : min(end, last[k])] for k in hit]
+            of_token = [
+                not (how != "mean" and part.isspace())
+                and (encoding.ids[k] not in coding.marks or part.isspace() or not set(MARKS).isdisjoint(part))
+                for k, part in zip(hit, held, strict=True)
+            ]
+            hit = hit[of_token]
         if not len(hit):
-            raise ActivationsError(
-                f"{where('rows', r)}: no sub-word covers {text[start:end]!r}, characters {start} to {end} of "
-                f"input {row['id']} ({row.get('file', 'no file')}, {row.get('name', 'no name')}): the model's "
-                "tokenizer drops this text; leave the token out when the task is prepared, or use another model"
-            )
+            place = f"{where('rows', r)}, {row.get('file', 'no file')}, {row.get('name', 'no name')}"
+            dropped.append((text[start:end], place))
+            continue
         spans[i] = hit[0], hit[-1] + 1
     return spans
 
@@ -287,6 +325,7 @@ def _cut(
     ids: list[np.ndarray] = []
     windows: list[np.ndarray] = []
     parts: list[np.ndarray] = []
+    dropped: list[tuple[str, str]] = []  # tokens without a sub-word, and where they stand
     total = count = n_windows = n_windowed = n_split = n_special = 0
     for chunk in _chunks(inputs):
         encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
@@ -306,7 +345,7 @@ def _cut(
             else:
                 lo, hi = np.searchsorted(sorted_input, [count, count + 1])
                 vectors = order[lo:hi]
-                spans = _spans(where, row, np.array(encoding.offsets, np.int64).reshape(-1, 2), rows, vectors)
+                spans = _spans(where, row, encoding, rows, vectors, coding, how, dropped)
             part, split = _parts(starts, capacity, vectors, spans, how, rows is None)
             part[:, 0] += n_windows
             ids.append(found)
@@ -325,6 +364,8 @@ def _cut(
         )
     if count == 0:
         raise ActivationsError(f"{where('inputs', 0)}: no inputs")
+    if dropped:
+        raise DroppedTokens(Counter(text for text, _ in dropped), dict(reversed(dropped)))
     return _Cut(
         np.concatenate(ids), np.concatenate(windows), np.concatenate(parts),
         inputs=count, windowed_inputs=n_windowed, split_tokens=n_split, special_ids=n_special,

@@ -338,6 +338,9 @@ def _backbone(loaded: Loaded, name: str) -> Any:
             f"models.{name}.part: found {loaded.part.kind!r}; an encoder-decoder is trained as its encoder alone: "
             f"write `part: encoder`, or take models.{name}.finetune out"
         )
+    if not loaded.coding.padded or loaded.snapshot is not None:
+        what = "its values depend on the padding of a batch" if loaded.snapshot is None else "it changes when it is run"
+        raise ActivationsError(f"models.{name}.finetune: {what}, so it is not trained here; take it out")
     model = loaded.model
     if hasattr(model, "set_attn_implementation"):
         model.set_attn_implementation("eager")  # the fused ones repeat no bits on a GPU

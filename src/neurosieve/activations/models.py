@@ -35,10 +35,20 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as library
 
-from neurosieve.activations.batches import ActivationsError, Coding
+from neurosieve.activations.batches import ActivationsError, Coding, white_marks
 from neurosieve.activations.devices import find_device
 from neurosieve.activations.sites import SiteError, Sites, find_sites
-from neurosieve.activations.trial import LISTED, Order, Pass, Positions, Snapshot, TrialError, find_manners, find_order
+from neurosieve.activations.trial import (
+    LISTED,
+    Order,
+    Pass,
+    Positions,
+    Snapshot,
+    TrialError,
+    find_manners,
+    find_order,
+    untouched,
+)
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
@@ -201,7 +211,8 @@ def load_language_model(
     if not order.listed:
         raise NoHeadError("its layers are not the hidden states that it lists, at which they could be changed")
     _ready(model, numerics)
-    layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
+    with untouched(model):
+        layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
     mask = fast.mask_token_id if masked else None
     if masked and mask is None:
         raise NoHeadError("a masked language model whose tokenizer names no mask token")
@@ -245,6 +256,14 @@ def _load(
         facts["model_sha256"] = _state_sha256(model)
     coding = read_coding(folder, model, fast)
     config, words = model.config, model.get_input_embeddings().weight
+    if not coding.prefix and not coding.suffix and (named := _named_specials(folder, config)):
+        facts["special_tokens"] = f"none are put around a text, though {named}"
+        log.warning(
+            "%s: the tokenizer puts no special tokens around a text, though %s; if the model was trained with them, "
+            "give its tokenizer.json a post_processor that adds them",
+            folder,
+            named,
+        )
     part = None
     if getattr(model.config, "is_encoder_decoder", False):
         facts["part"] = trained.part
@@ -269,7 +288,8 @@ def _load(
         whole = None if part is None else dataclasses.replace(part, kind="both")
         try:
             run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None, order))  # noqa: E731
-            sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
+            with untouched(model):
+                sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
         except SiteError as error:
             raise ActivationsError(
                 f"models.{name}.neurons: found {trained.neurons!r}, but in {folder} {error}; write `neurons: hidden`"
@@ -277,7 +297,8 @@ def _load(
     _ready(model, numerics)
     model.to(device)
     loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, order, device)
-    layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
+    with untouched(model):
+        layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
     return _try_manners(dataclasses.replace(loaded, layers=layers, width=width), *room)
 
 
@@ -288,7 +309,6 @@ def _try_order(
 
     words : its embedding of sub-words. blocks : of each stack, see :func:`_blocks`.
     """
-    snapshot = Snapshot(model)
     text = [*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]
 
     def run(ids: torch.Tensor) -> Pass:
@@ -300,12 +320,11 @@ def _try_order(
             [*found.outputs[:-1], part.align(found.outputs[-1])],
         )
 
-    with Positions(len(text), words) as positions:
+    with untouched(model), Positions(len(text), words) as positions:
         try:
             order = find_order(model, run, text, len(coding.prefix), blocks)
         except TrialError as error:
             raise TrialError(f"{folder}: {error}") from None
-    snapshot.restore()
     limits = [limit for limit in (coding.maximum, positions.room) if limit is not None]
     return dataclasses.replace(coding, maximum=min(limits, default=None)), order
 
@@ -770,7 +789,28 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
         suffix=tuple(around.ids[stop:]),
         pad=pad if isinstance(pad, int) and 0 <= pad < embedded else 0,  # masked: any id will do
         maximum=min(known) if known else None,
+        marks=white_marks(tokenizer),
     )
+
+
+def _named_specials(folder: Path, config: Any) -> str:
+    """What says that a model is trained with special tokens around its texts; empty where nothing does."""
+    path = folder / "tokenizer_config.json"
+    stated = _try(
+        folder, f"cannot read {path.name}", lambda: json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    )
+    named = [f"{role}_token" for role in ("cls", "sep") if stated.get(f"{role}_token") is not None]
+    named += [key for key in ("add_bos_token", "add_eos_token") if stated.get(key) is True]
+    if named:
+        return f"{path.name} has {' and '.join(named)}"
+    ids = {role: getattr(config, f"{role}_token_id", None) for role in ("cls", "sep", "bos", "eos")}
+    wanted = [role for role in ("cls", "sep") if ids[role] is not None]
+    # GPT-2's and its kin's one token marks the end of a document and stands around no text
+    if not wanted and ids["bos"] is not None and ids["bos"] != ids["eos"] and stated.get("add_bos_token") is not False:
+        wanted = ["bos"]
+    if not wanted and getattr(config, "is_encoder_decoder", False) and ids["eos"] is not None:
+        wanted = ["eos"]
+    return f"{CONFIG} has {' and '.join(f'{role}_token_id' for role in wanted)}" if wanted else ""
 
 
 def _positions(config: Any) -> int | None:

@@ -85,6 +85,14 @@ def _unchanged(now: Any, before: Any) -> bool:
     return now is before or (type(now) is type(before) and isinstance(now, (int, float, str, set)) and now == before)
 
 
+@contextmanager
+def untouched(model: Any) -> Iterator[None]:
+    """What the context changes in a model is put back when it ends well."""
+    snapshot = Snapshot(model)
+    yield
+    snapshot.restore()
+
+
 class Positions(TorchFunctionMode):
     """Within the context, the tables in which the places 0, 1, ... of a text are looked up, however they are counted.
 
@@ -211,26 +219,44 @@ def find_order(
     inner = text[skipped:]
     place, turned = len(inner) // 2, inner[::-1]
     turned[place] = inner[place]
-    shuffled = run(torch.tensor([[*text[:skipped], *turned]]))
+    other = torch.tensor([[*text[:skipped], *turned]])
+    shuffled = run(other)
     free = [
         differ([states[0][:, skipped + place]], [others[0][:, skipped + place]], states[0].abs().max()) is None
         for states, others in zip(first.stacks, shuffled.stacks, strict=True)
     ]
     if all(free):
         return Order(lasts=lasts)
-    states = first.stacks[0]
-    if len(first.stacks) == 1 and states[0].shape == ids.shape + states[0].shape[2:]:
-        given = [call for call in calls if same(entering(call.args, call.kwargs), states[0])]
-        made = [call for call in calls if same(leaving(call.output), states[0])]
-        if not made and given:
+    if len(first.stacks) == 1 and (block := _first_block(calls, first.stacks[0])) is not None:
+        if same(entering(block.args, block.kwargs), first.stacks[0][0]):
             return Order(lasts=lasts, mixed=True)
-        entered = entering(made[0].args, made[0].kwargs) if made else None
-        if entered is not None and entered.shape == states[0].shape and len(states) > 2 and _is_norm(model, run, ids):
-            return Order(block=made[0].module, lasts=lasts)
+        order = Order(block=block.module, lasts=lasts)
+        if _is_norm(model, run, ids) and _embeds(order, run, ids, other, skipped + place):
+            return order
     raise TrialError(
         f"layer 0 of {'a decoder' if free[0] else 'the model'} depends on a token's neighbours, so it is no embedding "
         "output, and what enters block 1 was not found"
     )
+
+
+def _first_block(calls: Sequence[Any], states: Sequence[torch.Tensor]) -> Any:
+    """The first call of a module of the class that is given, or gives out, the first hidden state listed."""
+    kinds = [
+        type(call.module)
+        for call in calls
+        if same(leaving(call.output), states[0]) or same(entering(call.args, call.kwargs), states[0])
+    ]
+    return next((call for call in calls if kinds and type(call.module) is kinds[0]), None)
+
+
+def _embeds(order: Order, run: Callable[[torch.Tensor], Pass], ids: torch.Tensor, other: torch.Tensor, at: int) -> bool:
+    """Whether what enters block 1 at a place is the same in two texts that are the same there."""
+    with order.caught() as entered:
+        run(ids)
+        run(other)
+    one, two = entered[0], entered[-1]
+    shaped = one.shape == two.shape and one.shape[:2] == ids.shape
+    return shaped and differ([one[:, at]], [two[:, at]], one.abs().max()) is None
 
 
 def _is_norm(model: Any, run: Callable[[torch.Tensor], Pass], ids: torch.Tensor) -> bool:
@@ -251,7 +277,7 @@ def _is_norm(model: Any, run: Callable[[torch.Tensor], Pass], ids: torch.Tensor)
 
 @dataclass(frozen=True)
 class Manners:
-    """How a model must be run. padded: texts of several lengths may make a batch. kept: a pass changes the model."""
+    """How a model must be run. padded: texts of several lengths may make a batch. kept: a pass changes what the next one gives."""
 
     padded: bool
     kept: bool
@@ -276,15 +302,16 @@ def find_manners(
     ------
     TrialError : the longest window cannot be run; a text run again, or beside one of its length, gives other values.
     """
-    snapshot, kept = Snapshot(model), False
+    snapshot, changed = Snapshot(model), False
 
-    def values(*rows: list[int]) -> list[torch.Tensor]:
-        nonlocal kept
+    def values(*rows: list[int], restored: bool = True) -> list[torch.Tensor]:
+        nonlocal changed
         length = max(map(len, rows))
         ids = torch.tensor([[*row, *[pad] * (length - len(row))] for row in rows])
         mask = torch.tensor([[1] * len(row) + [0] * (length - len(row)) for row in rows])
         found = run(ids, mask)
-        kept = snapshot.restore() or kept
+        if restored:
+            changed = snapshot.restore() or changed
         shapes = sorted({tuple(state.shape[:-1]) for state in found})
         if shapes != [tuple(ids.shape)]:
             raise TrialError(
@@ -304,10 +331,13 @@ def find_manners(
             values(long)
     except TrialError:
         raise
-    except (IndexError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except (IndexError, RuntimeError, ValueError, TypeError, AssertionError, MemoryError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in message:
-            raise
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in message:
+            raise TrialError(
+                f"out of memory in a window of {len(long)} sub-words; give more memory, or write a smaller "
+                "`activations.window`"
+            ) from error
         raise TrialError(
             f"a window of {len(long)} sub-words cannot be run ({message[:200]}): the model has fewer positions than "
             "its configuration and tokenizer say; write a smaller `activations.window`"
@@ -315,6 +345,16 @@ def find_manners(
     for what, others in (("the same text run again", values(short)), ("a text beside itself", values(short, short))):
         if (difference := differ(alone, others)) is not None:
             raise TrialError(f"{what} gives other values ({difference}), so no result of it can be repeated")
+    kept = False
+    if changed:  # many keep what matters to nobody, such as the type of what they were given last
+        wanted = [alone, values(long), alone]
+        found = [values(row, restored=False) for row in (short, long, short)]
+        snapshot.restore()
+        kept = any(
+            not torch.equal(a, b)
+            for one, other in zip(wanted, found, strict=True)
+            for a, b in zip(one, other, strict=True)
+        )
     return Manners(differ(alone, beside) is None, kept)
 
 

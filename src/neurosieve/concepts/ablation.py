@@ -176,6 +176,8 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
             params.numerics,
             "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
             entry.trust_remote_code,
+            params.activations.window,
+            params.activations.batch_tokens,
         )
         language.check_head(loaded)
     except NoHeadError as why:

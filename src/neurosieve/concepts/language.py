@@ -140,13 +140,18 @@ def draw_sample(
 def _batches(
     plan: Plan, taken: dict[int, np.ndarray], coding: Coding, mask: int | None, batch_tokens: int
 ) -> Iterator[Batch]:
-    """The windows in the plan's order, the longest first, so many at a time that longest * number <= batch_tokens."""
+    """The windows in the plan's order, the longest first, so many at a time that longest * number <= batch_tokens.
+
+    Of one length where the model cannot be padded.
+    """
     prefix, suffix = coding.prefix, coding.suffix
     windows = sorted(taken)
     at = 0
     while at < len(windows):
         length = int(plan.window_stop[windows[at]] - plan.window_start[windows[at]]) + len(prefix) + len(suffix)
         here = windows[at : at + max(1, batch_tokens // length)]
+        if not coding.padded:
+            here = [w for w in here if plan.window_stop[w] - plan.window_start[w] == length - len(prefix) - len(suffix)]
         at += len(here)
         ids = np.full((len(here), length), coding.pad, np.int64)
         attention = np.zeros_like(ids)

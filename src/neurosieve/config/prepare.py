@@ -139,6 +139,9 @@ class Task(Block):
     classes: list[str] | None = Field(
         None, min_length=2, description="labels that make rows, in this order; tokens of other tags are context only"
     )
+    leave_out: list[str] | None = Field(
+        None, min_length=1, description="token tasks: tokens of these texts make no rows, and are counted"
+    )
     balanced: bool = Field(False, description="at most rows / classes rows of each class, in every split")
     packages: Packages | None = Field(None, description="packages per split")
     shares: Shares | None = Field(None, description="splits drawn with the seed, where neither data nor packages say")

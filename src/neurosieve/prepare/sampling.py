@@ -16,6 +16,7 @@ from neurosieve.config import Negatives, Task
 from neurosieve.prepare.python_tokens import Token
 from neurosieve.prepare.records import Record
 
+NAMED = "tokens named in `leave_out:`"
 CLASSES_FULL = "not needed, for its classes are full"
 
 
@@ -24,8 +25,7 @@ class Want:
     """What a split asks of a kind: so many rows, drawn with `rng`.
 
     `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come (not `balanced:`).
-    `language` is that
-    of the task's corpus, `tagset` and `negatives` the task's.
+    `language` is that of the task's corpus, `tagset`, `negatives` and `leave_out` the task's.
     """
 
     rows: int
@@ -37,6 +37,7 @@ class Want:
     language: str = "python"
     tagset: str = "published"
     negatives: Negatives | None = None
+    leave_out: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -92,7 +93,10 @@ def over_files(records: list[Record], rng: np.random.Generator) -> Iterator[Reco
 
 
 def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], list[Token]]) -> Sample:
-    """Rows of a token task: whole functions as inputs, random tokens of each as rows, in the order of the text."""
+    """Rows of a token task: whole functions as inputs, random tokens of each as rows, in the order of the text.
+
+    Tokens that the task's `leave_out:` names make no rows; those of texts looked at are counted.
+    """
     sample = Sample()
     counts: Counter[str] = Counter()
     per_class: Counter[int] = Counter()

@@ -89,6 +89,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             language=language,
             tagset=spec.tagset,
             negatives=spec.negatives,
+            leave_out=frozenset(spec.leave_out or ()),
         )
         _check_balance(where, spec, kind, split, classes, members[split])
         samples[split] = kind.build(members[split], want)

@@ -277,13 +277,15 @@ def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -
 
 
 def _load(neurons: Neurons, model: Path | str | None, params: Path | str | Params, build: Path | str) -> Loaded:
-    numerics, dtype = neurons.data["numerics"], neurons.data["activations"].get("dtype", "float32")
+    stated = neurons.data["activations"]
+    numerics, dtype = neurons.data["numerics"], stated.get("dtype", "float32")
     wanted, task = neurons.data["model"], neurons.data["task"]["name"]
-    entry = {key: wanted[key] for key in ENTRY if key in wanted}
+    entry = {key: value for key in ENTRY if (value := wanted.get(key)) is not None}
     if model is not None and Path(model).is_dir():
         if not any((Path(model) / file).is_file() for file in WEIGHTS[entry.get("weights", "safetensors")]):
             entry.pop("weights", None)  # a folder of its own for the task, as one trained here; its hash is compared
-        return load_folder(Path(model), wanted["name"], numerics, dtype, **entry)
+        room = {key: stated[key] for key in ("window", "batch_tokens") if key in stated}
+        return load_folder(Path(model), wanted["name"], numerics, dtype, **room, **entry)
     held = params if isinstance(params, Params) else load_params(str(params))
     name = str(wanted["name"] if model is None else model)
     file = "the params" if isinstance(params, Params) else str(params)

@@ -37,7 +37,9 @@ from neurosieve.prepare.records import PrepareError, Record
 from neurosieve.prepare.sampling import Sample, Want
 
 #: Keys of a task's entry that some kinds read.
-OPTIONAL_KEYS = ("columns", "negatives", "tagset", "misaligned", "balanced", "cap_per_type", "max_rows_per_input")
+OPTIONAL_KEYS = (
+    "columns", "negatives", "tagset", "misaligned", "balanced", "cap_per_type", "max_rows_per_input", "leave_out",
+)  # fmt: skip
 
 
 class Kind(Protocol):

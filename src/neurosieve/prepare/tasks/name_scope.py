@@ -12,7 +12,7 @@ from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"
 SOURCE = "corpus"
-KEYS = ("balanced", "cap_per_type", "max_rows_per_input")
+KEYS = ("balanced", "cap_per_type", "max_rows_per_input", "leave_out")
 CLASSES = SCOPES
 DESCRIPTION = "Whether a name read in a Python function is a parameter, a local variable or bound outside the function."
 PER_FILE = 1

@@ -15,7 +15,7 @@ from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"
 SOURCE = "corpus"
-KEYS = ("tagset", "balanced", "cap_per_type", "max_rows_per_input")
+KEYS = ("tagset", "balanced", "cap_per_type", "max_rows_per_input", "leave_out")
 LANGUAGES = ("python", "java", "c")
 CLASSES = None
 DESCRIPTION = "Which lexical class, or which finer syntactic role, a token of a function has."

@@ -18,7 +18,7 @@ from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"
 SOURCE = "folder"
-KEYS = ("misaligned", "balanced", "cap_per_type", "max_rows_per_input")
+KEYS = ("misaligned", "balanced", "cap_per_type", "max_rows_per_input", "leave_out")
 ROLES = {f"{part}.{side}": True for part in PARTS for side in ("in", "label")}
 CLASSES = None
 DESCRIPTION = (

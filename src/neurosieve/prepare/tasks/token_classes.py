@@ -9,7 +9,7 @@ from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"
 SOURCE = "corpus"
-KEYS = ("balanced", "cap_per_type", "max_rows_per_input")
+KEYS = ("balanced", "cap_per_type", "max_rows_per_input", "leave_out")
 CLASSES = LEXICAL
 DESCRIPTION = "Whether a token of a Python function is a keyword, name, number, string, operator or comment."
 PER_FILE = 1

@@ -9,7 +9,7 @@ from neurosieve.prepare.sampling import Sample, Want, token_sample, too_long
 
 UNIT = "token"
 SOURCE = "corpus"
-KEYS = ("balanced", "cap_per_type", "max_rows_per_input")
+KEYS = ("balanced", "cap_per_type", "max_rows_per_input", "leave_out")
 CLASSES = ROLES
 DESCRIPTION = "Which role a name plays in a Python function, for example a variable read, a parameter or a method call."
 PER_FILE = 1
