@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from neurosieve import estimates
 from neurosieve.artifacts import sha256_file
 from neurosieve.config import ConfigError, Params
+from neurosieve.config.files import absent
 
 # Of config.json, what a fresh network does not depend on.
 _BESIDE = {
@@ -104,11 +105,17 @@ def _unreadable(folder: Path) -> list[str]:
     """Files of a model's folder that are cut off or something else than their name says."""
     faults = []
     for path in sorted(folder.glob("*.json")):
+        if (why := absent(path)) is not None:
+            faults.append(why)
+            continue
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             faults.append(f"{path}: not valid json ({error}); get the file again")
     for path in sorted(folder.glob("*.safetensors")):
+        if (why := absent(path)) is not None:
+            faults.append(why)
+            continue
         try:
             with safe_open(path, framework="numpy"):
                 pass
@@ -159,6 +166,8 @@ def _network(params: Params, name: str) -> str | None:
         return None
     whole = folder / "tokenizer.json"
     files = [whole] if whole.is_file() else sorted({path for name in _VOCABULARIES for path in folder.glob(name)})
+    if any(map(absent, files)):
+        return None
     made.append({path.name: sha256_file(path) for path in files})
     return json.dumps(made, sort_keys=True)
 

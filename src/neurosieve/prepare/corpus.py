@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, sha256_file
+from neurosieve.artifacts import ArtifactError, Paths, Writer, iter_jsonl, sha256_file
 from neurosieve.config import LANGUAGES, Columns, Corpus, Params
 from neurosieve.config.source_tree import REASONS, source_tree
 from neurosieve.prepare.languages import load_language
@@ -82,7 +82,7 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
             check_files(where, tables, entry.files or {})
         else:
             _check_folder(where, folder, entry)
-    except PrepareError as error:
+    except (PrepareError, ArtifactError) as error:
         faults += str(error).splitlines()
     try:
         if tables:
