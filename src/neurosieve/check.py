@@ -16,7 +16,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from neurosieve import estimates
-from neurosieve.artifacts import sha256_file
+from neurosieve.artifacts import ArtifactError, sha256_file
 from neurosieve.config import ConfigError, Params
 from neurosieve.config.files import absent
 
@@ -60,19 +60,19 @@ def machine_faults(params: Params) -> list[str]:
 
 def data_faults(params: Params) -> Iterator[str]:
     """What is wrong with the data and model folders that lie here: files are read whole, by the phases' own readers."""
-    from neurosieve.prepare import corpus, task
+    from neurosieve.prepare.task import entry_faults
 
     missing = params.missing_files()
 
     def here(key: str) -> bool:
         return not any(line.startswith(f"{key}:") for line in missing)
 
-    for name in sorted({c for t in params.run.tasks for c in params.task_corpora(t)}):
-        if here(f"prepare.corpora.{name}"):
-            yield from corpus.corpus_faults(params, name)
-    for name in params.run.tasks:
-        if here(f"prepare.tasks.{name}") and not task.entry_faults(params, name):
-            yield from task.data_faults(params, name)
+    corpora = sorted({c for t in params.run.tasks for c in params.task_corpora(t)})
+    yield from input_faults(
+        params,
+        [name for name in corpora if here(f"prepare.corpora.{name}")],
+        [t for t in params.run.tasks if here(f"prepare.tasks.{t}") and not entry_faults(params, t)],
+    )
     if here("leaderboard.published_figures.file"):
         from neurosieve.leaderboard.published_figures import read_figures
 
@@ -98,7 +98,10 @@ def _model_faults(params: Params) -> Iterator[str]:
             path = params.resolve(folder)
             if path.is_dir():
                 look = partial(check_folder, path, name, entry.weights)
-                yield from (f"models.{name}: {fault}" for fault in [*_told(ActivationsError, look), *_unreadable(path)])
+                yield from (
+                    f"models.{name}: {fault}"
+                    for fault in [*_told((ActivationsError, ArtifactError), look), *_unreadable(path)]
+                )
 
 
 def _unreadable(folder: Path) -> list[str]:
@@ -124,7 +127,7 @@ def _unreadable(folder: Path) -> list[str]:
     return faults
 
 
-def _told(kind: type[Exception], look: Callable[[], Any]) -> list[str]:
+def _told(kind: type[Exception] | tuple[type[Exception], ...], look: Callable[[], Any]) -> list[str]:
     try:
         look()
     except kind as error:

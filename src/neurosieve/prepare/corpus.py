@@ -91,9 +91,11 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
             paths = [PurePosixPath(name) for name in source_tree(folder, entry.language).files]
             packages = {path.parts[0] for path in paths if not _is_test(path)}
             if paths and not packages:
-                raise PrepareError(_no_function(where, entry, Counter(test_files=len(paths))))
+                faults.append(_no_function(where, entry, Counter(test_files=len(paths))))
     except PrepareError as error:
-        return [*faults, *str(error).splitlines()]
+        faults += str(error).splitlines()
+    if not packages:
+        return faults
     for name in params.run.tasks:
         if params.prepare.tasks[name].corpus == corpus:
             faults += unknown_packages(f"prepare.tasks.{name}", params.prepare.tasks[name], packages)
