@@ -17,6 +17,7 @@ from neurosieve import artifacts, cli, numerics, run
 from neurosieve.config import load_params
 from neurosieve.leaderboard.publish import check_made
 from neurosieve.prepare.corpus import folder_sha256
+from neurosieve.results import load_results
 
 ODD = 'it\'s a {b} [c] ü $x & # "q"'
 
@@ -209,9 +210,8 @@ def test_N4_a_machine_without_the_instructions_is_told_what_to_write(monkeypatch
 def test_N12_help_begins_with_what_users_need(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
-    listed = [
-        line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:5].isspace() and line[4:5] != " "
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line[:4] == "    " and line[4:5].isalpha()]
     assert listed[:4] == ["check", "plan", "run", "show"] and not set(listed) & set(cli.COMMANDS)
     with pytest.raises(SystemExit) as stopped:
         cli.main(["fit-probes", "--help"])
@@ -224,3 +224,13 @@ def test_the_makefile_puts_no_name_of_a_file_into_a_command(odd):
     (checkout.root / ".venv" / ".installed").touch()
     said = checkout.run("make", "--dry-run", "benchmark", "PARAMS=a $b 'c'.yaml").stdout
     assert '--params "$NEUROSIEVE_PARAMS"' in said and "c'.yaml" not in said
+
+
+def test_X9_what_a_killed_publication_left_beside_the_results_is_not_read(tmp_path):
+    for name in ("tiny", ".tiny.old", ".tiny.part"):
+        (tmp_path / name / "rows").mkdir(parents=True)
+        table = (
+            "benchmark,version,protocol,model,task,status,metric,score\ntiny,1,published,m,t,supported,accuracy,0.5\n"
+        )
+        (tmp_path / name / "leaderboard.csv").write_text(table)
+    assert len(load_results(tmp_path, wide=True)) == 1
