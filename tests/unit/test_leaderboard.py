@@ -556,7 +556,7 @@ class Benchmark:
 
 @pytest.fixture(autouse=True)
 def of_these_params(monkeypatch):
-    """Benchmark has no settings; tests/cases/test_doors.py has the tests of whether a leaderboard is of a params file."""
+    """Benchmark has no settings; tests/cases/test_doors.py asks whether a leaderboard is of a params file."""
     monkeypatch.setattr(publish, "check_made", lambda params, paths: None)
 
 
