@@ -164,11 +164,7 @@ def test_compare_scores_unseen_types_only_where_there_are_enough():
 
 
 def make_params(models, tasks, twins):
-<<<<<<< HEAD
     raw = yaml.load(open("params.yaml"), Loader=config_load._Loader)  # noqa: S506, PTH123, SIM115
-=======
-    raw = yaml.load(open("params.yaml"), Loader=config.load._Loader)  # noqa: S506, PTH123, SIM115
->>>>>>> 4e37d4e (Plans: elements from headers, shapes by part and neurons, memory as measured; jobs short of memory and plans too large say which keys help)
     raw["run"] = {"models": models, "tasks": tasks}
     raw["models"] = {m: {"untrained": twins[m]} if m in twins else {"path": "models/x"} for m in models}
     raw["probes"]["bootstrap"] = 400
