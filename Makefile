@@ -2,47 +2,56 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# the scripts of an environment name its folder, which some names of folders break: python -m needs none of them
+RUN := $(BIN)/python -m
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # no colours or bars in logs of others' tools; DVC asks nothing over the network
 export DVC_NO_ANALYTICS := 1
 PARAMS ?= params.yaml
+# as it was typed, and never a part of a command: a name may hold spaces, quotes and $
+export NEUROSIEVE_PARAMS := $(value PARAMS)
+# this tree's own package, also where .venv is a link to an environment of another checkout
+export PYTHONPATH := $(CURDIR)/src
 
 .PHONY: benchmark test test-system lint env train format clean
 
 benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
-	NEUROSIEVE_PUBLISH=later snakemake --configfile $(PARAMS)
-	neurosieve publish --params $(PARAMS)
+	@NEUROSIEVE_PUBLISH=later $(RUN) neurosieve.cli run --params "$$NEUROSIEVE_PARAMS"
+	@$(RUN) neurosieve.cli publish --params "$$NEUROSIEVE_PARAMS"
+	@test -n "$$VIRTUAL_ENV" || echo "for the commands of the README in this shell: source $(BIN)/activate"
 
 test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
-	pytest -m "not system" -n 2 --dist loadfile tests/workflow tests/contract tests/unit  # the longest first
+	$(RUN) pytest -m "not system" -n 2 --dist loadfile tests/workflow tests/contract tests/unit tests/cases  # the longest first
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
-	pytest -m system tests
+	$(RUN) pytest -m system tests
 
 lint: env
-	ruff check .
-	ruff format --check .
-	mypy
-	snakefmt --check workflow
-	snakemake --lint --configfile params.yaml
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) snakefmt --check workflow
+	$(RUN) snakemake --lint --configfile params.yaml
 
 train: env  ## train the bundled models again (hours): writes to build/train, promote copies to models/
-	snakemake --snakefile workflow/train.smk --cores all
+	$(RUN) snakemake --snakefile workflow/train.smk --cores all
 
 format: env
-	ruff check --fix .
-	ruff format .
-	snakefmt workflow
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+	$(RUN) snakefmt workflow
 
 env: $(VENV)/.installed
 
 # torch has a line of its own, without a hash: machines that serve a CPU build of their own have another hash than the
 # registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
 $(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) src/neurosieve/preflight.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile $(PIP_OPTIONS) torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile $(PIP_OPTIONS) torch==2.13.0
+	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
+	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 # the environment of `snakemake --sdm conda`

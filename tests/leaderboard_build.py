@@ -580,6 +580,7 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
         "metric": metric,
         "rows": 8000,
         "files": 210,
+        "resampled": "files",
         "packages": {"nltk": 8000},
         "sets": sets,
         "random": random,

@@ -7,12 +7,15 @@ Layout: ``build/<benchmark>/<phase>/...`` (see :class:`Paths`); every phase read
 
 from __future__ import annotations
 
+import csv
 import functools
 import hashlib
+import io
 import json
 import math
+import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +27,10 @@ from neurosieve.config.files import pointer
 
 SCHEMA = 1
 PACKAGE = Path(__file__).parent
+
+# What a spreadsheet takes for the beginning of a formula, the full-width forms included (OWASP, "CSV injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.ASCII | re.IGNORECASE)
 
 # What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
@@ -149,6 +156,27 @@ def _check_json(value: Any, where: str = "") -> Any:
 def dump_json(value: Any) -> str:
     """Deterministic json: sorted keys, short floats as repr gives them, a newline at the end."""
     return json.dumps(_check_json(value), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell that no spreadsheet runs: with a `'` before it where it would be taken for a formula.
+
+    Numbers, signed ones too, stay as they are.
+    """
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
+
+
+def csv_lines(rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines of a csv, quoted where needed, with a line feed at the end; every cell as :func:`csv_cell` has it."""
+    for row in rows:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerow(csv_cell(text) for text in row)
+        yield out.getvalue()
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: characters that would steer it (escapes, say) as `\\x1b`; line ends stay."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def write_text(path: Path, text: str) -> None:

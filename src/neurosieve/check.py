@@ -16,8 +16,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from neurosieve import estimates
-from neurosieve.artifacts import sha256_file
+from neurosieve.artifacts import ArtifactError, sha256_file
 from neurosieve.config import ConfigError, Params
+from neurosieve.config.files import absent
 
 # Of config.json, what a fresh network does not depend on.
 _BESIDE = {
@@ -59,19 +60,19 @@ def machine_faults(params: Params) -> list[str]:
 
 def data_faults(params: Params) -> Iterator[str]:
     """What is wrong with the data and model folders that lie here: files are read whole, by the phases' own readers."""
-    from neurosieve.prepare import corpus, task
+    from neurosieve.prepare.task import entry_faults
 
     missing = params.missing_files()
 
     def here(key: str) -> bool:
         return not any(line.startswith(f"{key}:") for line in missing)
 
-    for name in sorted({c for t in params.run.tasks for c in params.task_corpora(t)}):
-        if here(f"prepare.corpora.{name}"):
-            yield from corpus.corpus_faults(params, name)
-    for name in params.run.tasks:
-        if here(f"prepare.tasks.{name}") and not task.entry_faults(params, name):
-            yield from task.data_faults(params, name)
+    corpora = sorted({c for t in params.run.tasks for c in params.task_corpora(t)})
+    yield from input_faults(
+        params,
+        [name for name in corpora if here(f"prepare.corpora.{name}")],
+        [t for t in params.run.tasks if here(f"prepare.tasks.{t}") and not entry_faults(params, t)],
+    )
     if here("leaderboard.published_figures.file"):
         from neurosieve.leaderboard.published_figures import read_figures
 
@@ -96,19 +97,28 @@ def _model_faults(params: Params) -> Iterator[str]:
         for folder in filter(None, (entry.path, *entry.folders.values())):
             path = params.resolve(folder)
             if path.is_dir():
-                look = partial(check_folder, path, name, entry.weights)
-                yield from (f"models.{name}: {fault}" for fault in [*_told(ActivationsError, look), *_unreadable(path)])
+                look = partial(check_folder, path, name, entry.weights, entry.trust_remote_code)
+                yield from (
+                    f"models.{name}: {fault}"
+                    for fault in [*_told((ActivationsError, ArtifactError), look), *_unreadable(path)]
+                )
 
 
 def _unreadable(folder: Path) -> list[str]:
     """Files of a model's folder that are cut off or something else than their name says."""
     faults = []
     for path in sorted(folder.glob("*.json")):
+        if (why := absent(path)) is not None:
+            faults.append(why)
+            continue
         try:
             json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             faults.append(f"{path}: not valid json ({error}); get the file again")
     for path in sorted(folder.glob("*.safetensors")):
+        if (why := absent(path)) is not None:
+            faults.append(why)
+            continue
         try:
             with safe_open(path, framework="numpy"):
                 pass
@@ -117,7 +127,7 @@ def _unreadable(folder: Path) -> list[str]:
     return faults
 
 
-def _told(kind: type[Exception], look: Callable[[], Any]) -> list[str]:
+def _told(kind: type[Exception] | tuple[type[Exception], ...], look: Callable[[], Any]) -> list[str]:
     try:
         look()
     except kind as error:
@@ -159,6 +169,8 @@ def _network(params: Params, name: str) -> str | None:
         return None
     whole = folder / "tokenizer.json"
     files = [whole] if whole.is_file() else sorted({path for name in _VOCABULARIES for path in folder.glob(name)})
+    if any(map(absent, files)):
+        return None
     made.append({path.name: sha256_file(path) for path in files})
     return json.dumps(made, sort_keys=True)
 

@@ -44,17 +44,28 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # na
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args, more = parser.parse_known_args(argv)
+    if args.command == "run":
+        args.options = more
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         return int(args.run(args) or 0)
     except config.ConfigError as error:
-        print(f"error in the params file\n{error}", file=sys.stderr)
+        print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
         return 2
     except Exception as error:
         if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_printable(error)}", file=sys.stderr)
         return 1
+
+
+def _printable(error: Exception) -> str:
+    """Its text without characters of data or names that would steer the terminal."""
+    from neurosieve.artifacts import printable
+
+    return printable(str(error))
 
 
 def _is_ours(error: Exception) -> bool:
@@ -63,31 +74,27 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="neurosieve", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        prog="neurosieve",
+        description="How many neurons of a code language model a task needs, which ones, and what they encode.",
+        epilog="One command more per rule of the workflow, which calls them, each with a --help of its own: "
+        + ", ".join(COMMANDS),
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (module, function, wildcards, text) in COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        for wildcard in wildcards:
-            command.add_argument(f"--{wildcard}", required=True)
-        _common(command)
-        command.set_defaults(run=_phase(module, function, wildcards))
     for name, action, text in (
         ("check", _check, "check a params file, and the data and models it names as far as they lie here"),
         ("plan", _plan, "what a run needs, estimated: jobs, disk, time; and what is missing, with where to get it"),
         ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
-        ("schema", _schema, "print the JSON schema of a params file"),
     ):
         command = commands.add_parser(name, help=text)
-        if name != "schema":
-            _common(command)
+        _common(command)
         command.set_defaults(run=action)
+        if name == "plan":
+            _run_parser(commands)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
-    promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
-    promote.add_argument("name", help="name of the model in the training file")
-    promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
-    promote.set_defaults(run=_promote)
+    _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
     checksum.add_argument(
@@ -99,12 +106,31 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--model", metavar="ID[@REVISION]", help="print the lines for a model of the hub, fetch nothing")
     fetch.add_argument("--dataset", metavar="ID[@REVISION]", help="the same for a dataset of the hub")
     fetch.set_defaults(run=_fetch)
-    _use(commands)
-    run = commands.add_parser("run", help="run a benchmark through Snakemake; more options go to Snakemake")
-    _common(run)
-    run.add_argument("options", nargs=argparse.REMAINDER, help="options of snakemake")
-    run.set_defaults(run=_run)
+    commands.add_parser("schema", help="print the JSON schema of a params file").set_defaults(run=_schema)
+    promote = commands.add_parser("promote", help="copy a finished training from build/ to models/")
+    promote.add_argument("name", help="name of the model in the training file")
+    promote.add_argument("--params", default="workflow/train.yaml", help="training file (default: %(default)s)")
+    promote.set_defaults(run=_promote)
+    for name, (module, function, wildcards, text) in COMMANDS.items():
+        command = commands.add_parser(name, description=text)  # without `help`, which would list it
+        for wildcard in wildcards:
+            command.add_argument(f"--{wildcard}", required=True)
+        _common(command)
+        command.set_defaults(run=_phase(module, function, wildcards))
     return parser
+
+
+def _run_parser(commands: Any) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a benchmark; options and targets of Snakemake are passed on to it",
+        usage="neurosieve run [--params PARAMS] [options and targets of Snakemake]",
+        description="Run a benchmark through Snakemake in the root of the checkout. Other options and targets go "
+        "to it: -n (a plan), --cores 4, prepare (this phase alone), --until fit_probes, --unlock (after a kill).",
+        allow_abbrev=False,
+    )
+    run.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    run.set_defaults(run=_run)
 
 
 def _use(commands: Any) -> None:
@@ -118,16 +144,27 @@ def _use(commands: Any) -> None:
     export.set_defaults(run=_export)
     features = commands.add_parser("features", help="values of exported neurons for new code")
     features.add_argument("--neurons", required=True, help="file that `neurosieve export` wrote")
-    features.add_argument("--model-path", required=True, help="folder of their model, or its name in the params file")
     features.add_argument(
         "--input",
         required=True,
         type=Path,
-        help="rows of .jsonl: text, or text, start and end of a token, or text and text2; any other file is one text",
+        help="rows of .jsonl, .csv, .json or .parquet: text, or text, start and end of a token, or text and text2; "
+        "any other file is one text",
+    )
+    features.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="KEY=NAME",
+        help="name of the column of text, start, end or text2 where it is another (may be repeated)",
     )
     features.add_argument("--output", type=Path, help=".npy or .csv (default: print as csv)")
-    features.add_argument("--predict", action="store_true", help="print the class of each row instead, one a line")
-    features.add_argument("--params", default="params.yaml", help="params file, for a model's name")
+    features.add_argument("--predict", action="store_true", help="the class of each row instead, one a line")
+    features.add_argument(
+        "--model-path", help="folder of the model, or a name in the params file (default: the name in the file)"
+    )
+    _common(features)
     features.set_defaults(run=_features)
     cost = commands.add_parser("cost", help="measure time and memory of the chosen neurons beside what is certified")
     cost.add_argument("--model", action="append", help="only this model (may be repeated)")
@@ -271,8 +308,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.artifacts import write_text
     from neurosieve.use.export import export_neurons, warnings
+    from neurosieve.use.features import write_file
     from neurosieve.use.neurons import to_text
 
     data = export_neurons(params, paths, model=args.model, task=args.task, ranking=args.ranking)
@@ -281,7 +318,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.output is None:
         print(to_text(data), end="")
     else:
-        write_text(args.output, to_text(data))
+        write_file(args.output, to_text(data))
     return 0
 
 
@@ -296,8 +333,25 @@ def _features(args: argparse.Namespace) -> int:
     numerics.check(pinned)
     from neurosieve.use.features import write_values
 
-    write_values(args.neurons, args.model_path, args.input, args.output, predict=args.predict, params=args.params)
+    write_values(
+        args.neurons,
+        args.input,
+        args.output,
+        model=args.model_path,
+        predict=args.predict,
+        columns=dict(args.column),
+        params=args.params,
+        build=args.build,
+    )
     return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """KEY=NAME of an option."""
+    key, _, name = text.partition("=")
+    if not (key and name):
+        raise argparse.ArgumentTypeError(f"found {text!r}; write KEY=NAME, such as text=function")
+    return key, name
 
 
 def _cost(args: argparse.Namespace) -> int:

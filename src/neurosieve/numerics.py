@@ -38,7 +38,7 @@ def apply(numerics: str) -> None:
     wanted = pins(numerics)
     if all(os.environ.get(k) == v for k, v in wanted.items()):
         if numerics == "portable":
-            _require_avx2()
+            require_avx2()
         return
     os.environ.update(wanted)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (ourselves, with the pins)
@@ -68,11 +68,15 @@ def has_avx2() -> bool:
     return Path("/proc/cpuinfo").exists() and not _missing_features()
 
 
-def _require_avx2() -> None:
+def require_avx2() -> None:
+    """Raise NumericsError where this machine cannot compute portable bits."""
     if not Path("/proc/cpuinfo").exists():  # not Linux: the pins are untested there
-        raise NumericsError("`numerics: portable` needs Linux on x86-64; write `numerics: fast` in the params file")
+        raise NumericsError(
+            "write `numerics: fast` in the params file: this machine has no /proc/cpuinfo, and `numerics: portable` "
+            "needs Linux on x86-64 with AVX2 (results then agree with the published ones within tolerance only)"
+        )
     if missing := _missing_features():
         raise NumericsError(
-            f"this processor lacks {', '.join(missing)}, which `numerics: portable` needs; "
-            "write `numerics: fast` in the params file (results then agree within tolerance only)"
+            f"write `numerics: fast` in the params file: this processor lacks {', '.join(missing)}, which `numerics: "
+            "portable` needs (results then agree with the published ones within tolerance only)"
         )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
 import subprocess
 import sys
 import time
@@ -15,20 +17,20 @@ from pathlib import Path
 from typing import Any
 
 SNAKEFILE = Path("workflow/Snakefile")
-# Options of Snakemake that would make another workflow, another folder or another params file of it; by their beginning,
-# for Snakemake takes abbreviations, and their short form.
+# Options of Snakemake that would make another workflow, folder or params file of it: how they begin, for Snakemake takes
+# abbreviations, their short form, and why not.
 REFUSED = (
     ("--conf", "-C", "a benchmark is one params file: write it to a file of its own and name that with --params"),
-    ("--snakef", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
+    ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
     ("--dir", "-d", "it runs in the root of the checkout: change to that folder first"),
     ("--build", "", "artifacts of a run lie in build/<benchmark>/; another benchmark name keeps two runs apart"),
 )
 # What Snakemake says at every run and no reader needs; all of it stands in its log, below .snakemake/log/.
 CHATTER = (
     "Assuming unrestricted", "Conda environments: ignored", "Execute ", "Exiting because a job execution failed",
-    "Provided ", "RuleException:\nCalledProcessError in file", "Removing output files of failed job", "Rules claiming more threads",
-    "Select jobs to execute", "Using shell", "WorkflowError:\nAt least one job did not complete successfully",
-    "host: ",
+    "Provided ", "Removing output files of failed job", "RuleException:\nCalledProcessError in file",
+    "Rules claiming more threads", "Select jobs to execute", "Using shell",
+    "WorkflowError:\nAt least one job did not complete successfully", "host: ",
 )  # fmt: skip
 
 
@@ -48,10 +50,9 @@ def run(params_file: str, options: Sequence[str]) -> int:
         for start, short, why in REFUSED:
             if option.startswith(start) or (short and option.startswith(short)):
                 raise RunError(f"`neurosieve run` does not take {option}: {why}")
-    unlocks = any(option.startswith("--unl") for option in options)
-    if not unlocks:
+    if not any(option in ("-n", "--dry-run", "--dryrun", "--unlock") for option in options):
         check_lock(params_file)
-    # no mark of an earlier process: this one is the run
+    # last, for it takes every word that follows
     command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
     return subprocess.run(command, check=False).returncode
 
@@ -61,15 +62,16 @@ def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> Non
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     alive = processes_here()
+    unlock = shlex.join(["neurosieve", "run", "--params", params_file, "--unlock"])
     if alive:
         numbers = " ".join(map(str, alive))
         raise RunError(
-            f"a run is still going on in this folder (processes {numbers}): wait until it ends; if it was killed, these "
-            f"are jobs that it left: `kill {numbers}`, then `neurosieve run --params {params_file} --unlock`"
+            f"a run is still going on in this folder (processes {numbers}): wait until it ends; if it was killed, "
+            f"these are jobs that it left: `kill {numbers}`, then `{unlock}`"
         )
     raise RunError(
         "an earlier run was killed and left its lock in .snakemake/locks/, and none of its processes is alive on this "
-        f"machine: `neurosieve run --params {params_file} --unlock` removes it (or `snakemake --unlock`); then run the "
+        f"machine: `{unlock}` removes it; then run the "
         "same command again, finished jobs are kept"
     )
 
@@ -123,7 +125,7 @@ class JobLines(logging.Handler):
             return f"{self.total} jobs to run" if self.total else ""
         if event == "JOB_ERROR":
             said = "; ".join(map(failure, data["log"])) or "no log"
-            return f"{self._head()} FAILED {data['rule_name']}: {said}; jobs that do not need it go on"
+            return f"{self._head()} FAILED {data['rule_name']}: {said}"
         if event is not None and record.levelno < logging.ERROR:
             return ""
         message = record.getMessage() if record.msg else ""
@@ -181,18 +183,17 @@ def _event(record: logging.LogRecord) -> str | None:
 def failure(log: Path | str) -> str:
     """What a failed job said last, in one line, and where its log lies."""
     try:
-        lines = [line.strip() for line in Path(log).read_text(encoding="utf-8", errors="replace").splitlines()]
+        text = Path(log).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        lines = []
-    said = [line for line in lines if line]
-    starts = [i for i, line in enumerate(said) if line.startswith("error")]
-    # an error of ours may have several lines; of a traceback the last line says what it was
-    text = " ".join(said[starts[-1] :]) if starts else (said[-1] if said else "it said nothing: killed?")
-    return f"{text} (log: {log})"
+        text = ""
+    # an error of this package, or the last line of a traceback that begins a line; either may go on below
+    starts = [found.start() for found in re.finditer(r"^(error\b|[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b)", text, re.M)]
+    said = text[starts[-1] :] if starts else text.rpartition("\n")[2]
+    return f"{' '.join(said.split()) or 'it said nothing: was it killed?'} (log: {log})"
 
 
 def last_words(jobs: Iterable[Any]) -> str:
-    """The end of a run that failed: for each of Snakemake's failed jobs its rule and wildcards, its error and its log."""
+    """The end of a run that failed: of each of Snakemake's failed jobs the rule and wildcards, the error and the log."""
     lines = [
         f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
         for job in jobs

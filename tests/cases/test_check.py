@@ -78,13 +78,18 @@ def test_D3_a_good_table_has_no_faults(load, table):
         (GOOD, {"classes": ["y", "no"]}, r"all.jsonl:2: found the label 'n', which is not among `classes:` \(y, no\)"),
         (GOOD, {"shares": {"train": 0.5, "dev": 0.3, "test": 0.2, "held_out": ["r9"]}}, "shares.held_out: found r9"),
         (GOOD, {"classes": ["y", "n", "m"]}, "loops.classes: found 'm', of which the data have no row; .* n, y"),
-        (GOOD, {"lines": ""}, "all.jsonl: no rows"),
+        (GOOD, {"lines": '{"code": "", "has_loop": "y", "repo": "r"}\n'}, "all.jsonl:1: 'code' is empty"),
         (GOOD, {"lines": "code,has_loop,repo\n"}, "all.jsonl:1: not valid json"),
     ],
 )  # fmt: skip
 def test_D3_what_lies_here_is_opened(load, table, columns, more, says):
     faults = data(load(table(columns, **more)))
     assert re.search(says, "\n".join(faults)), faults
+
+
+def test_D3_an_empty_file_is_told_at_the_start(load, table):
+    (fault,) = [line for line in check.start_faults(load(table(GOOD, lines=""))) if "loops" in line]
+    assert fault.endswith("all.jsonl is empty (0 bytes); get it again")
 
 
 def test_D3_all_faults_at_once(load, table):
@@ -108,7 +113,8 @@ def test_D3_all_faults_at_once(load, table):
          "prepare.tasks.doc-match.packages: found geometri, of which the data have nothing; write some of: geometry,"),
         (lambda raw: raw["prepare"]["corpora"]["tiny"].update(sha256="0" * 64),
          r"prepare.corpora.tiny: .*found sha256 474211c0.* expected 0000"),
-        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(folder="docs"), "no Python function in folder 'docs'"),
+        (lambda raw: raw["prepare"]["corpora"]["tiny"].update(folder="docs"),
+         "prepare.corpora.tiny: docs: no .py file in a sub-folder"),
     ],
 )  # fmt: skip
 def test_D3_a_corpus_is_looked_through(load, change, says):
@@ -394,3 +400,19 @@ def test_more_cores_than_there_are_are_told(load):
     assert check.notices(load(), check.cores() + 1) == [
         f"{check.cores() + 1} cores were asked for, this machine has {check.cores()}: jobs will wait for each other"
     ]
+
+
+def test_M7_a_pointer_in_a_corpus_or_a_model_hides_no_other_fault(load, tmp_path):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    (tmp_path / "code" / "a").mkdir(parents=True)
+    (tmp_path / "code" / "a" / "b.py").write_text(pointer)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(pointer)
+
+    def change(raw):
+        raw["prepare"]["corpora"]["tiny"]["folder"] = str(tmp_path / "code")
+        raw["models"]["tiny"]["path"] = str(tmp_path / "model")
+
+    found = "\n".join(check.data_faults(load(change)))
+    assert "b.py is a git-lfs pointer" in found and "config.json is a git-lfs pointer" in found
+    assert "packages: found" in found

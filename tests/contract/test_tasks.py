@@ -160,7 +160,7 @@ def test_card_is_complete(kind, prepared):
     check_files(prepared(kind) / "card")
     assert set(card) == {
         "task", "kind", "unit", "description", "classes", "metric", "scored_classes", "splits", "types", "majority",
-        "licences", "left_out", "left_out_first", "short", "target", "duplicates", "notices",
+        "licences", "left_out", "left_out_first", "short", "target", "duplicates", "notices", "resampled", "parted",
     }  # fmt: skip
     assert (card["kind"], card["unit"], card["metric"]) == (kind, module.UNIT, "accuracy")
     assert len(card["classes"]) >= 2 and len(set(card["classes"])) == len(card["classes"])

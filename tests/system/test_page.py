@@ -96,6 +96,43 @@ def test_nothing_but_tables_scrolls_sideways(tmp_path, html, width):
     assert answer(tmp_path, html, code, width=width) == ""
 
 
+@pytest.mark.parametrize("width", [1200, 1400])
+def test_E6_nothing_of_the_leaderboard_is_cut(tmp_path, html, width):
+    """Also with names, statuses, sizes and lists of layers longer than the made-up ones; nor is the script's sign."""
+    for old, new in (
+        ("neurosieve-base", "a_model_whose_name_has_no_hyphen_and_forty_letters"),
+        ("surface</span>", "no untrained twin</span>"),
+        ("of 3,456<", "of 135,168<"),
+        ("about 120", "about 120,345"),
+        ("0, 2‑4", "0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26"),
+    ):
+        assert old in html
+        html = html.replace(old, new)
+    code = (
+        "(() => { const s = document.querySelector('.board').closest('.scroll');"
+        " return [s.scrollWidth - s.clientWidth, document.documentElement.scrollWidth]; })()"
+    )
+    assert answer(tmp_path, html, code, width=width) == f"0,{width}"
+
+
+def test_N9_columns_that_sort_are_signed_before_a_click(tmp_path, html):
+    code = (
+        "[...document.querySelectorAll('.board th[data-key]')]"
+        ".map((h) => getComputedStyle(h.querySelector('.sort'), '::after'))"
+        ".every((s) => s.opacity >= 0.5 && s.content !== 'none')"
+    )
+    assert answer(tmp_path, html, code) == "true"
+
+
+def test_N9_docs_are_found_from_results_and_from_build(tmp_path, html):
+    for folder in ("results/default", "build/default/leaderboard"):
+        place = tmp_path / folder
+        place.mkdir(parents=True)
+        code = "document.querySelector('#reproduce ~ p a').href"
+        found = answer(place, html, code)
+        assert found == (tmp_path / "docs" / "reproduce.md").as_uri()
+
+
 def test_labels_of_charts_stay_in_their_figures(tmp_path, html):
     code = (
         "[...document.querySelectorAll('figure svg text')].filter((t) => { const a = t.getBoundingClientRect(),"

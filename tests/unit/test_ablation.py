@@ -251,8 +251,11 @@ def test_a_planted_neuron_is_used_and_random_ones_are_not(tmp_path: Path) -> Non
     assert none["divergence"]["chosen"] > 2 > 0.2 > none["divergence"]["random"]
     assert not found["amounts"]["2"]["more_than_random"]  # twice as sure of what is right
     first = (paths.ablation("m", "token-roles") / "ablation.json").read_bytes()
-    run(params, paths)
+    own = {"folders": {"token-roles": str(params.models["m"].path)}}  # for the task, where the model itself lies
+    models = {**params.models, "m": params.models["m"].model_copy(update=own)}
+    run(params.model_copy(update={"models": models}), paths)
     assert (paths.ablation("m", "token-roles") / "ablation.json").read_bytes() == first
+    assert str(tmp_path) not in (paths.ablation("m", "token-roles") / "manifest.json").read_text()
     assert read_manifest(paths.ablation("m", "token-roles"))["facts"]["tokens"] == 60
     # the other way round: a neuron that does nothing is not used more than random ones
     write_search(paths, [DECIDES + 1])

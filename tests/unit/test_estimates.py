@@ -199,7 +199,7 @@ def test_what_is_missing_or_left_open_is_told_with_where_to_get_it(tmp_path, mon
         "codes": config.DataFile(name="gone.jsonl", sha256=None, source="a public place"),
     }
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "there.jsonl").write_text("")
+    (tmp_path / "folder" / "there.jsonl").write_text("{}")
     params = with_task("doc-match", kind="cosqa", corpus=None, packages=None, folder="folder", files=files)
     params = params.model_copy(update={"models": {**params.models, BASE: config.Model(hub="some/model")}})
     text = estimates.plan(params)

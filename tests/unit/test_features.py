@@ -88,8 +88,12 @@ def test_only_the_layers_of_the_neurons_are_read(tmp_path, monkeypatch):
 def test_files_are_coded_by_name(tmp_path):
     found, _ = build(tmp_path, "pair")
     rows = read_rows(found.paths, "t", "train")
-    assert rows.file_names == ["a.py", "b.py"]  # first inputs 0, 4, 2; c.py stands nowhere
-    np.testing.assert_array_equal(found.files("train"), [1, 0, 1])
+    # pairs of b.py and a.py, a.py alone, b.py and c.py, which hang together
+    np.testing.assert_array_equal(found.files("train"), [1, 0, 2])
+    np.testing.assert_array_equal(rows.sides, [[0, 0], [0, 1], [1, 2]])
+    assert (rows.n_files(), rows.n_files(np.array([True, True, False]))) == (3, 2)
+    tokens, _ = build(tmp_path / "tokens", "token")
+    assert len(set(tokens.files("train"))) == tokens.rows("train").n_files() and tokens.rows("train").sides is None
 
 
 def test_faults_are_named(tmp_path):

@@ -221,16 +221,16 @@ def test_a_single_class_in_train_is_refused(folder):
     with pytest.raises(
         PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is '1' \(found \d+\), so there is nothing"
     ):
-        prepared(DEFECT, data)
+        prepared(DEFECT, data, classes=None)
     data = folder(CLONE)
     path = data / "train.txt"
     path.write_text("".join(f"{line[:-1]}1\n" for line in path.read_text().splitlines()))
     with pytest.raises(PrepareError, match=r"every train row \(the first: train\.txt:1\) is '1'"):
-        prepared(CLONE, data)
+        prepared(CLONE, data, classes=None)
     data = folder(TEXTS)
     objects(data / "all.jsonl", label="loop")
     with pytest.raises(PrepareError, match=r"every train row \(the first: all\.jsonl:\d+\) is 'loop'"):
-        prepared(TEXTS, data)
+        prepared(TEXTS, data, classes=None)
     data = folder("tagged-lines")
     path = data / "train.label"
     tags = [" ".join("X" for _ in line.split(" ")) for line in path.read_text().splitlines()]
@@ -690,7 +690,7 @@ def test_clone_rows_are_the_pairs_and_a_function_is_one_input_of_its_split(folde
             assert len(expected - found) == card_of(task)["left_out"]["one side in tune, the other in judge"]
         else:
             assert found == expected
-    assert card_of(task)["description"].count("counts as its file") == 1
+    assert card_of(task)["description"].count("counts as a file") == 1
 
 
 def test_clone_pairs_of_one_file_are_split_by_their_first_function(folder):

@@ -354,7 +354,7 @@ def test_a_split_of_equal_numbers_is_refused(tmp_path):
 
 def _rows(labels: list[float]):
     zeros = np.zeros(len(labels), np.int64)
-    return baselines.Rows(np.array(labels), zeros, None, zeros, ["a.py"], None)
+    return baselines.Rows(np.array(labels), zeros, None, zeros, None)
 
 
 # --- control tasks and concepts --------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import yaml
 
 from neurosieve import config
 from neurosieve.artifacts import Paths, check_files, read_json, read_manifest
+from neurosieve.config import load as config_load
 from neurosieve.probes import intervals, metrics, status
 from neurosieve.probes.features import Rows
 from neurosieve.probes.intervals import FileBootstrap, IntervalError
@@ -90,8 +91,7 @@ CARD = {"metric": "macro_f1", "classes": ["a", "b", "c"], "scored_classes": [0, 
 
 def made_rows(rng, n=1200, n_files=30):
     labels, files = rng.integers(3, size=n), np.arange(n) % n_files
-    names = [f"f{i:02d}.py" for i in range(n_files)]
-    return Rows(labels, np.arange(n), None, files, names, rng.random(n) < 0.6)
+    return Rows(labels, np.arange(n), None, files, rng.random(n) < 0.6)
 
 
 def guess(rng, labels, share):
@@ -164,7 +164,7 @@ def test_compare_scores_unseen_types_only_where_there_are_enough():
 
 
 def make_params(models, tasks, twins):
-    raw = yaml.load(open("params.yaml"), Loader=config._Loader)  # noqa: S506, PTH123, SIM115
+    raw = yaml.load(open("params.yaml"), Loader=config_load._Loader)  # noqa: S506, PTH123, SIM115
     raw["run"] = {"models": models, "tasks": tasks}
     raw["models"] = {m: {"untrained": twins[m]} if m in twins else {"path": "models/x"} for m in models}
     raw["probes"]["bootstrap"] = 400

@@ -23,6 +23,7 @@ from neurosieve.activations import dump_activations
 from neurosieve.activations.models import load_folder
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_tensors, sha256_file
 from neurosieve.config import SPLITS, Activations, Model, load_params
+from neurosieve.prepare.records import PrepareError
 from neurosieve.subsets.score import predict_frozen
 from neurosieve.use import Extractor, NeuronFeatures, Neurons, NeuronsError, cost, export_neurons
 from neurosieve.use.export import warnings
@@ -258,7 +259,7 @@ def test_no_block_above_the_highest_layer_runs(build: Build, tmp_path: Path, mon
 def test_a_file_is_one_text(build: Build, tmp_path: Path) -> None:
     extractor = Extractor.load(Neurons.read(build.export("sequence", tmp_path)), build.model)
     (tmp_path / "code.py").write_text(TEXTS[0])
-    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": TEXTS[0]}) + "\n\n")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"text": TEXTS[0]}) + "\n")
     one, other = (extractor.values(read_texts(tmp_path / name)) for name in ("code.py", "rows.jsonl"))
     assert one.shape == (1, 7) and one.tobytes() == other.tobytes()
 
@@ -308,7 +309,7 @@ def test_another_model_is_refused(build: Build, tmp_path: Path, capsys: pytest.C
     assert run_features(tmp_path, build, "--params", str(params), model="tiny") == 0
     assert run_features(tmp_path, build, "--params", str(params), model="tiny-untrained") == 1
     assert run_features(tmp_path, build, "--params", str(params), model="huge") == 1
-    assert "neither a folder nor a model of the params file; its models are: tiny" in capsys.readouterr().err
+    assert "params.yaml; its models are: tiny, tiny-untrained" in capsys.readouterr().err
 
 
 def test_a_changed_configuration_or_tokenizer_is_told(
@@ -325,31 +326,31 @@ def test_a_changed_configuration_or_tokenizer_is_told(
     ("lines", "message"),
     [
         (["{"], r"x\.jsonl:1: not valid json"),
-        (['{"text": "a"}', "3"], r"x\.jsonl:2: found int; write an object"),
+        (['{"text": "a"}', "3"], r"x\.jsonl:2: found int; write an object like"),
         (['{"text": "a"}', '{"text": "a", "start": 0}'], r"x\.jsonl:2: found the keys start, text; every row needs"),
         (['{"text": "a", "start": 0}'], r"x\.jsonl:1: found the keys start, text"),
         (['{"text": "a", "start": 0, "end": "1"}'], r"x\.jsonl:1: end: found '1'; write an integer"),
-        (['{"text": 5}'], r"x\.jsonl:1: text: found '5'; write a string"),
+        (['{"text": 5}'], r"x\.jsonl:1: 'text' is 5; write a string"),
         (['{"text": "a", "text2": "b", "start": 0, "end": 1}'], "a pair is of whole texts"),
-        (['{"text": "\\ud800"}'], r"x\.jsonl:1: the text holds half a surrogate pair"),
+        (['{"text": "\\ud800"}'], r"x\.jsonl:1: 'text' has half a surrogate pair"),
         ([], r"x\.jsonl: no rows"),
     ],
 )
 def test_errors_in_rows_name_the_line(lines: list[str], message: str, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("".join(line + "\n" for line in lines))
-    with pytest.raises(NeuronsError, match=message):
+    with pytest.raises((NeuronsError, PrepareError), match=message):
         read_texts(tmp_path / "x.jsonl")
 
 
 def test_errors_of_the_plan_name_the_users_line(build: Build, tmp_path: Path) -> None:
     extractor = Extractor.load(Neurons.read(build.export("token", tmp_path)), build.model)
     source = tmp_path / "x.jsonl"
-    source.write_text('{"text": "x = 1", "start": 0, "end": 1}\n\n{"text": "x = 1", "start": 3, "end": 9}\n')
-    with pytest.raises(RuntimeError, match=r"x\.jsonl:3: found characters 3 to 9"):
+    source.write_text('{"text": "x = 1", "start": 0, "end": 1}\n{"text": "x = 1", "start": 3, "end": 9}\n')
+    with pytest.raises(NeuronsError, match=r"x\.jsonl:2: found characters 3 to 9 of a text of 5"):
         extractor.values(read_texts(source))
     source.write_text('{"text": "x = 1"}\n{"text": ""}\n')
-    with pytest.raises(RuntimeError, match=r"x\.jsonl:2: no sub-words"):
-        extractor.values(read_texts(source))
+    with pytest.raises(NeuronsError, match=r"x\.jsonl:2: 'text' is empty"):
+        read_texts(source)
     source.write_text('{"text": "x", "text2": "y"}\n')
     with pytest.raises(NeuronsError, match=r"x\.jsonl:1: found text2"):
         extractor.values(read_texts(source))
@@ -362,7 +363,7 @@ def test_a_broken_file_of_neurons_is_refused(build: Build, tmp_path: Path) -> No
     data = read_json(path)
     for change, message in (
         ({"format": "other"}, "not a file of neurons"),
-        ({"schema": 9}, "schema: found 9, expected 1"),
+        ({"schema": 9}, "schema: found 9, expected 2"),
         ({"intercept": [0.0]}, r"intercept: found numbers of the shape \(1,\), expected \(3,\)"),
         ({"neurons": []}, "found numbers of the shape"),
         ({"neurons": [{**data["neurons"][0], "unit": 16}]}, "outside of the model's 3 x 16"),
@@ -417,7 +418,7 @@ def test_transformer_of_tokens_and_pairs(build: Build, tmp_path: Path) -> None:
     assert pairs.get_feature_names_out()[:2].tolist() == ["tiny/1/1/absdiff", "tiny/1/1/product"]
     with pytest.raises(NeuronsError, match=r"give rows of \(text, text2\)"):
         pairs.transform(["x"])
-    with pytest.raises(NeuronsError, match=r"X\[1\]: text: found '3'; write a string"):
+    with pytest.raises(NeuronsError, match=r"X\[1\]: 'text' is 3; write a string"):
         pairs.transform([("x", "y"), (3, "y")])
     with pytest.raises(NeuronsError, match="found one text; write a list"):
         tokens.transform("x = 1")
@@ -505,7 +506,7 @@ def test_neurons_that_are_no_hidden_states_of_one_stack(neurons: str, part: str,
     data = {
         "numerics": "portable", "intercept": [0.0], "activations": SETTINGS.model_dump(),
         "model": {"name": "m", "sha256": facts["model_sha256"], "layers": facts["layers"], "width": facts["width"],
-                  "untrained": None, "neurons": neurons, "part": part},
+                  "untrained": None, "training": "frozen", "neurons": neurons, "part": part},
         "task": {"name": "t", "unit": "sequence", "classes": ["a", "b"], "pair_features": None},
         "neurons": [{"layer": layer, "unit": unit, **one} for layer, unit in places],
     }  # fmt: skip
@@ -524,7 +525,7 @@ def test_weights_of_a_task_are_safetensors_whatever_the_model_has(tmp_path: Path
     data = {
         "numerics": "portable", "intercept": [0.0], "activations": SETTINGS.model_dump(),
         "model": {"name": "m", "sha256": loaded.facts["model_sha256"], "layers": loaded.layers, "width": loaded.width,
-                  "untrained": None, "weights": "bin"},
+                  "untrained": None, "training": "frozen", "weights": "bin"},
         "task": {"name": "t", "unit": "sequence", "classes": ["a", "b"], "pair_features": None},
         "neurons": [{"layer": 0, "unit": 0, "mean": [0.0], "scale": [1.0], "weights": [[1.0]]}],
     }  # fmt: skip

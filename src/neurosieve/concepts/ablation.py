@@ -79,8 +79,9 @@ def ablate_neurons(params: Params, paths: Paths, *, model: str, task: str, cache
         *(paths.task(task) / part for part in ("judge", "card")),
     ]
     settings = params.settings("ablate_neurons", model=model, task=task)
-    # Not the path: where a model lies changes nothing, the hash of its weights is among the activations' facts
-    settings["models"] = [{k: v for k, v in entry.items() if k != "path"} for entry in settings["models"]]
+    # Not its folders: where a model lies changes nothing, the hash of its weights is among the activations' facts
+    places = ("path", "folders")
+    settings["models"] = [{k: v for k, v in entry.items() if k not in places} for entry in settings["models"]]
     wanted = {"model": model, "task": task, **settings}
     with Writer(paths.ablation(model, task), "concepts", wanted, folders) as out:
         out.json("ablation.json", report)

@@ -32,7 +32,7 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table([*rows, *published])))
         for row in rows:
-            out.text(f"rows/{row['model']}__{row['task']}.json", dump_row(row))
+            out.text(table.row_file(row["model"], row["task"]), dump_row(row))
         out.json("metrics.json", flat_metrics(rows))
         out.json("comparisons.json", comparisons)
         if transfers:

@@ -46,14 +46,13 @@ from typing import Any
 from neurosieve.artifacts import Paths, read_json, read_manifest
 from neurosieve.config import Params
 from neurosieve.leaderboard import ranks
-from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE
+from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE, not_above
 from neurosieve.probes import solver
 from neurosieve.probes.baselines import CONTEXT_NGRAMS
-from neurosieve.probes.intervals import FEW_FILES
-from neurosieve.probes.status import FAILS, PARTS, SUPPORTED, adjust, status_of
+from neurosieve.probes.intervals import few
+from neurosieve.probes.status import PARTS, SUPPORTED, adjust, status_of
 
 TYPE_LENGTH = 24  # characters of a token type that are published: a name, never a piece of source code
-FAILED = {status: opponent for opponent, status in FAILS.items()}
 MINIMA = (
     "n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "first_passing", "n_estimate",
     "size", "reason", "share_kept", "share_flag", "layers_used",
@@ -259,6 +258,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "test": test,
         "test_rows": scores["rows"],
         "test_files": scores["files"],
+        "resampled": scores["resampled"],
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
@@ -524,15 +524,8 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         parts.append("fine-tuned elsewhere: whether on rows of these splits is not known here")
     if row["training"] == "fine-tuned here" and row["twin_training"] == "untrained":
         parts.append("fine-tuned on train, its untrained twin not: give the twin a `finetune:` block to compare alike")
-    opponent = FAILED.get(row["status"], "")
-    against = (row["comparisons"]["judge"] or {}).get(opponent)
-    if against is not None:
-        majority = "the mean" if row["metric"] == "r2" else "the majority class"
-        names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
-        parts.append(
-            f"not above {names[opponent]} on judge: difference {against['difference']:+.4f}, "
-            f"lower bound {against['lower']:+.4f}"
-        )
+    if (why := not_above(row)) is not None:
+        parts.append(why)
     if row["status_unseen"] is not None and row["status_unseen"] != row["status"]:
         parts.append(f"status on types unseen in train: {row['status_unseen']}")
     context = row["test"].get(f"baseline-{CONTEXT_NGRAMS}")
@@ -576,7 +569,6 @@ def notes(row: Mapping[str, Any]) -> list[str]:
     if row["confirmed"] is False:
         what = "status" if not row["confirmed_status"] else "minimal subset"
         parts.append(f"{what} not confirmed on test")
-    if row["test_files"] < FEW_FILES:
-        parts.append(f"test has {row['test_files']} files: below {FEW_FILES} the bounds are a little too narrow")
+    parts += few("test", row["test_files"], row["resampled"])
     parts += row["status_notes"]
     return parts

@@ -43,5 +43,8 @@
       }
     });
   });
+  // The docs lie two folders above results/<benchmark>/, and three above build/<benchmark>/leaderboard/.
+  if (/\/build\/[^/]+\/leaderboard\/[^/]*$/.test(location.pathname))
+    document.querySelectorAll('a[href^="../../docs/"]').forEach((a) => a.setAttribute("href", `../${a.getAttribute("href")}`));
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
 })();

@@ -12,13 +12,16 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from neurosieve.leaderboard import charts, measures
 from neurosieve.leaderboard.charts import Plot, integer, nice_ticks
-from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE, FIGURES
+from neurosieve.leaderboard.measures import decimals as score
+from neurosieve.leaderboard.measures import share as percent
+from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE, FIGURES, row_file
 
 HERE = Path(__file__).parent
 METRIC_NAMES = {
@@ -27,6 +30,14 @@ METRIC_NAMES = {
 }  # fmt: skip
 LOWEST = -1.0  # score at which a chart ends; R2 alone goes below 0, and without bound
 COLOURS = 5  # in page.css; with more models they repeat, and the labels tell the lines apart
+# The command that makes a benchmark of the repository, by its name; of another one only its owner knows the file.
+# Not by the name of the file that was given: the same params under another name make the same bytes.
+COMMANDS = {
+    "default": "make benchmark",
+    "published": "make benchmark PARAMS=presets/published.yaml",
+    "real-data": "make benchmark PARAMS=presets/real-data.yaml",
+}
+OWN_COMMAND = "make benchmark PARAMS=<your params file>"
 CONCEPT_ROWS = 12  # neurons per model and task on the page; rows/*.json has all that were described
 # Key of the table cell that sorts the column ("" for none), visible name, class.
 HEADS = (
@@ -35,7 +46,7 @@ HEADS = (
     ("n_minimal", "Neurons", "n"),
     ("", "log scale", "bar"),
     ("share", "Share", "n"),
-    ("layers_used", "Layers", ""),
+    ("layers_used", "Layers", "layers"),
     ("subset_test", "Subset", "n"),
     ("random_test", "Random", "n"),
     ("bottom_test", "Bottom", "n"),
@@ -46,14 +57,6 @@ HEADS = (
 FEATURES = ("oracle", "reference", "subset", "random", "bottom", "untrained", "surface", "majority")
 
 Row = Mapping[str, Any]
-
-
-def score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def raw(value: Any) -> str:
@@ -305,7 +308,6 @@ def _facts(row: Row) -> dict[str, str]:
         "h (half-width)": score(row["dev_half_width"]),
         "largest failing": size(main["n_failing"]),
         "first passing": size(main["first_passing"]),
-        "kept of the gain, judge": percent(main["share_kept"]),
         "kept of the gain, test": percent(row["share_kept_test"]),
         "constant neurons": integer(row["constant_neurons"]),
         "judge rows, effective": size(row["sample"]["effective_rows"]),
@@ -416,6 +418,7 @@ def _board(rows: Sequence[Row], css: Mapping[str, str], most: int) -> list[dict[
             {
                 **row,
                 "css": css[row["model"]],
+                "file": quote(row_file(row["model"], row["task"])),
                 "supported": row["status"] == "supported",
                 "shown_note": "; ".join(text for text in row["notes"] if text != CONTROL_NOTE),
                 "shown_n": n,
@@ -547,6 +550,7 @@ def render(
         css=Markup(style),  # noqa: S704  (our own file)
         js=Markup(script),  # noqa: S704  (our own file)
         meta=meta,
+        command=COMMANDS.get(meta["benchmark"], OWN_COMMAND),
         summary=_summary(rows),
         heads=HEADS,
         columns={name: text for name, text in COLUMNS.items() if beside is not None or name not in FIGURES},

@@ -11,9 +11,10 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from neurosieve.artifacts import Paths, check_files, read_json
+from neurosieve.artifacts import ArtifactError, Paths, check_files, read_json, read_manifest, sha256_file
 from neurosieve.config import Params
-from neurosieve.leaderboard.table import changed_cells, format_table
+from neurosieve.leaderboard.collect import input_folders
+from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,30 @@ class Report:
         return "\n".join(lines)
 
 
+def check_made(params: Params, paths: Paths) -> None:
+    """Raise ArtifactError where the built leaderboard is not of these params, or of artifacts that changed since."""
+    built = paths.leaderboard()
+    manifest = read_manifest(built)
+    wanted, found = params.settings("build_leaderboard"), manifest["params"]
+    keys = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    why = f"it was made with another {', '.join(f'`{key}:`' for key in keys)}" if keys else ""
+    if not why:
+        sums = set(manifest["inputs"].values())
+        # what is gone meanwhile, for example to make room, tells nothing
+        there = [path / "manifest.json" if path.is_dir() else path for path in input_folders(params, paths)]
+        newer = [path for path in there if path.is_file() and sha256_file(path) not in sums]
+        why = f"{newer[0].parent} was made anew since, and {len(newer) - 1} more" if newer else ""
+    if why:
+        raise ArtifactError(
+            f"{built} is not the leaderboard of this params file: {why}; nothing is published or shown: run the whole "
+            "benchmark first (`neurosieve run`)"
+        )
+
+
 def compare(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
     """Compare the built leaderboard with results/<benchmark>/; writes nothing."""
     built = paths.leaderboard()
+    check_made(params, paths)
     check_files(built)
     now = _read_folder(built)
     target = results / params.benchmark
@@ -100,7 +122,7 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     """
     built = paths.leaderboard()
     report = report or compare(params, paths, results)
-    names = [f"rows/{model}__{task}.json" for task in params.run.tasks for model in params.run.models]
+    names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
     print(format_table([read_json(built / name) for name in names]))
     print(f"page: {built / 'index.html'}")
     print(report.sentence(results / params.benchmark))

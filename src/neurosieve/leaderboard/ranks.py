@@ -127,7 +127,7 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
     card = read_json(paths.task(task) / "card" / "card.json")
     score = metrics.primary(card)
     given = read_rows(paths, task, SPLIT)
-    bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, given.files, params.probes.bootstrap)
+    bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, given.files, params.probes.bootstrap, given.sides)
     groups = [[r["model"] for r in rows if (r["control_of"] is None) is trained] for trained in (True, False)]
     predicted = {row["model"]: _predictions(paths, row["model"], task, len(given.labels)) for row in rows}
 

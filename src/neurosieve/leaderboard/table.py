@@ -9,8 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from neurosieve.artifacts import csv_lines
+from neurosieve.probes.status import FAILS
 
 # Order and spelling of leaderboard.csv, with the meaning that the page shows.
 COLUMNS: dict[str, str] = {
@@ -61,6 +65,9 @@ TERMINAL_WIDTH = 120
 CONTROL_NOTE = "control row"
 
 
+FAILED = {status: opponent for opponent, status in FAILS.items()}
+
+
 class TableError(ValueError):
     """Rows that do not make one table."""
 
@@ -100,19 +107,12 @@ def cell(value: Any) -> str:
         if not math.isfinite(value):
             raise TableError(f"found {value}; write None where a figure is missing")
         return f"{value:.4f}"
-    text = str(value)
-    if text.startswith(("=", "+", "-", "@")) and not isinstance(value, int):
-        raise TableError(f"found {text[:40]!r}, which a spreadsheet would run as a formula; begin with a word")
-    return text
+    return str(value)
 
 
 def to_csv(table: Sequence[Mapping[str, Any]]) -> str:
-    """leaderboard.csv: a header and a line per row, line feed at the end of each."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([cell(row[name]) for name in COLUMNS] for row in table)
-    return out.getvalue()
+    """leaderboard.csv: a header and a line per row, line feed at the end of each; no cell is run by a spreadsheet."""
+    return "".join(csv_lines([list(COLUMNS), *([cell(row[name]) for name in COLUMNS] for row in table)]))
 
 
 def read_csv(text: str) -> list[dict[str, str]]:
@@ -150,6 +150,51 @@ def changed_cells(committed: str, now: str) -> list[dict[str, str]]:
     return changes
 
 
+def row_file(model: str, task: str) -> str:
+    """Where the row lies, beside leaderboard.csv."""
+    return f"rows/{model}__{task}.json"
+
+
+def _not_above(row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
+    """The opponent that the row's status names, what it is called, and the comparison with it on judge.
+
+    None where the status names none, or the row was not compared with it.
+    """
+    opponent = FAILED.get(row["status"], "")
+    against = (row["comparisons"]["judge"] or {}).get(opponent)
+    if against is None:
+        return None
+    majority = "the mean" if row["metric"] == "r2" else "the majority class"
+    names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
+    return opponent, names[opponent], against
+
+
+def not_above(row: Mapping[str, Any]) -> str | None:
+    """Why the row is not supported, where its status names an opponent that it was compared with on judge."""
+    if (found := _not_above(row)) is None:
+        return None
+    _, name, against = found
+    return f"not above {name} on judge: difference {against['difference']:+.4f}, lower bound {against['lower']:+.4f}"
+
+
+def hidden_reason(row: Mapping[str, Any]) -> str | None:
+    """Why the row is not supported, where its test scores would say that it is: above the opponent of its status.
+
+    With the size of judge, for few rows (or few files, whose rows are alike) are the usual cause.
+    """
+    if (found := _not_above(row)) is None:
+        return None
+    opponent, name, against = found
+    score, other, sample = row["oracle"], row[opponent], row["sample"]
+    if score is None or other is None or round(score, 3) <= round(other, 3):
+        return None
+    p = against["p"] if against["p_holm"] is None else against["p_holm"]
+    return (
+        f"not above {name} ({other:.3f} on test) on judge: {against['difference']:+.3f}, lower bound "
+        f"{against['lower']:+.3f}, p {p:.3f}; {sample['rows']:,} rows, {sample['files']:,} files"
+    )
+
+
 def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
     """Name and test score of the best of majority, surface and untrained."""
     named = [(name, row[name]) for name in ("majority", "surface", "untrained") if row[name] is not None]
@@ -159,7 +204,7 @@ def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The leaderboard for a terminal of 120 columns, with a line that says what the columns are.
 
-    Rows have the columns of the table and ``estimate``, the size shown where no minimum is claimed.
+    Rows are those of collect.py. A line below a row says why it is not supported where its figures do not.
     """
 
     def score(value: float | None) -> str:
@@ -201,9 +246,15 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
         return " ".join(c.ljust(w) if i < 6 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
 
     body = [text(line).rstrip() for line in lines]
+    indent = 4 * " "
+    below = [
+        textwrap.wrap(hidden_reason(row) or "", TERMINAL_WIDTH, initial_indent=indent, subsequent_indent=indent)
+        for row in rows
+    ]
     rule = " ".join("-" * w for w in widths)
     legend = (
         "score: all neurons, test; neurons: minimal subset [5-95 % interval], ! not confirmed on test, ~ no claim;\n"
         "subset, random: test."
     )
-    return "\n".join([body[0], rule, *body[1:], legend]) + "\n"
+    told = [line for row, why in zip(body[1:], below, strict=True) for line in (row, *why)]
+    return "\n".join([body[0], rule, *told, legend]) + "\n"

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, sha256_file
+from neurosieve.artifacts import ArtifactError, Paths, Writer, iter_jsonl, sha256_file
 from neurosieve.config import LANGUAGES, Columns, Corpus, Params
 from neurosieve.config.source_tree import REASONS, source_tree
 from neurosieve.prepare.languages import load_language
@@ -24,7 +24,7 @@ from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
 from neurosieve.prepare.splits import unknown_packages
 from neurosieve.prepare.table import read_table
-from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files
+from neurosieve.sources.wheels import DEFAULT_CACHE, ReadCounts, SourceFile, fetch_wheels, source_files, source_text
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
             check_files(where, tables, entry.files or {})
         else:
             _check_folder(where, folder, entry)
-    except PrepareError as error:
+    except (PrepareError, ArtifactError) as error:
         faults += str(error).splitlines()
     try:
         if tables:
@@ -91,9 +91,11 @@ def corpus_faults(params: Params, corpus: str) -> list[str]:
             paths = [PurePosixPath(name) for name in source_tree(folder, entry.language).files]
             packages = {path.parts[0] for path in paths if not _is_test(path)}
             if paths and not packages:
-                raise PrepareError(_no_function(where, entry, Counter(test_files=len(paths))))
+                faults.append(_no_function(where, entry, Counter(test_files=len(paths))))
     except PrepareError as error:
-        return [*faults, *str(error).splitlines()]
+        faults += str(error).splitlines()
+    if not packages:
+        return faults
     for name in params.run.tasks:
         if params.prepare.tasks[name].corpus == corpus:
             faults += unknown_packages(f"prepare.tasks.{name}", params.prepare.tasks[name], packages)
@@ -262,11 +264,11 @@ class _Reader:
         self.first.update(tree.first)
         for name, path in tree.files.items():
             try:
-                text = path.read_bytes().decode("utf-8-sig")
+                text = source_text(path.read_bytes())
             except UnicodeDecodeError:
                 self.not_utf8.append(name)
                 continue
-            yield SourceFile(name.partition("/")[0], name, text.replace("\r\n", "\n").replace("\r", "\n"))
+            yield SourceFile(name.partition("/")[0], name, text)
 
     def _table_rows(self) -> Iterator[dict[str, Any]]:
         """Rows of tables, each a whole function that is kept as it is written.

@@ -14,6 +14,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,9 @@ def spaces_key(text: str) -> str:
 
 def seen_as(name: str) -> str:
     """A label or another name as a reader sees it: white space, Unicode form and invisible characters folded."""
-    shown = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
-    return " ".join(shown.split())
+    if not name.isascii():
+        name = "".join(c for c in unicodedata.normalize("NFC", name) if unicodedata.category(c) != "Cf")
+    return " ".join(name.split())
 
 
 def spelling(name: str) -> str:
@@ -120,7 +122,7 @@ def number_of(value: Any) -> float | None:
         value = value.strip(" \t")
         if not _NUMBER.fullmatch(value):  # float() takes `1_000`, `nan` and digits of every script
             return None
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+    elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
         number = float(value)
@@ -170,6 +172,16 @@ def split_files(files: Mapping[str, Path]) -> list[tuple[str | None, Path]]:
     )
 
 
+def read_bytes(path: Path) -> bytes:
+    """Content of a file, of a .gz what is packed in it; PrepareError where there is none, or it is cut off."""
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError:
+        raise PrepareError(f"{path}: no such file") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
+
+
 def read_text(path: Path) -> str:
     """Text of a UTF-8 file, plain or .gz; PrepareError as :func:`read_lines` has it."""
     return "\n".join(line for _, line in read_lines(path))
@@ -182,13 +194,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     ------
     PrepareError : naming the file, and the line where it is one: not readable (cut off), not UTF-8.
     """
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise PrepareError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
-    data = data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark: else a part of the first token, key or idx
+    data = read_bytes(path).removeprefix(b"\xef\xbb\xbf")  # a byte order mark: else a part of the first token
     for number, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), start=1):
         try:
             yield number, line.removesuffix(b"\r").decode("utf-8")

@@ -24,8 +24,14 @@ CLASSES_FULL = "not needed, for its classes are full"
 class Want:
     """What a split asks of a kind: so many rows, drawn with `rng`.
 
+<<<<<<< HEAD
     `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come. `language` is that
     of the task's corpus, `tagset`, `negatives` and `leave_out` the task's.
+=======
+    `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come (not `balanced:`).
+    `language` is that
+    of the task's corpus, `tagset` and `negatives` the task's.
+>>>>>>> origin/main
     """
 
     rows: int
@@ -148,12 +154,17 @@ def pair_sample(records: list[Record], want: Want) -> Sample:
 def _record_sample(records: list[Record], want: Want, sides: int) -> Sample:
     """Records of random files in turn, as long as rows are wanted of their class; equal texts of a file are one input.
 
+    With ``cap_per_class`` and two classes there are as many rows of one as of the other: as many as the rarer one has.
     The order of the records decides nothing but the order within a file.
     """
     sample = Sample()
     ids: dict[tuple[str, str], int] = {}
     label_of = {name: label for label, name in enumerate(want.classes)}
     per_class: Counter[int] = Counter()
+    cap = want.cap_per_class
+    if cap is not None and len(want.classes) == 2:
+        there = Counter(record.label for record in records)
+        cap = min(cap, *(there[name] for name in want.classes))
     for record in over_files(records, want.rng):
         if len(sample.rows) == want.rows:
             sample.left_out["not needed"] += 1
@@ -162,7 +173,7 @@ def _record_sample(records: list[Record], want: Want, sides: int) -> Sample:
         if want.classes:
             assert record.label is not None
             row["label"] = label_of[record.label]
-            if want.cap_per_class is not None and per_class[row["label"]] >= want.cap_per_class:
+            if cap is not None and per_class[row["label"]] >= cap:
                 sample.left_out[CLASSES_FULL] += 1
                 continue
             per_class[row["label"]] += 1

@@ -1,13 +1,15 @@
 """Which record goes to which split: train, dev and test, then dev cut by file into tune and judge; and copies in two.
 
-Splits are given by the data, by packages, or drawn with the seed (`shares`). Reads and writes no files (METHOD 3.1).
+Splits are given by the data, by packages, or drawn with the seed (`shares`). Pairs whose sides are of two files (two
+functions) are parted by these: see :func:`part_pairs`. Reads and writes no files (METHOD 3.1).
 """
 
 from __future__ import annotations
 
+import heapq
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +30,11 @@ __all__ = [
 ]
 
 
+#: Cuts of pairs that are tried; the one that leaves most of the rarest class is taken.
+CUTS = 10
+BY_COMPONENT, BY_FUNCTION = "connected components", "functions"
+
+
 def rng(seed: int, *names: str) -> np.random.Generator:
     """Generator of a seed and names, the same on every machine."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode("utf-8")) for name in names)])
@@ -35,10 +42,14 @@ def rng(seed: int, *names: str) -> np.random.Generator:
 
 @dataclass
 class LeftOut:
-    """Why records are not used: how many by reason, and the first of each ("file:line", where records know theirs)."""
+    """Why records are not used: how many by reason, and the first of each ("file:line", where records know theirs).
+
+    ``parted``: what was kept whole where pairs were parted, by the parts ("tune, judge"): see :func:`part_pairs`.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    parted: dict[str, str] = field(default_factory=dict)
 
     def add(self, reason: str, record: Record) -> None:
         self.counts[reason] += 1
@@ -64,6 +75,8 @@ def split_records(records: list[Record], task: Task, seed: int, where: str) -> t
             f"{where}: the data give no splits; add `packages:` with train, dev and test, or `shares:`, for example "
             "shares: {train: 0.8, dev: 0.1, test: 0.1}"
         )
+    if task.shares is not None and task.shares.group == "file" and _shared(records):
+        return _share_pairs(records, task.shares, seed, where)
     if task.shares is not None:
         return by_shares(records, task.shares, seed, where), LeftOut()
     parts = by_package(records, task.packages, where)
@@ -151,6 +164,140 @@ def by_shares(records: list[Record], shares: Shares, seed: int, where: str) -> d
     return found
 
 
+def _shared(records: Iterable[Record]) -> bool:
+    """Whether some function stands in two pairs."""
+    stands = Counter(file for record in records if record.right_file for file in {record.file, record.right_file})
+    return any(number > 1 for number in stands.values())
+
+
+def _share_pairs(
+    records: list[Record], shares: Shares, seed: int, where: str
+) -> tuple[dict[str, list[Record]], LeftOut]:
+    """What :func:`by_shares` is for pairs that share functions: these are parted, over all packages at once."""
+    if unknown := _unknown(f"{where}.shares.held_out", shares.held_out, {record.package for record in records}):
+        raise PrepareError(unknown)
+    drawn = [record for record in records if not shares.held_out or record.package in shares.held_out]
+    parts = PARTS[1:] if shares.held_out else PARTS
+    found, left_out = part_pairs(drawn, {part: getattr(shares, part) for part in parts}, [seed, "shares"])
+    if shares.held_out:
+        found["train"] = [record for record in records if record.package not in shares.held_out]
+    empty = [part for part in PARTS if not found[part]]
+    if empty:
+        raise PrepareError(
+            f"{where}.shares: no pair is left for {' and '.join(empty)} (of {len(drawn)} pairs, and a function stands "
+            "in one split only); take more pairs, or larger shares for it"
+        )
+    return {part: found[part] for part in PARTS}, left_out
+
+
+def part_pairs(
+    pairs: list[Record], shares: Mapping[str, float], seed: Sequence[int | str]
+) -> tuple[dict[str, list[Record]], LeftOut]:
+    """Pairs of each part, no function (file of a side) in two parts, and the pairs that lie across, counted.
+
+    ``shares`` of the functions by part, in any unit. Connected components of the graph of pairs are kept whole where
+    the largest has no more functions than the largest share: large ones are placed first, equal ones at random, each
+    into the part that lacks most. Else functions are parted, and pairs across are left out: every part but the largest
+    grows from a random function, always by the one with most of its pairs inside, so that few pairs lie across. Of
+    CUTS such cuts, all seeded, that one is taken which leaves most pairs of the rarest class, by share. A place depends
+    on the seed, the files' names and the pairs, not on the order of the pairs.
+    """
+    near: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in pairs:
+        sides = _files(record)
+        near[sides[0]][sides[-1]] += 1
+        near[sides[-1]][sides[0]] += 1
+    near = {file: near[file] for file in sorted(near)}
+    components = _components(near)
+    total = sum(shares.values())
+    room = {part: share / total * len(near) for part, share in shares.items()}
+    whole = len(components) >= len(room) and max(map(len, components)) <= max(room.values())
+    best: tuple[float, dict[str, str], dict[str, list[Record]]] | None = None
+    classes = {record.label for record in pairs}
+    for number in range(CUTS if pairs else 1):
+        chance = rng(int(seed[0]), *map(str, seed[1:]), f"cut-{number}")
+        place = _place_whole(components, room, chance) if whole else _place_grown(near, room, chance)
+        parts: dict[str, list[Record]] = {part: [] for part in room}
+        for record in pairs:
+            first, *other = {place[file] for file in _files(record)}
+            if not other:
+                parts[first].append(record)
+        counts = {part: Counter(record.label for record in members) for part, members in parts.items()}
+        score = min(counts[part][label] / room[part] for part in room for label in classes) if pairs else 0.0
+        if best is None or score > best[0]:
+            best = score, place, parts
+    assert best is not None
+    left_out = LeftOut(parted={", ".join(shares): BY_COMPONENT if whole else BY_FUNCTION})
+    place, parts = best[1:]
+    for record in pairs:
+        at = {place[file] for file in _files(record)}
+        if len(at) > 1:
+            one, two = sorted(at, key=list(shares).index)
+            left_out.add(f"one side in {one}, the other in {two}", record)
+    return parts, left_out
+
+
+def _components(near: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Connected components, each sorted, in the order of their first members."""
+    found: list[list[str]] = []
+    seen: set[str] = set()
+    for start in near:
+        if start in seen:
+            continue
+        seen.add(start)
+        members = [start]
+        for file in members:
+            new = [other for other in near[file] if other not in seen]
+            seen.update(new)
+            members += new
+        found.append(sorted(members))
+    return found
+
+
+def _place_whole(
+    components: Sequence[list[str]], room: Mapping[str, float], chance: np.random.Generator
+) -> dict[str, str]:
+    """Part of every function, components kept whole."""
+    left = dict(room)
+    empty = dict.fromkeys(room)
+    place: dict[str, str] = {}
+    order = sorted(zip(components, chance.random(len(components)), strict=True), key=lambda c: (-len(c[0]), c[1]))
+    for number, (members, _) in enumerate(order):
+        last = len(order) - number <= len(empty)  # one for each part that has none
+        part = max(empty if last else left, key=left.__getitem__)
+        empty.pop(part, None)
+        left[part] -= len(members)
+        place.update(dict.fromkeys(members, part))
+    return place
+
+
+def _place_grown(
+    near: Mapping[str, Mapping[str, int]], room: Mapping[str, float], chance: np.random.Generator
+) -> dict[str, str]:
+    """Part of every function, all parts but the largest grown along pairs, the smallest first."""
+    tie = dict(zip(near, chance.random(len(near)), strict=True))
+    *grown, rest = sorted(room, key=room.__getitem__)
+    place: dict[str, str] = {}
+    for part in grown:
+        free = [file for file in near if file not in place]
+        pairs_of = {file: sum(n for other, n in near[file].items() if other not in place) for file in free}
+        inside = dict.fromkeys(free, 0)
+        heap = [(0.0, tie[file], file) for file in free]
+        heapq.heapify(heap)
+        number = min(max(1, int(room[part] + 0.5)), len(free) - 1)
+        while number > 0:
+            share, _, file = heapq.heappop(heap)
+            if file in place or share != -inside[file] / max(1, pairs_of[file]):
+                continue
+            place[file] = part
+            number -= 1
+            for other, n in near[file].items():
+                if other not in place:
+                    inside[other] += n
+                    heapq.heappush(heap, (-inside[other] / pairs_of[other], tie[other], other))
+    return {file: place.get(file, rest) for file in near}
+
+
 def _cut(members: list[tuple[str, str]], parts: Sequence[str], shares: Shares, seed: int) -> dict[tuple[str, str], str]:
     """Part of each (package, group): random ones, as many as its share says, at least one where there are enough."""
     order = sorted(members, key=lambda member: (rng(seed, "shares", *member).random(), member))
@@ -206,8 +353,8 @@ def assign(
     earlier part, in the order train, dev, test; what `why_not` gives a reason for; a copy of an earlier record of the
     same part (a pair: of both sides); what is in a file with fewer than `per_file` records left. Then `tune_share` of
     the dev files go to tune, within every package, at least one and not all where a package has two or more; packages
-    of one file are cut together. A file's place depends on the seed and its name alone. Of pairs whose sides are of two
-    files, those with one in tune and one in judge are left out too: no function may be known to both.
+    of one file are cut together. A file's place depends on the seed and its name alone. Pairs whose sides are of two
+    files are cut by :func:`part_pairs` instead, `tune_share` of the functions going to tune.
     """
     left_out = LeftOut()
     kept: dict[str, list[Record]] = {}
@@ -238,14 +385,16 @@ def assign(
         for record in parts[part]:
             for key in _keys(record):
                 earlier.setdefault(key, part)
-    tune = _tune_files(kept["dev"], tune_share, seed)
-    dev: dict[str, list[Record]] = {"tune": [], "judge": []}
-    for record in kept["dev"]:
-        sides = {file in tune for file in _files(record)}
-        if len(sides) > 1:
-            left_out.add("one side in tune, the other in judge", record)
-        else:
-            dev["tune" if sides.pop() else "judge"].append(record)
+    if any(record.right_file for record in kept["dev"]):
+        dev, across = part_pairs(kept["dev"], {"tune": tune_share, "judge": 1 - tune_share}, [seed, "tune"])
+        left_out.counts += across.counts
+        left_out.first |= across.first
+        left_out.parted = across.parted
+    else:
+        tune = _tune_files(kept["dev"], tune_share, seed)
+        dev = {"tune": [], "judge": []}
+        for record in kept["dev"]:
+            dev["tune" if record.file in tune else "judge"].append(record)
     return {"train": kept["train"], **dev, "test": kept["test"]}, left_out
 
 
@@ -256,7 +405,7 @@ def _files(record: Record) -> tuple[str, ...]:
 def _tune_files(dev: list[Record], share: float, seed: int) -> set[str]:
     packages: dict[str, set[str]] = defaultdict(set)
     for record in dev:
-        packages[record.package].update(_files(record))
+        packages[record.package].add(record.file)
     single = {name for files in packages.values() if len(files) == 1 for name in files}
     tune: set[str] = set()
     for files in (*(files for files in packages.values() if len(files) > 1), single):

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import csv
 import difflib
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from neurosieve.prepare.records import (
     make_record,
     number_of,
     raise_faults,
+    read_bytes,
     read_objects,
     split_files,
     text_fault,
@@ -73,6 +73,26 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, dict[str, An
     return _checked(str(path), rows, columns)
 
 
+def column_names(path: Path) -> list[str]:
+    """Names of the columns of a .csv (also .gz), .parquet or .arrow file; none where it cannot be read as one."""
+    if path.suffix in (".parquet", ".arrow"):
+        import pyarrow as pa
+        import pyarrow.parquet
+
+        try:
+            if path.suffix == ".parquet":
+                return list(pyarrow.parquet.read_schema(path).names)
+            with pa.memory_map(str(path)) as source:
+                return list(pa.ipc.open_stream(source).schema.names)
+        except (pa.ArrowException, OSError):
+            return []
+    csv.field_size_limit(_CELL_LIMIT)
+    try:
+        return next(csv.reader(_lines(path)), [])
+    except csv.Error:
+        return []
+
+
 def _checked(source: str, rows: _Rows, columns: Columns) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows whose values are good; when all are read, PrepareError with the others, or where there was no row at all."""
     faults: list[str] = []
@@ -104,7 +124,9 @@ def _find_columns(where: str, columns: Columns, there: Iterable[str]) -> None:
         )
     faults = []
     for field, column in _named(columns).items():
-        if column not in there:
+        if there.count(column) > 1:
+            faults.append(f"{where}: found two columns {column!r}; give each a name of its own")
+        elif column not in there:
             near = difflib.get_close_matches(column, there, n=1, cutoff=0.5)
             write = (
                 f"write `columns: {{{field}: {_yaml(near[0])}}}`?"
@@ -175,13 +197,7 @@ def _csv(path: Path, columns: Columns) -> _Rows:
 
 def _lines(path: Path) -> Iterator[str]:
     """Lines of a UTF-8 file with their ends as they are: inside quotes they are part of the cell."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise PrepareError(f"{path}: no such file") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
-    for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), start=1):
+    for number, line in enumerate(io.BytesIO(read_bytes(path).removeprefix(b"\xef\xbb\xbf")), start=1):
         try:
             yield line.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -307,7 +323,7 @@ def table_records(files: Mapping[str, Path], task: Task, *, pair: bool) -> list[
     """
     parts = split_files(files)
     columns = _columns(task, pair, given=len(parts) > 1)
-    return [record for part, path in parts for record in _records(read_table(path, columns), part)]
+    return _sides([record for part, path in parts for record in _records(read_table(path, columns), part)], columns)
 
 
 def dataset_records(
@@ -325,7 +341,7 @@ def dataset_records(
     for role, split in dataset.splits.items():
         rows = _checked(f"{dataset.id} {split}", _hub_rows(dataset, split, columns, tables, cache), columns)
         records += _records(rows, None if role == "all" else role)
-    return records
+    return _sides(records, columns)
 
 
 def _columns(task: Task, pair: bool, given: bool) -> Columns:
@@ -376,6 +392,21 @@ def _records(rows: Iterable[tuple[str, dict[str, Any]]], part: str | None) -> It
             split=split,
             right=row.get("right"),
         )
+
+
+def _sides(records: list[Record], columns: Columns) -> list[Record]:
+    """The records; where pairs of a split share texts and no column has files, each text is one."""
+    texts = [(record.split, key) for record in records for key in {record.key, record.right_key}]
+    if columns.right is None or columns.file is not None or len(set(texts)) == len(texts):
+        return records
+    name: dict[tuple[str | None, str], str] = {}
+    for record in records:
+        name.setdefault((record.split, record.key), record.file)
+        name.setdefault((record.split, record.right_key), f"{record.file}-{columns.right}")
+    return [
+        replace(record, file=name[record.split, record.key], right_file=name[record.split, record.right_key])
+        for record in records
+    ]
 
 
 # --- the hub ---------------------------------------------------------------------------------------------------------

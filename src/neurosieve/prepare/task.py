@@ -4,7 +4,9 @@ Reads a corpus artifact, or the files or the dataset that the task's entry names
 tune,judge,test}, each with inputs.jsonl and rows.jsonl, and prepare/tasks/<task>/card with card.json: the task in
 numbers ("splits", "classes", "scored_classes", "majority"; where a number is predicted "target": mean, std, min and max
 in train, and of each split under "splits"), "left_out" by reason and the first of each ("left_out_first", "file:line"),
-"duplicates" (see splits.copies; "dropped": whether they were left out) and "notices" (see _notices).
+"resampled": key of an input that says what the bootstrap draws, and what to call these; "parted": by parts, what was
+kept whole where pairs share functions (see splits.part_pairs), "duplicates" (see splits.copies; "dropped": whether they
+were left out) and "notices" (see _notices).
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
         drop=spec.duplicates == "drop",
     )
     left_out = out_of_splits.counts + unused.counts
+    parted = out_of_splits.parted | unused.parted
     first = {**unused.first, **out_of_splits.first}
     number = spec.metric == "r2"
     language = params.prepare.corpora[spec.corpus].language if spec.corpus is not None else "python"
@@ -88,6 +91,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
             negatives=spec.negatives,
             leave_out=frozenset(spec.leave_out or ()),
         )
+        _check_balance(where, spec, kind, split, classes, members[split])
         samples[split] = kind.build(members[split], want)
         left_out.update(samples[split].left_out)
     _check(task, spec, kind, classes, samples, left_out, members["train"])
@@ -98,6 +102,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
                 row["seen"] = row["type"] in types
     card = _card(params, task, kind, classes, samples, left_out)
     card |= {"left_out_first": dict(sorted(first.items())), "notices": notices, "duplicates": duplicates}
+    card |= {"parted": parted}
     for reason, facts in notices.items():
         log.warning("%s: %s: %d, the first in %s", where, reason, facts["count"], facts["first"])
     for reason, place in card["left_out_first"].items():
@@ -314,6 +319,22 @@ def _notices(records: list[Record], parts: dict[str, list[Record]]) -> dict[str,
     return dict(sorted(found.items()))
 
 
+def _check_balance(
+    where: str, spec: Task, kind: Kind, split: str, classes: tuple[str, ...], records: list[Record]
+) -> None:
+    """Raise PrepareError where two balanced classes are asked for and a split lacks one of them."""
+    labels = Counter(record.label for record in records)
+    if not spec.balanced or kind.UNIT == "token" or len(classes) != 2 or not any(labels[name] for name in classes):
+        return  # without any: the records are no rows yet (pairs are made of them), or the split is empty
+    for lacking, other in (classes, classes[::-1]):
+        if not labels[lacking]:
+            what = "pair that is left has both functions in it" if kind.UNIT == "pair" else "text that is left is in it"
+            raise PrepareError(
+                f"{where}.balanced: {split} has {labels[other]} rows of {other!r} and none of {lacking!r}: no such "
+                f"{what}; add rows of {lacking!r}, give {split} a larger share, or take `balanced:` out"
+            )
+
+
 def _check(
     task: str,
     spec: Task,
@@ -415,6 +436,7 @@ def _card(
         "description": kind.DESCRIPTION,
         "classes": list(classes),
         "metric": spec.metric,
+        "resampled": dict(zip(("key", "name"), getattr(kind, "RESAMPLED", ("file", "files")), strict=True)),
         "scored_classes": _scored(samples),
         "splits": splits,
         "types": {s: len({row["type"] for row in x.rows}) for s, x in samples.items()} if token else None,

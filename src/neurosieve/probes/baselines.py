@@ -18,8 +18,8 @@ models.json, models.safetensors   the fitted baselines, from which :func:`predic
 
 ``majority`` always gives one class: the one that scores best by the primary metric on the very split that is scored. It
 knows the labels of that split, as nothing else does: the majority of train may score below chance there, and noise
-above it. Where a number is predicted ``majority`` is the mean of the scored split, whose R2 is 0, a table gives the mean
-of the train numbers of its key, the others are least squares (ridge, elastic net), and for sequences there is
+above it. Where a number is predicted ``majority`` is the mean of the scored split, whose R2 is 0, a table gives the
+mean of the train numbers of its key, the others are least squares (ridge, elastic net), and for sequences there is
 ``length``: characters and lines, plain and as logarithms, from which much that is called complexity can be told.
 
 context-ngrams sees CONTEXT characters on both sides of the token beside the token itself: a tagger of its own, trained

@@ -9,14 +9,17 @@ has one column; for pairs of vectors u, v one column for each of ``probes.pair_f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, iter_jsonl, read_json, read_manifest, read_npy
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
+from neurosieve.probes.intervals import cells
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Rows:
 
     labels : (rows,) int64 classes, or float64 numbers where the task has a target instead;
     inputs, inputs2 : (rows,) int64 ids of inputs (inputs2 None but for pairs);
-    files : (rows,) int64 codes 0..len(file_names)-1 of the row's (first) input; seen : (rows,) bool, None but for
+    files : (rows,) int64 codes 0..F-1 of what the row counts with when files are resampled: the file of its input, for
+    pairs of two files as intervals.cells has it, whose ``sides`` are (F, 2) or None; seen : (rows,) bool, None but for
     tokens: whether the token's type occurs in train.
     """
 
@@ -33,8 +37,18 @@ class Rows:
     inputs: np.ndarray
     inputs2: np.ndarray | None
     files: np.ndarray
-    file_names: list[str]
     seen: np.ndarray | None
+    sides: np.ndarray | None = None
+
+    def n_files(self, at: Any = slice(None)) -> int:
+        """Different files (what is resampled) of the rows ``at``."""
+        codes = np.unique(self.files[at])
+        return int(codes.size if self.sides is None else np.unique(self.sides[codes]).size)
+
+
+def resampled(card: Mapping[str, Any]) -> dict[str, str]:
+    """What intervals draw: the "key" of an input that tells it and its "name"; files where a card says nothing else."""
+    return card.get("resampled", {"key": "file", "name": "files"})
 
 
 def read_rows(paths: Paths, task: str, split: str) -> Rows:
@@ -46,7 +60,8 @@ def read_rows(paths: Paths, task: str, split: str) -> Rows:
         where a row names an input that inputs.jsonl has not.
     """
     folder = paths.task(task) / split
-    file_of = [row["file"] for row in iter_jsonl(folder / "inputs.jsonl")]
+    key = resampled(read_json(paths.task(task) / "card" / "card.json"))["key"]
+    file_of = [row[key] for row in iter_jsonl(folder / "inputs.jsonl")]
     rows = list(iter_jsonl(folder / "rows.jsonl"))
     if not rows:
         raise ArtifactError(f"{folder / 'rows.jsonl'}: found no rows; raise prepare.tasks.{task}.rows.{split}")
@@ -59,8 +74,11 @@ def read_rows(paths: Paths, task: str, split: str) -> Rows:
                 f"{folder / 'rows.jsonl'}:{bad[0] + 1}: found input {ids[bad[0]]}, expected 0..{len(file_of) - 1}; "
                 "delete the folder and run again"
             )
-    names = sorted({file_of[i] for i in inputs})
-    code = {name: i for i, name in enumerate(names)}
+    used = inputs if inputs2 is None else np.concatenate([inputs, inputs2])
+    code = {name: i for i, name in enumerate(sorted({file_of[i] for i in used}))}
+    files, sides = np.array([code[file_of[i]] for i in inputs], np.int64), None
+    if inputs2 is not None:
+        files, sides = cells(files, np.array([code[file_of[i]] for i in inputs2], np.int64))
     return Rows(
         labels=(
             np.array([row["target"] for row in rows], np.float64)
@@ -69,9 +87,9 @@ def read_rows(paths: Paths, task: str, split: str) -> Rows:
         ),
         inputs=inputs,
         inputs2=inputs2,
-        files=np.array([code[file_of[i]] for i in inputs], np.int64),
-        file_names=names,
+        files=files,
         seen=np.array([row["seen"] for row in rows], bool) if "seen" in rows[0] else None,
+        sides=sides,
     )
 
 

@@ -38,13 +38,13 @@ import numpy as np
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
 from neurosieve.config import Params
 from neurosieve.probes.baselines import MAJORITY
-from neurosieve.probes.features import Rows, read_rows
+from neurosieve.probes.features import Rows, read_rows, resampled
 from neurosieve.probes.intervals import (
-    FEW_FILES,
     MIN_FILES,
     FileBootstrap,
     IntervalError,
     design_effect,
+    few,
     holm,
     lower,
     p_value,
@@ -94,7 +94,7 @@ def compare(
         assert rows.seen is not None, "only tokens have types"
         at = ~rows.seen
     labels, files = rows.labels[at], rows.files[at]
-    if unseen and np.unique(files).size < MIN_FILES:
+    if unseen and rows.n_files(at) < MIN_FILES:
         return None
     if scored is None:
         scored = scored_among(labels, files, card["scored_classes"]) if unseen else list(card["scored_classes"])
@@ -108,8 +108,15 @@ def compare(
     predicted = np.stack([reference, *given.values()])
     if predicted.shape[1] != len(at):
         raise ValueError(f"found predictions of {predicted.shape[1]} rows, expected {len(at)}")
-    C = counts_by_file(labels, predicted[:, at], files, n_classes, bootstrap.n_files)
-    values, replicates = score(C.sum(1)), bootstrap.replicates(C, score)
+    totals: list[np.ndarray] = []
+    replicates, effect = [], None
+    for row in predicted:  # a table at a time: of many classes in many files it is large
+        C = counts_by_file(labels, row[at], files, n_classes, bootstrap.n_files)
+        if not totals and n_classes != NUMBER:
+            effect = design_effect(C, bootstrap.replicates(C, accuracy))
+        totals.append(C.sum(0))
+        replicates.append(bootstrap.replicates(C, score))
+    values = score(np.stack(totals))
     comparisons: Comparisons = {}
     for name, value, replicate in zip(given, values[1:], replicates[1:], strict=True):
         comparisons[name] = {
@@ -119,11 +126,10 @@ def compare(
             "p": float(p_value(replicates[0] - replicate)),
             "p_holm": None,
         }
-    effect = None if n_classes == NUMBER else design_effect(C[0], bootstrap.replicates(C[0], accuracy))
     sample = {
         "score": float(values[0]),
         "rows": int(at.sum()),
-        "files": int(np.unique(files).size),
+        "files": rows.n_files(at),
         "design_effect": effect,
         "effective_rows": float(at.sum() / effect) if effect else None,
     }
@@ -183,7 +189,7 @@ def decide_status(params: Params, paths: Paths) -> None:
         inputs += [*folders, *models.values()]
         card, rows = read_json(folders[1] / "card.json"), read_rows(paths, task, "judge")
         try:
-            bootstrap = task_bootstrap(params.seed, task, "judge", rows.files, n)
+            bootstrap = task_bootstrap(params.seed, task, "judge", rows.files, n, rows.sides)
         except IntervalError as error:
             raise IntervalError(f"{folders[0]}: {error}") from None
         named = read_json(folders[2] / "baselines.json")
@@ -208,7 +214,7 @@ def decide_status(params: Params, paths: Paths) -> None:
                     found = compare(card, rows, predicted, opponents, bootstrap, confidence, unseen=bool(part))
                 for key in ("comparisons", "sample", "scored_classes"):
                     entry[f"{key}{part}"] = found and found[key]
-            entry["notes"] = _notes(model, entry, tokens=rows.seen is not None)
+            entry["notes"] = _notes(model, entry, resampled(card)["name"], tokens=rows.seen is not None)
             entries[f"{model}/{task}"] = entry
 
     family = [row for row, entry in entries.items() if not entry["control"]]
@@ -225,7 +231,7 @@ def decide_status(params: Params, paths: Paths) -> None:
         out.json("status.json", {"confidence": confidence, "family": family, "rows": entries})
 
 
-def _notes(model: str, entry: dict[str, Any], tokens: bool) -> list[str]:
+def _notes(model: str, entry: dict[str, Any], resampled: str, tokens: bool) -> list[str]:
     """What must be known to read the row."""
     notes = []
     if entry["control"]:
@@ -235,10 +241,7 @@ def _notes(model: str, entry: dict[str, Any], tokens: bool) -> list[str]:
             f"no untrained twin in the run, so what training adds is not known: put a model with `untrained: {model}` "
             "under models and its name into run.models"
         )
-    if entry["sample"]["files"] < FEW_FILES:
-        notes.append(
-            f"judge has {entry['sample']['files']} files: below {FEW_FILES} the bounds are a little too narrow"
-        )
+    notes += few("judge", entry["sample"]["files"], resampled)
     if tokens and entry["sample_unseen"] is None:
         notes.append("too few judge tokens of types unseen in train to score them apart")
     return notes

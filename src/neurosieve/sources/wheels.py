@@ -130,6 +130,14 @@ def fetch_wheels(wheels: Sequence[Wheel], cache: Path = DEFAULT_CACHE, pip_args:
     return {wheel.name: found[wheel.name] for wheel in wheels}
 
 
+def source_text(data: bytes) -> str:
+    """Text of a source file, read alike wherever it lies: UTF-8, without byte order mark, line ends as `\\n`.
+
+    Raises UnicodeDecodeError.
+    """
+    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def source_files(wheel: Path, counts: ReadCounts | None = None) -> Iterator[SourceFile]:
     """Yield the `.py` files of a wheel in the order of their paths, read from the archive.
 
@@ -140,10 +148,10 @@ def source_files(wheel: Path, counts: ReadCounts | None = None) -> Iterator[Sour
     with zipfile.ZipFile(wheel) as archive:
         for path in sorted(name for name in archive.namelist() if name.endswith(".py")):
             try:
-                text = archive.read(path).decode("utf-8-sig")
+                text = source_text(archive.read(path))
             except UnicodeDecodeError:
                 counts.not_utf8 += 1
                 counts.not_utf8_paths.append(path)
                 continue
             counts.files += 1
-            yield SourceFile(wheel.name.split("-")[0], path, text.replace("\r\n", "\n").replace("\r", "\n"))
+            yield SourceFile(wheel.name.split("-")[0], path, text)

@@ -20,7 +20,7 @@ from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tens
 from neurosieve.config import Params
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY, predict_baselines
-from neurosieve.probes.features import Features, Rows, read_rows
+from neurosieve.probes.features import Features, Rows, read_rows, resampled
 from neurosieve.probes.solver import Probe
 from neurosieve.probes.status import PARTS, SUPPORTED, compare, status_of
 from neurosieve.subsets import minimal
@@ -105,7 +105,9 @@ class Scorer:
         self.rows: Rows = read_rows(paths, task, SPLIT)
         self.confidence = params.probes.confidence
         self.metric = metrics.primary(self.card)
-        self.bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, self.rows.files, params.probes.bootstrap)
+        self.bootstrap = intervals.task_bootstrap(
+            params.seed, task, SPLIT, self.rows.files, params.probes.bootstrap, self.rows.sides
+        )
         packages = [entry["package"] for entry in iter_jsonl(paths.task(task) / SPLIT / "inputs.jsonl")]
         self.packages = np.array([packages[i] for i in self.rows.inputs])
 
@@ -159,7 +161,7 @@ class Scorer:
         """
         at = (labels >= 0 if self.n_classes else np.isfinite(labels)).all(axis=0)
         files = self.rows.files[at]
-        if np.unique(files).size < intervals.MIN_FILES:
+        if self.rows.n_files(at) < intervals.MIN_FILES:
             return None
         n_files = self.bootstrap.n_files
         constant = np.broadcast_to(majority[:, None], labels.shape)
@@ -168,8 +170,7 @@ class Scorer:
             return metrics.counts_by_file(y[at], p[at], files, self.n_classes, n_files)
 
         task = counts(self.rows.labels, oracle)
-        control = np.stack([counts(y, p) for y, p in zip(labels, predicted, strict=True)])
-        floor = np.stack([counts(y, p) for y, p in zip(labels, constant, strict=True)])
+        floor = np.stack([counts(y, p).sum(0) for y, p in zip(labels, constant, strict=True)])
         scored = metrics.scored_among(self.rows.labels[at], files, self.card["scored_classes"])
 
         def figures(name: str) -> dict[str, Any] | None:
@@ -179,9 +180,14 @@ class Scorer:
             def score(C: np.ndarray) -> np.ndarray:
                 return metrics.metric(name, C, scored)
 
-            each = score(control.sum(1))
+            totals, drawn = [], []
+            for y, p in zip(labels, predicted, strict=True):  # a table at a time: of many classes it is large
+                control = counts(y, p)
+                totals.append(control.sum(0))
+                drawn.append(self.bootstrap.replicates(control, score))
+            each = score(np.stack(totals))
             value = float(score(task.sum(0)))
-            replicates = self.bootstrap.replicates(task, score) - self.bootstrap.replicates(control, score).mean(0)
+            replicates = self.bootstrap.replicates(task, score) - np.stack(drawn).mean(0)
             return {
                 "metric": name,
                 "task": value,
@@ -190,12 +196,12 @@ class Scorer:
                 "selectivity": value - float(each.mean()),
                 "low": float(intervals.lower(replicates, self.confidence)),
                 "high": float(intervals.upper(replicates, self.confidence)),
-                "control_majority": float(score(floor.sum(1)).mean()),
+                "control_majority": float(score(floor).mean()),
             }
 
         return {
             "rows": int(at.sum()),
-            "files": int(np.unique(files).size),
+            "files": self.rows.n_files(at),
             "rows_unseen": int((~at).sum()),
             **(figures("accuracy" if self.n_classes else "r2") or {}),
             "primary": figures(self.card["metric"]),
@@ -206,13 +212,14 @@ class Scorer:
         labels, files = self.rows.labels[at], self.rows.files[at]
         scored = metrics.scored_among(labels, files, self.card["scored_classes"])
         found = metrics.report(labels, predicted[at], self.n_classes, scored)
-        return {"rows": int(at.sum()), "files": int(np.unique(files).size), "scored_classes": scored, **found}
+        return {"rows": int(at.sum()), "files": self.rows.n_files(at), "scored_classes": scored, **found}
 
 
 def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Write subsets/scores/<model>/<task>. scores.json:
 
-    {"model", "task", "metric", "rows", "files", "packages": rows by package,
+    {"model", "task", "metric", "rows", "files": that are resampled, "resampled": what to call these,
+     "packages": rows by package,
      "sets": {key of frozen.json: {"kind", "ranking", "draw", "claimed", "neurons": number, metrics and parts as
               :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
      "random": {ranking: {"neurons", "draws", the metrics: means over draws, "low", "high": range of the primary
@@ -245,7 +252,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         "task": task,
         "metric": scorer.card["metric"],
         "rows": len(scorer.rows.labels),
-        "files": scorer.bootstrap.n_files,
+        "files": scorer.bootstrap.n_drawn,
+        "resampled": resampled(scorer.card)["name"],
         "packages": {name: int((scorer.packages == name).sum()) for name in sorted(set(scorer.packages.tolist()))},
         "sets": reported,
         "random": _random(reported, scorer.card["metric"]),

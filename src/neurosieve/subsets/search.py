@@ -226,7 +226,9 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
         gram=GramCache(X["train"], row_weights(oracle, X["train"])),
         metric=card["metric"],
         score=metrics.primary(card),
-        bootstrap=intervals.task_bootstrap(params.seed, task, "judge", features.files("judge"), n),
+        bootstrap=intervals.task_bootstrap(
+            params.seed, task, "judge", features.files("judge"), n, features.rows("judge").sides
+        ),
         penalties=candidates(params.probes.penalties, reference.l1, reference.l2),
         params=params,
     )
@@ -488,7 +490,7 @@ class Dev:
             "half_widths": self.half_widths,
             "half_size": self.half_size,
             "rows": rows,
-            "files": data.bootstrap.n_files,
+            "files": data.bootstrap.n_drawn,
             "rows_needed": minimal.rows_needed(rows, self.half_width, self.margin) if self.too_small else None,
         }
 

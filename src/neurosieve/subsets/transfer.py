@@ -174,7 +174,9 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
                 kept=kept[task],
                 X=_standardised(features, kept[task]),
                 score=metrics.primary(card),
-                bootstrap=intervals.task_bootstrap(params.seed, task, "judge", features.files("judge"), n),
+                bootstrap=intervals.task_bootstrap(
+                    params.seed, task, "judge", features.files("judge"), n, features.rows("judge").sides
+                ),
                 reference=stored[probes["order"].index(probes["reference"])],
                 curves=curves[task],
                 params=params,

@@ -6,8 +6,9 @@ Writes timings/<benchmark>/cost.json, outside of every certified file: what it h
 Measured is the real path: sub-words in, the values of the neurons out, with the model cut above the highest layer that
 they need, against the whole model giving the values of all neurons, on the same texts in the same batches. The two
 take turns, and which of them begins changes every time; a ratio is of neighbours, and the median with the lowest and
-the highest is given. The classifier is timed apart. Memory is that of a process of its own for each: what the model
-adds once it is loaded and cut, and the highest that it adds while it runs; null where /proc does not tell.
+the highest is given. The classifier is timed apart. Memory is that of a process of its own for each, forked from one
+that has imported the libraries: what the model adds once it is loaded and cut, and the highest that it adds while it
+runs; null where /proc does not tell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,10 @@ log = logging.getLogger(__name__)
 
 M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 SPLIT = "test"  # its texts; no label and no score is read
+OTHER_STEPS = 4  # of a row beside its repeats: load, warm up, memory of the whole and of the cut model
+
+# What begins, and whether it is the first step of a row
+Step = Callable[[str, bool], Any]
 
 
 def measure_all(
@@ -60,10 +67,15 @@ def measure_all(
     if inputs < 1 or repeats < 1:
         raise NeuronsError(f"--inputs, --repeats: found {inputs} and {repeats}; write numbers from 1")
     rows = [(m, t) for m in models or params.run.models for t in tasks or params.run.tasks]
-    with tqdm(total=len(rows), desc="cost", unit="row") as progress:
-        report = measure_costs(
-            params, paths, rows, inputs=inputs, repeats=repeats, threads=threads(), done=lambda _: progress.update()
-        )
+    with tqdm(total=len(rows) * (repeats + OTHER_STEPS), unit="step") as progress:
+        place = iter(range(0, progress.total, repeats + OTHER_STEPS))
+
+        def step(text: str, first: bool) -> None:
+            progress.update((next(place) if first else progress.n + 1) - progress.n)
+            progress.set_description_str(text)
+
+        report = measure_costs(params, paths, rows, inputs=inputs, repeats=repeats, threads=threads(), step=step)
+        progress.update(progress.total - progress.n)
     target = Path("timings") / params.benchmark / "cost.json"
     write_text(target, dump_json(report))
     print(format_costs(report), end="")
@@ -78,18 +90,15 @@ def measure_costs(
     inputs: int = 32,
     repeats: int = 5,
     threads: int = 1,
-    done: Callable[[dict[str, Any]], Any] = lambda row: None,
+    step: Step = lambda text, first: None,
 ) -> dict[str, Any]:
     """{"benchmark", "version", "threads", "inputs", "repeats", "python", "torch", "rows": see :func:`measure_row`}.
 
-    ``rows`` are (model, task); ``inputs`` texts of each task are run, drawn with the seed. ``done`` is called with each
-    finished row.
+    ``rows`` are (model, task); ``inputs`` texts of each task are run, drawn with the seed. ``step`` is called when
+    something begins.
     """
     torch.set_num_threads(threads)
-    found = []
-    for model, task in rows:
-        found.append(measure_row(params, paths, model, task, inputs, repeats, threads))
-        done(found[-1])
+    found = [measure_row(params, paths, model, task, inputs, repeats, threads, step) for model, task in rows]
     return {
         "benchmark": params.benchmark,
         "version": params.version,
@@ -103,11 +112,12 @@ def measure_costs(
 
 
 def measure_row(
-    params: Params, paths: Paths, model: str, task: str, inputs: int, repeats: int, threads: int
+    params: Params, paths: Paths, model: str, task: str, inputs: int, repeats: int, threads: int, step: Step
 ) -> dict[str, Any]:
     """Of one row: {"model", "task", "ranking", "size", "claimed", "subwords", "cut": the model could be cut,
     "certified", "seconds": {"whole", "cut": per repeat}, "time_ratio": {"median", "low", "high"} of cut to whole,
     "classifier_seconds": {"whole", "cut": medians}, "memory": {"whole", "cut": {"resident", "peak": bytes}}}."""
+    step(f"{model} on {task}: load the model twice, whole and cut", True)
     folder = paths.search(model, task)
     if not (folder / "frozen.json").is_file():
         raise NeuronsError(
@@ -134,7 +144,9 @@ def measure_row(
     plan = sample_plan(params, paths, task, whole, inputs)
     runs = {"whole": (whole, everyone), "cut": (part, neurons)}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    size = f"{plan.facts['inputs']} texts of {plan.facts['window_subwords']} sub-words"
     for repeat in range(-1, repeats):  # the first turn only warms up
+        step(f"{model} on {task}: {size}, {f'pair {repeat + 1} of {repeats}' if repeat >= 0 else 'to warm up'}", False)
         for name in (("whole", "cut"), ("cut", "whole"))[repeat % 2]:
             began = time.perf_counter()
             _run(*runs[name], plan)
@@ -148,13 +160,13 @@ def measure_row(
     ratios = sorted(b / a for a, b in zip(seconds["whole"], seconds["cut"], strict=True))
     cost = layer_costs(whole, params.activations.window)
     del whole, part, runs
-    memory = {
-        name: memory_of(params, paths, model, task, layer, chosen, inputs, threads)
-        for name, layer, chosen in (
-            ("whole", frozen["layers"] - 1, everyone),
-            ("cut", highest if can_cut else frozen["layers"] - 1, neurons),
-        )
-    }
+    memory = {}
+    for name, layer, chosen in (
+        ("whole", frozen["layers"] - 1, everyone),
+        ("cut", highest if can_cut else frozen["layers"] - 1, neurons),
+    ):
+        step(f"{model} on {task}: memory of the {name} model, in a process of its own", False)
+        memory[name] = memory_of(params, paths, model, task, layer, chosen, inputs, threads)
     return row | {
         "size": len(neurons),
         "claimed": entry["claimed"],
@@ -207,13 +219,17 @@ def _timed(run: Callable[..., Any], *arguments: Any) -> float:
 
 
 def memory_of(*arguments: Any) -> dict[str, int] | None:
-    """:func:`_memory` of these arguments, in a process of its own."""
-    pool = multiprocessing.get_context("spawn").Pool(1)
-    try:
-        return pool.apply(_memory, arguments)
-    finally:
-        pool.close()
-        pool.join()
+    """:func:`_memory` of these arguments, in a process of its own, forked from one that has imported this module."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(_memory, *arguments).result()
+        except BrokenProcessPool:
+            raise NeuronsError(
+                "the process that measures memory was ended from outside, for lack of memory it seems; write a smaller "
+                "--inputs, or free memory"
+            ) from None
 
 
 def _memory(

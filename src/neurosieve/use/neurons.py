@@ -1,7 +1,8 @@
 """The neurons of a frozen subset as one json file: which they are, of which model, and the probe on them.
 
     {"format": "neurosieve-neurons", "schema": 1, "benchmark", "version", "protocol", "numerics",
-     "model": {"name", "untrained": the model whose untrained twin it is, or null, "sha256", "config_sha256",
+     "model": {"name", "untrained": the model whose untrained twin it is, or null, "training": what was done to it for
+               the task, as the leaderboard says it (frozen, fine-tuned here, ...), "sha256", "config_sha256",
                "tokenizer_sha256", "layers", "width", and "part", "neurons", "weights" of the params file where they
                are not its defaults},
      "task": {"name", "unit": token|sequence|pair, "classes", "metric", "pair_features": null but for pairs},
@@ -31,7 +32,7 @@ from neurosieve.artifacts import sha256_file
 from neurosieve.probes import solver
 from neurosieve.probes.features import _PAIR
 
-FORMAT, SCHEMA = "neurosieve-neurons", 1
+FORMAT, SCHEMA = "neurosieve-neurons", 2
 ENTRY = ("part", "neurons", "weights")  # keys of a model's entry that say which neurons they are and how to read them
 UNITS = ("token", "sequence", "pair")
 
@@ -68,7 +69,11 @@ class Neurons:
             entries, classes = data["neurons"], data["task"]["classes"]
             unit, features = data["task"]["unit"], data["task"]["pair_features"]
             layers, width = data["model"]["layers"], data["model"]["width"]
-            for part, keys in (("model", ("name", "sha256")), ("activations", ("subword", "pooling", "window"))):
+            needed = {
+                "model": ("name", "untrained", "training", "sha256"),
+                "activations": ("subword", "pooling", "window"),
+            }
+            for part, keys in needed.items():
                 for key in keys:
                     data[part][key]
             columns = len(features) if unit == "pair" else 1

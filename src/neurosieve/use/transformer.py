@@ -21,8 +21,10 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     neurons : file that ``neurosieve export`` wrote.
-    model : folder of the model, or its name in the file ``params``; its weights must be those of the export.
+    model : folder of the model, or its name in the file ``params``, by default that of the export; its weights must be
+        those of the export.
     params : params file in which a name is looked up; not read for a folder.
+    build : folder of the artifacts, read only for a model that the benchmark itself fine-tuned.
     standardize : give values in units of the train split's standard deviation, from its mean, as the probe takes them.
 
     X is a sequence (list, array, Series) of texts, of (text, start, end) for tokens, or of (text, text2) for the
@@ -34,35 +36,37 @@ class NeuronFeatures(TransformerMixin, BaseEstimator):
     --------
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> model = make_pipeline(NeuronFeatures("neurons.json", "models/neurosieve-base"), LogisticRegression())
+    >>> model = make_pipeline(NeuronFeatures("neurons.json"), LogisticRegression())
     >>> model.fit(["x = 1", "def f(): pass"], [0, 1]).predict(["y = 2"])  # doctest: +SKIP
     """
 
     def __init__(
         self,
         neurons: Path | str,
-        model: Path | str,
+        model: Path | str | None = None,
         *,
         params: Path | str = "params.yaml",
+        build: Path | str = "build",
         standardize: bool = True,
     ) -> None:
         self.neurons = neurons
         self.model = model
         self.params = params
+        self.build = build
         self.standardize = standardize
 
     def fit(self, X: Iterable[Any], y: Any = None) -> NeuronFeatures:
         """Read the neurons and the model; X is only looked at for its form."""
         _texts(X)
         self.neurons_ = Neurons.read(self.neurons)
-        self.extractor_ = Extractor.load(self.neurons_, self.model, self.params)
+        self.extractor_ = Extractor.load(self.neurons_, self.model, self.params, self.build)
         return self
 
     def transform(self, X: Iterable[Any]) -> np.ndarray:
         """Float32 (rows, columns)."""
         check_is_fitted(self, "neurons_")
         if not hasattr(self, "extractor_"):  # after unpickling: the model is not part of the pickle
-            self.extractor_ = Extractor.load(self.neurons_, self.model, self.params)
+            self.extractor_ = Extractor.load(self.neurons_, self.model, self.params, self.build)
         texts = _texts(X)
         if self.neurons_.pair_features and texts.right is None:
             raise NeuronsError("the neurons belong to a pair task; give rows of (text, text2)")

@@ -16,6 +16,7 @@ read(files, task)       only SOURCE "folder": the records of the files, {role: p
 classes(task, language) optional: the classes, where they depend on the task's entry or on the corpus's language
 LANGUAGES               optional, only SOURCE "corpus": languages that it reads, by default Python alone
 KEYS                    optional: which of OPTIONAL_KEYS of a task's entry the kind reads; the others are refused
+RESAMPLED               optional: (key of an input, a word), what intervals draw: by default ("file", "files")
 read_dataset(dataset, task)   optional: the records of a dataset of the hub, for tasks with `dataset:`
 
 `read` makes its records with :func:`neurosieve.prepare.records.make_record`; `split` of a record is "train", "dev" or

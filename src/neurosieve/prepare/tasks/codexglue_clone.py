@@ -1,8 +1,9 @@
 """codexglue-clone: do two functions do the same? BigCloneBench as CodeXGLUE has it, and any data of that form.
 
 Reads role `functions`, jsonl with "func" and "idx", and pairs, a line `idx1<TAB>idx2<TAB>label` each: roles `train`,
-`dev` and `test`, or `all`. The split stands for the package, and the first function of a pair for its file: neither is
-known. A function stands in many pairs, so pairs are less independent than files are.
+`dev` and `test`, or `all`. The split stands for the package and a function for a file: neither is known. Functions with
+the same text, white space folded, are one file. A function stands in many pairs: it is in one split only, and intervals
+draw functions.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from neurosieve.prepare.records import (
     raise_faults,
     read_lines,
     read_objects,
+    spaces_key,
     split_files,
     text_fault,
 )
@@ -32,10 +34,11 @@ KEYS = ("balanced",)
 ROLES = {"functions": True, "train": False, "dev": False, "test": False, "all": False}
 CLASSES = None
 DESCRIPTION = (
-    "Whether two functions do the same, by the labels of the user's data; the first function of a pair counts as its "
-    "file, for the files are not known."
+    "Whether two functions do the same, by the labels of the user's data; a function counts as a file, for the files "
+    "are not known."
 )
 PER_FILE = 1
+RESAMPLED = ("file", "functions")
 
 _EXAMPLE = '{"func": "int f() { ... }", "idx": "17"}'
 _LINE = "idx1<TAB>idx2<TAB>label"
@@ -51,6 +54,8 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
     PrepareError : names the file and, for each bad line, its number, what was found and what to write instead.
     """
     functions = _functions(files["functions"])
+    first: dict[str, str] = {}  # text -> the first function that has it
+    file = {idx: first.setdefault(spaces_key(text), idx) for idx, text in functions.items()}
     records: list[Record] = []
     faults: list[str] = []
     for part, path in split_files({role: file for role, file in files.items() if role != "functions"}):
@@ -66,14 +71,14 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
                 make_record(
                     functions[left],
                     package=part or "all",
-                    file=left,
+                    file=file[left],
                     name=left,
                     where=f"{path.name}:{number}",
                     label=label,
                     split=part,
                     right=functions[right],
                     right_name=right,
-                    right_file=right,
+                    right_file=file[right],
                 )
             )
         if number == 0:

@@ -36,6 +36,7 @@ ROLES = {"all": False, "train": False, "dev": False, "test": False}
 CLASSES = ("DIFFERENT", "SAME")
 DESCRIPTION = "Whether two programs solve the same problem or two problems of the same split."
 PER_FILE = 1
+RESAMPLED = ("package", "problems")  # new data would bring new problems, not new programs for these
 #: A problem with fewer programs has no ring of different pairs.
 RING = 3
 TOO_FEW = f"too few for pairs, which take {4 * RING} rows or more and {RING} programs each of two problems or more"

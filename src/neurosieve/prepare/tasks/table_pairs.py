@@ -1,7 +1,8 @@
 """table-pairs: pairs of texts with a class or a number, one pair in each row of a table or of a dataset of the hub.
 
-Reads what the kind `table` reads, with `columns.right` for the right text; the column `file` says which pairs are never
-parted: give pairs that share a text the same one.
+Reads what the kind `table` reads, with `columns.right` for the right text. Without a column `file`, a text that stands
+in several pairs counts as a file: it is in one split only. With one, pairs of a file are never parted: give pairs that
+share a text the same one.
 """
 
 from __future__ import annotations

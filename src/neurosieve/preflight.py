@@ -1,0 +1,37 @@
+"""What `make env` looks at before it downloads anything: the version of Python, and whether the pins hold here.
+
+Run as a script by the Python that is to make the environment, before any package is there: it imports the standard
+library and its neighbour numerics.py alone. Reads pyproject.toml, the params file; writes nothing.
+"""
+
+import os
+import re
+import sys
+
+# numerics.py and this file alone are on the path of a script in this folder; older Pythons must get as far as this
+if sys.version_info[:2] != (3, 11):
+    sys.exit(
+        "error: found Python {}.{}, NeuroSieve needs 3.11: install it, or name it: make env PYTHON=/path/to/python3.11; "
+        "nothing was installed".format(*sys.version_info[:2])
+    )
+
+import numerics
+
+
+def main() -> None:
+    """Exit with a sentence where the params file asks for portable numerics that this machine has not."""
+    name = os.environ.get("NEUROSIEVE_PARAMS", "params.yaml")
+    try:
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123
+            portable = re.search(r"^numerics: *[\"']?portable", file.read(), re.M) is not None
+    except OSError:
+        portable = False  # said by the run, with what to name
+    if portable:
+        try:
+            numerics.require_avx2()
+        except numerics.NumericsError as error:
+            sys.exit(f"error: {name}: {error}; nothing was installed")
+
+
+if __name__ == "__main__":
+    main()
