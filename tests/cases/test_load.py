@@ -328,6 +328,7 @@ def test_M10_experts_inside_of_blocks_are_refused_in_words(tmp_path: Path) -> No
         ({}, {"cls_token_id": 1, "sep_token_id": 2}, "config.json has cls_token_id and sep_token_id"),
         ({}, {"bos_token_id": 0, "eos_token_id": 2}, "config.json has bos_token_id"),
         ({"add_bos_token": False}, {"bos_token_id": 0, "eos_token_id": 2}, None),
+        ({"bos_token": None}, {"bos_token_id": 0, "eos_token_id": 2}, None),
         ({}, {"bos_token_id": 0, "eos_token_id": 0}, None),
     ],
 )
