@@ -809,7 +809,8 @@ def _named_specials(folder: Path, config: Any) -> str:
     ids = {role: getattr(config, f"{role}_token_id", None) for role in ("cls", "sep", "bos", "eos")}
     wanted = [role for role in ("cls", "sep") if ids[role] is not None]
     # GPT-2's and its kin's one token marks the end of a document and stands around no text
-    if not wanted and ids["bos"] is not None and ids["bos"] != ids["eos"] and stated.get("add_bos_token") is not False:
+    declined = stated.get("add_bos_token") is False or stated.get("bos_token", "") is None
+    if not wanted and ids["bos"] is not None and ids["bos"] != ids["eos"] and not declined:
         wanted = ["bos"]
     if not wanted and getattr(config, "is_encoder_decoder", False) and ids["eos"] is not None:
         wanted = ["eos"]

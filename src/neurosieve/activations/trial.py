@@ -277,7 +277,10 @@ def _is_norm(model: Any, run: Callable[[torch.Tensor], Pass], ids: torch.Tensor)
 
 @dataclass(frozen=True)
 class Manners:
-    """How a model must be run. padded: texts of several lengths may make a batch. kept: a pass changes what the next one gives."""
+    """How a model must be run.
+
+    padded: texts of several lengths may make a batch. kept: a pass changes what the next one gives.
+    """
 
     padded: bool
     kept: bool

@@ -105,7 +105,9 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
         if room <= 0:
             sample.left_out["not needed"] += 1
             continue
-        tokens = tokens_of(record.text)
+        every = tokens_of(record.text)
+        tokens = [token for token in every if token.text not in want.leave_out]
+        sample.left_out[NAMED] += len(every) - len(tokens)
         if not tokens:
             sample.left_out["no token of the classes"] += 1
             continue
