@@ -157,6 +157,8 @@ def test_N2_commands_are_found_where_they_are_printed() -> None:
 @pytest.mark.parametrize("command", EVERY, ids=lambda command: command.place)
 def test_N2_every_printed_command_is_accepted(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     program, *words = command.words
+    if not words and not command.whole:  # the name of a program, in a sentence
+        return
     try:
         {
             "neurosieve": check_neurosieve, "snakemake": check_snakemake, "make": check_make, "dvc": check_dvc,
