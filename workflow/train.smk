@@ -1,6 +1,8 @@
 # Trains the bundled models from scratch; a workflow of its own, whose result `neurosieve promote` copies to models/.
 #   snakemake -s workflow/train.smk --cores 2
 # A stopped training goes on from its last state: run the same command again.
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -14,6 +16,12 @@ BUILD = "build/train"
 # steps does not prepare the corpus again.
 PARAMS = ancient("workflow/train.yaml")
 CODE = "src/neurosieve"
+
+
+def environment(wildcards):
+    """The file for `--sdm conda`: its braces doubled, for Snakemake takes the whole path for a pattern."""
+    path = Path("workflow/envs/neurosieve.yaml").absolute().as_posix()
+    return path.replace("{", "{{").replace("}", "}}")
 
 
 wildcard_constraints:
@@ -46,7 +54,7 @@ rule prepare_corpus:
     benchmark:
         f"{BUILD}/benchmarks/prepare_corpus.tsv"
     conda:
-        "envs/neurosieve.yaml"
+        environment
     threads: 2
     resources:
         mem_mb=6000,
@@ -77,7 +85,7 @@ rule learn_tokenizer:
     benchmark:
         f"{BUILD}/benchmarks/learn_tokenizer.tsv"
     conda:
-        "envs/neurosieve.yaml"
+        environment
     threads: 2
     resources:
         mem_mb=6000,
@@ -108,7 +116,7 @@ rule fit_model:
     benchmark:
         f"{BUILD}/benchmarks/fit_model/{{model}}.tsv"
     conda:
-        "envs/neurosieve.yaml"
+        environment
     threads: 2
     resources:
         mem_mb=6000,
@@ -142,7 +150,7 @@ rule evaluate_model:
     benchmark:
         f"{BUILD}/benchmarks/evaluate_model/{{model}}.tsv"
     conda:
-        "envs/neurosieve.yaml"
+        environment
     threads: 2
     resources:
         mem_mb=6000,

@@ -37,11 +37,11 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.
 COMMON = ("artifacts.py", "config", "numerics.py")
 CODE: dict[str, tuple[str, ...]] = {
     "prepare": (*COMMON, "sources", "prepare"),
-    "activations": (*COMMON, "sources", "activations"),
+    "activations": (*COMMON, "memory.py", "sources", "activations"),
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "sources", "activations", "probes", "concepts"),
+    "concepts": (*COMMON, "constant.py", "memory.py", "sources", "activations", "probes", "concepts"),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 

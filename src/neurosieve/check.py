@@ -33,7 +33,7 @@ def start_faults(params: Params, *, here: bool = True) -> list[str]:
     """What stops a run, as far as it can be told without opening data or models; ``here``: its jobs run here too."""
     from neurosieve.prepare.task import entry_faults
 
-    faults = [*params.missing_files(), *estimates.unpinned(params), *(machine_faults(params) if here else ())]
+    faults = [*estimates.lacking(params), *(machine_faults(params) if here else ())]
     for task in params.run.tasks:
         faults += entry_faults(params, task)
     return list(dict.fromkeys(faults))
@@ -116,8 +116,7 @@ def _unreadable(folder: Path) -> list[str]:
         except ValueError as error:
             faults.append(f"{path}: not valid json ({error}); get the file again")
     for path in sorted(folder.glob("*.safetensors")):
-        if (why := absent(path)) is not None:
-            faults.append(why)
+        if absent(path) is not None:  # said by check_folder
             continue
         try:
             with safe_open(path, framework="numpy"):

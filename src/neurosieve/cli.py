@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neurosieve import config, numerics
+from neurosieve.memory import JobMemoryError, out_of_memory
 
 if TYPE_CHECKING:
     from neurosieve.config.source_tree import SourceTree
@@ -195,7 +196,15 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
 
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
-        step(params, paths, **{w: getattr(args, w) for w in wildcards})
+        given = {w: getattr(args, w) for w in wildcards}
+        try:
+            step(params, paths, **given)
+        except Exception as error:
+            if _is_ours(error) or not out_of_memory(error):
+                raise
+            from neurosieve import advice, estimates
+
+            raise JobMemoryError(advice.out_of_memory(params, estimates.Job(function, **given), error)) from error
         return 0
 
     return run
@@ -230,11 +239,11 @@ def _yaml(text: str) -> str:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from neurosieve import check, estimates
+    from neurosieve import advice, check, estimates
 
     params = config.load_params(args.params)
     print(estimates.plan(params, estimates.device()), end="")
-    for line in [*check.machine_faults(params), *check.notices(params)]:
+    for line in [*advice.notes(params, estimates.device()), *check.machine_faults(params), *check.notices(params)]:
         print(line)
     print(f"`neurosieve check --params {args.params}` opens the data and the models that lie here")
     return 0

@@ -24,7 +24,6 @@ estimates to a factor of five. `runtime`, a cluster's limit, is three times the 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import re
@@ -34,6 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurosieve.config import SPLITS, Params, Task
+from neurosieve.sources.folder import BYTES, CONFIG, FolderError, elements, faults, neurons_of, read_object
 
 PORTABLE = 36e9  # operations a second
 PORTABLE_MODEL = 80e9
@@ -44,12 +44,13 @@ GPU = 6e12
 DEVICE_VARIABLE = "NEUROSIEVE_DEVICE"  # cpu, cuda or mps: where models run
 
 START, START_TORCH = 1.5, 6.0  # seconds until numpy, until torch and a model are there
+# Megabytes of a process that has read nothing yet: with numpy, with scikit-learn, with torch and transformers.
+BASE, BASE_SKLEARN, BASE_TORCH = 150, 200, 520
 CHARACTERS = 3.3  # of source code per sub-word
 TYPICAL = 1500  # characters of a function, where the limit of the task is more than twice as much
 PER_ROW = 12.0  # sub-words that are read for a token: 5 to 41 in the default benchmark
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
-WEIGHTS = ("*.safetensors", "*.bin")
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
 ON_DEVICE = ("finetune_model", "dump_activations", "ablate_neurons")  # rules that run a model
 
@@ -128,23 +129,24 @@ def _known_shape(params: Params, model: str) -> tuple[int, int] | None:
     if entry.path is None:
         return None
     try:
-        found = json.loads((params.resolve(entry.path) / "config.json").read_text(encoding="utf-8"))
-        blocks = found.get("num_hidden_layers") or found.get("n_layer") or found["num_layers"]
-        return int(blocks) + 1, int(found.get("hidden_size") or found.get("n_embd") or found["d_model"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        stated = read_object(params.resolve(entry.path) / CONFIG)
+    except FolderError:  # said by folder.faults
         return None
+    return neurons_of(stated, entry.neurons, entry.part)
 
 
 def parameters(params: Params, model: str) -> int:
-    """Of the entry, else from the size of the folder's weights (four bytes each), else from the shape."""
+    """Of the entry, else from the headers of the folder's weights, whatever their type, else from the shape."""
     entry = params.models[params.trained(model)]
     if entry.parameters is not None:
         return entry.parameters
     if entry.path is not None:
-        folder = params.resolve(entry.path)
-        size = next((s for s in (sum(f.stat().st_size for f in folder.glob(kind)) for kind in WEIGHTS) if s), 0)
-        if size:
-            return size // 4
+        try:
+            found = elements(params.resolve(entry.path), entry.weights)
+        except FolderError:
+            found = None
+        if found:
+            return found
     layers, width = shape(params, model)
     return 12 * (layers - 1) * width**2 + 30_000 * width  # blocks of a transformer, and an embedding
 
@@ -184,28 +186,34 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
     cells = len(run.models) * len(run.tasks)
 
     if rule == "extract_corpus":
-        return Need(50, 1000, 15)
+        return Need(50, BASE, 15)
     if rule == "decide_status":
-        return Need(1, 1000, START + 0.1 * cells)
+        judged = max(_judging(params, t, "judge") for t in run.tasks)
+        return Need(1, BASE + judged, START + 0.1 * cells)
     if rule == "build_leaderboard":
-        return Need(2 + cells, 1000, START + 0.3 * cells)
+        return Need(2 + cells, BASE + 2 * cells, START + 0.3 * cells)
     if rule == "transfer_subsets":
         parts = [_Sizes(params, str(job.model), t) for t in run.tasks]
         work = sum(p.product * COLD * 0.2 * len(parts) for p in parts)  # with a fifth of the neurons each
-        return Need(1, max(p.memory(0.5) for p in parts), START + work / on_probe)
+        return Need(1, max(p.memory(1.5) for p in parts), START + work / on_probe)
 
     task = params.prepare.tasks[str(job.task)]
     rows = {split: int(getattr(task.rows, split)) for split in SPLITS}
     texts = sum(subwords(task).values()) * CHARACTERS
     if rule == "prepare_task":
         long = 30.0 if task.corpus is None else 3.0
-        return Need(_mb(texts + 100 * sum(rows.values())), 2000, long + 3e-5 * sum(rows.values()))
+        memory = (BASE if task.corpus is not None else 1000) + _mb(3 * texts)  # the data may hold more than is taken
+        return Need(_mb(texts + 100 * sum(rows.values())), memory, long + 3e-5 * sum(rows.values()))
     if rule == "fit_baselines":
         seen = sum(subwords(task).values()) * CHARACTERS
-        return Need(1, 1000 + _mb(200 * sum(rows.values())), 3 + 4e-6 * seen + 3e-4 * sum(rows.values()))
+        memory = BASE_SKLEARN + _mb((4000 if unit_of(task.kind) == "token" else 12000) * sum(rows.values()))
+        return Need(1, memory + _judging(params, str(job.task), "judge"), 3 + 4e-6 * seen + 3e-4 * sum(rows.values()))
 
     size = _Sizes(params, str(job.model), str(job.task))
     weights = parameters(params, size.model)
+    # of a model in memory: the type in which it computes, whatever the files have; with the trained model beside a twin
+    loaded = BYTES[params.activations.dtype] * weights
+    loaded += 4 * weights if params.models[size.model].untrained is not None else 0
     if rule == "finetune_model":
         tune = params.models[size.model].finetune
         epochs, limit = (tune.epochs, tune.max_subwords) if tune is not None else (1, 512)
@@ -217,22 +225,22 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         total = sum(vectors(task).values())
         running = sum(subwords(task).values()) * size.per_subword(weights, on_model, device)
         written = total * size.layers * size.width * 4
-        memory = 1500 + _mb(4 * weights + 8 * params.activations.batch_tokens * size.layers * size.width)
+        memory = BASE_TORCH + _mb(loaded + 8 * params.activations.batch_tokens * size.layers * size.width)
         return Need(_mb(written), memory, START_TORCH + running + written / 200e6)
     if rule == "ablate_neurons":
         ablation = params.concepts.ablation
         if ablation is None or size.unit != "token":
-            return Need(1, 1000, START)
+            return Need(1, BASE, START)
         windows = math.ceil(ablation.tokens / ablation.per_window) * ablation.window
         passes = 1 + len(ablation.amounts) * (1 + ablation.random_draws)
         running = passes * windows * size.per_subword(weights, on_model, device)
-        return Need(1, 1500 + _mb(4 * weights), START_TORCH + running)
+        return Need(1, BASE_TORCH + _mb(4 * weights + loaded), START_TORCH + running)  # with its language model
     if rule == "measure_redundancy":
         some = min(params.redundancy.rows, size.inputs_or_rows)
         batch = min(params.redundancy.cka_rows, size.inputs_or_rows)
         work = 2.0 * some * size.neurons**2 + 10.0 * size.neurons**2
         work += params.redundancy.cka_batches * batch**2 * (2.0 * size.neurons + size.layers**2)
-        memory = 500 + _mb(16 * some * size.neurons / 2 + 12 * size.neurons**2)
+        memory = BASE + _mb(12 * some * size.neurons + 12 * size.neurons**2)
         return Need(1, memory, START + work / on_probe)
     if rule == "fit_probes":
         sets = 1 + (size.layers + 1) / 2  # all, single layers, prefixes: in units of all columns
@@ -240,11 +248,13 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         work += len(params.probes.penalties) * size.cholesky * (1 + size.layers / 4)
         ranked = len(params.probes.rankings) * 2 * COLD * size.product / 4
         made = 4 * size.columns * size.outputs * (2 + len(params.probes.rankings)) + 4 * rows["judge"] * 3 * size.layers
-        return Need(_mb(made), size.memory(1.0), START + (work + ranked) / on_probe)
+        return Need(_mb(made), size.memory(2.0), START + (work + ranked) / on_probe)
     if rule == "fit_controls":
         blocks = 2 * sum(params.probes.description_shares)  # the labels, and shuffled ones
         fits = (params.probes.control_seeds if size.unit == "token" else 0) + blocks
-        return Need(1, size.memory(0.8), START + (fits * COLD * size.product + size.gram) / on_probe)
+        return Need(
+            1, size.memory(1.0, ("train", "train")), START + (fits * COLD * size.product + size.gram) / on_probe
+        )
     if rule == "search_subsets":
         subsets = params.subsets
         grid = 1 / (1 - 1 / subsets.ratio)  # sum of a geometric grid, in units of its largest size
@@ -257,14 +267,16 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         cubes = ranked / (1 - subsets.ratio**-3) + (subsets.random_draws + 1) / (1 - subsets.control_ratio**-3)
         work = 3 * curves * WARM * size.product / 2 + size.gram + cubes * size.cholesky
         probes = 40 + (ranked + 1) * 3 * math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
-        return Need(_mb(2 * probes * rows["judge"]), size.memory(1.3), START + work / on_probe)
+        memory = size.memory(2.3) + _judging(params, str(job.task), "judge")
+        return Need(_mb(2 * probes * rows["judge"]), memory, START + work / on_probe)
     if rule == "score_test":
-        return Need(1, 500 + _mb(8 * rows["test"] * size.columns), START + 20 * rows["test"] * size.columns / on_probe)
+        memory = BASE + _mb(8 * rows["test"] * size.columns) + _judging(params, str(job.task), "test")
+        return Need(1, memory, START + 20 * rows["test"] * size.columns / on_probe)
     if rule == "reproduce_published":
         return _published(params, size, rows, on_probe)
     if rule == "describe_neurons":
         work = params.concepts.neurons * params.concepts.permutations * rows["judge"]
-        return Need(2, 500 + _mb(8 * rows["judge"] * params.concepts.neurons), START + 1e-8 * work)
+        return Need(2, BASE_SKLEARN + _mb(8 * rows["judge"] * params.concepts.neurons), START + 1e-8 * work)
     raise KeyError(rule)
 
 
@@ -304,10 +316,20 @@ class _Sizes:
         blocks = self.layers - 1
         return 2 * min(weights, 12 * blocks * self.width**2) / rate + (blocks * PER_BLOCK if device == "cpu" else 0.0)
 
-    def memory(self, sets: float) -> int:
-        """Megabytes: the rows of train, tune and judge so many times over, beside Gram matrix and factors."""
-        rows = sum(n for split, n in self.rows.items() if split != "test")
-        return 500 + _mb(4 * (1 + sets) * rows * self.columns + 16 * self.columns**2)
+    def memory(self, sets: float, splits: tuple[str, ...] = ("train", "tune", "judge")) -> int:
+        """Megabytes: the rows of the splits so many times over, beside Gram matrix, its factor and a copy."""
+        rows = sum(self.rows[split] for split in splits)
+        return BASE + _mb(4 * sets * rows * self.columns + 12 * self.columns**2)
+
+
+def _judging(params: Params, task: str, split: str) -> int:
+    """Megabytes of scores with their bootstrap: counts by file and cell, draws of files, tables of draws."""
+    entry = params.prepare.tasks[task]
+    token = unit_of(entry.kind) == "token"
+    cells = (len(entry.classes) if entry.classes else 10 if token else 2) ** 2
+    files = getattr(entry.rows, split) / (10 if token else 1)  # at most: a file has several tokens
+    draws = params.probes.bootstrap
+    return _mb(4 * files * cells + 12 * files * draws + 40 * min(draws * cells, 2**21))
 
 
 def _mb(size: float) -> int:
@@ -353,7 +375,7 @@ def plan(params: Params, device: str = "cpu") -> str:
         text.append(f"No `layers:` and `width:`, {SHAPE[0]} x {SHAPE[1]} taken: {', '.join(guessed)}")
     if remote := of_hub(params):
         text.append(f"From the hub, unless they are in its cache: {', '.join(remote)}")
-    missing = [*params.missing_files(), *unpinned(params)]
+    missing = lacking(params)
     text += [f"missing, {len(missing)}:", *(f"  {line}" for line in missing)] if missing else ["nothing is missing"]
     return "\n".join(text) + "\n"
 
@@ -369,6 +391,11 @@ def _span(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def lacking(params: Params) -> list[str]:
+    """What stops a run, as far as names, headers and pins tell: a line each, with where to get it."""
+    return list(dict.fromkeys([*params.missing_files(), *faults(params), *unpinned(params)]))
 
 
 def unpinned(params: Params) -> list[str]:

@@ -11,8 +11,8 @@ import sys
 # numerics.py and this file alone are on the path of a script in this folder; older Pythons must get as far as this
 if sys.version_info[:2] != (3, 11):
     sys.exit(
-        "error: found Python {}.{}, NeuroSieve needs 3.11: install it, or name it: make env PYTHON=/path/to/python3.11; "
-        "nothing was installed".format(*sys.version_info[:2])
+        "error: found Python {}.{}, NeuroSieve needs 3.11: install it, or name it: "
+        "make env PYTHON=/path/to/python3.11; nothing was installed".format(*sys.version_info[:2])
     )
 
 import numerics

@@ -112,7 +112,8 @@ class _Cells(_Places):
 
 
 def _read_folder(folder: Path) -> Iterator[tuple[dict[str, Any], _Places]]:
-    tables = sorted(folder.glob("*/leaderboard.csv"))
+    # names that begin with a dot are what a killed `publish` left behind
+    tables = sorted(path for path in folder.glob("*/leaderboard.csv") if not path.parent.name.startswith("."))
     if not tables:
         raise ResultsError(
             f"{folder}: no <benchmark>/leaderboard.csv in it; run `make benchmark`, or name the folder of the results"
@@ -126,7 +127,7 @@ def _read_folder(folder: Path) -> Iterator[tuple[dict[str, Any], _Places]]:
             listed = [(reader.line_num, cells) for cells in reader]
         wanted = {table.parent / "rows" / f"{c['model']}__{c['task']}.json" for _, c in listed if c["protocol"] == FULL}
         for path in sorted((table.parent / "rows").glob("*.json")):
-            if path not in wanted:
+            if path not in wanted and not path.name.startswith("."):
                 raise ResultsError(f"{path}:1: not a row of {table}; publish the benchmark again")
         for number, cells in listed:
             if None in cells or None in cells.values():

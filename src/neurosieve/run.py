@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 SNAKEFILE = Path("workflow/Snakefile")
-# Options of Snakemake that would make another workflow, folder or params file of it: how they begin, for Snakemake takes
-# abbreviations, their short form, and why not.
+# Options of Snakemake that would make another workflow, folder or params file of it: how they begin (it takes
+# abbreviations), their short form, and why not.
 REFUSED = (
     ("--conf", "-C", "a benchmark is one params file: write it to a file of its own and name that with --params"),
     ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
@@ -187,13 +187,15 @@ def failure(log: Path | str) -> str:
     except OSError:
         text = ""
     # an error of this package, or the last line of a traceback that begins a line; either may go on below
-    starts = [found.start() for found in re.finditer(r"^(error\b|[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b)", text, re.M)]
+    starts = [
+        found.start() for found in re.finditer(r"^(error\b|[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b)", text, re.M)
+    ]
     said = text[starts[-1] :] if starts else text.rpartition("\n")[2]
     return f"{' '.join(said.split()) or 'it said nothing: was it killed?'} (log: {log})"
 
 
 def last_words(jobs: Iterable[Any]) -> str:
-    """The end of a run that failed: of each of Snakemake's failed jobs the rule and wildcards, the error and the log."""
+    """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log."""
     lines = [
         f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
         for job in jobs

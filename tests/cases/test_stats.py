@@ -20,6 +20,8 @@ from neurosieve.probes.baselines import Constant
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.intervals import FileBootstrap, cells, few, lower, task_bootstrap
 from neurosieve.probes.status import compare
+from neurosieve.redundancy import cka
+from neurosieve.redundancy.cka import layer_cka
 
 
 def made(labels, files=None, seen=None):
@@ -278,3 +280,45 @@ def test_bounds_of_pairs_that_share_functions_hold():
             C = metrics.confusion_by_file(np.ones(left.size, int), known.astype(int), codes, 2)
             held[name] += lower(bootstrap.replicates(C, metrics.accuracy), 0.95) < truth
     assert held["both"] >= 0.92 * trials > held["left"], held
+
+
+# --- CKA -----------------------------------------------------------------------------------------------------------
+
+
+def one_row(n, width, offset=0.0, by=1.0, noise=0.0):
+    x = np.full((n, width), offset) + noise * np.random.default_rng(3).normal(size=(n, width))
+    x[n // 2] += by
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize("n", [4, 5, 60])
+@pytest.mark.parametrize("width", [1, 3, 96])
+def test_S1_a_layer_that_differs_in_one_row_has_no_unbiased_cka(n, width):
+    rng = np.random.default_rng(1)
+    other = rng.normal(size=(n, 5)).astype(np.float32)
+    flat = np.full((n, width), 0.1, np.float32)
+    odd = [
+        one_row(n, width), one_row(n, width, 0.1, 0.3), one_row(n, width, 1e4, 1), one_row(n, width, 0, 1e30),
+        one_row(n, width, 0, 1e-30), one_row(n, width, 0, 1, noise=3e-8),
+    ]  # fmt: skip
+    found = layer_cka([other, flat, *odd, 2 * other], n, 2, np.random.default_rng(0))
+    assert found["left_out"] == {"1": cka.FLAT} | {str(i): cka.ONE_ROW for i in range(2, 8)}
+    for kind in ("unbiased", "biased"):
+        value = np.array(found[kind], float)
+        assert np.isnan(value[1:8]).all() and np.isnan(value[:, 1:8]).all()
+        np.testing.assert_allclose(value[np.ix_([0, 8], [0, 8])], 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize("n", [4, 50])
+def test_S1_cka_keeps_its_bounds_whatever_the_scale(n, scale):
+    rng = np.random.default_rng(2)
+    layers = [rng.normal(size=(n, width)) + offset for width, offset in ((1, 0), (3, 100), (40, 0), (2, -7))]
+    base = layer_cka([x.astype(np.float32) for x in layers], n, 1, np.random.default_rng(0))
+    found = layer_cka([(x * scale).astype(np.float32) for x in layers], n, 1, np.random.default_rng(0))
+    assert found["left_out"] == base["left_out"] == {}
+    for kind in ("unbiased", "biased"):
+        value = np.array(found[kind])
+        assert np.abs(value).max() <= 1
+        np.testing.assert_allclose(value, base[kind], atol=1e-4)
+        np.testing.assert_allclose(np.diag(value), 1, atol=1e-9)

@@ -459,7 +459,7 @@ def test_without_safetensors_the_message_says_what_to_write(server: HubServer, c
 
 def test_weights_in_several_files_and_code_only_where_it_is_trusted(server: HubServer, cache: Path) -> None:
     parts = {f"model-0000{i}-of-00002.safetensors": bytes([i]) * 100 for i in (1, 2)}
-    weight_map = json.dumps({"weight_map": {str(i): name for i, name in enumerate(parts)}})
+    weight_map = json.dumps({"metadata": {}, "weight_map": {str(i): name for i, name in enumerate(parts)}})
     index = {"model.safetensors.index.json": weight_map.encode(), "modeling_own.py": b"pass", "lib/own.py": b"pass"}
     commit = server.add("org/tiny", {"config.json": b"{}", **parts, **index})
     assert "modeling_own.py" not in get(commit, cache)[1]["files"]

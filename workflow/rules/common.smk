@@ -10,9 +10,8 @@ from snakemake.io import contains_wildcard
 # The tree's own package, whichever environment Snakemake was started from; relative, so that no name of a folder stands
 # in a shell command. The interpreter of the plan runs the jobs too, also where its environment is not activated.
 sys.path.insert(0, "src")
-os.environ["PATH"] = os.pathsep.join(
-    [str(Path(sys.executable).parent), os.environ["PATH"]]
-)
+folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+os.environ.update(PATH=os.pathsep.join(folders))
 shell.prefix("export PYTHONPATH=src; ")
 
 from neurosieve import artifacts, check, estimates, run
@@ -20,7 +19,7 @@ from neurosieve import config as benchmark_config
 
 # Jobs find the params file by this variable: its name stands in no rule, so that another name redoes nothing.
 PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])
-os.environ["NEUROSIEVE_PARAMS"] = PARAMS_FILE
+os.environ.update(NEUROSIEVE_PARAMS=PARAMS_FILE)
 try:
     P = benchmark_config.load_params(PARAMS_FILE)
 except benchmark_config.ConfigError as error:

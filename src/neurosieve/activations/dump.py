@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from neurosieve.activations.batches import ActivationsError, Plan
 from neurosieve.activations.models import Loaded, layer_states
+from neurosieve.memory import out_of_memory
 
 
 def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> None:
@@ -85,8 +86,8 @@ def _run_batch(
     length = ids.shape[1]
     try:
         states = layer_states(loaded, ids, mask)
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except Exception as error:
+        if not out_of_memory(error):
             raise
         raise ActivationsError(
             f"out of memory in a batch of {stop - first} windows of {length} sub-words of model {loaded.name}; give "
@@ -170,10 +171,6 @@ def _reduce(flat: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> n
 
 def _finish(values: np.ndarray, counts: np.ndarray, how: str) -> np.ndarray:
     return np.ascontiguousarray(values / counts if how == "mean" else values, np.float32)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)
 
 
 def _preallocate(stack: ExitStack, path: Path, vectors: int, width: int) -> tuple[Any, int]:

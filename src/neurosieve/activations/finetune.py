@@ -43,7 +43,6 @@ from tqdm import tqdm
 
 from neurosieve.activations.batches import CHUNK, ActivationsError, Coding
 from neurosieve.activations.devices import find_device
-from neurosieve.activations.dump import _out_of_memory
 from neurosieve.activations.models import CONFIG, Loaded, load_model, short_ids
 from neurosieve.artifacts import (
     Paths,
@@ -56,6 +55,7 @@ from neurosieve.artifacts import (
     write_text,
 )
 from neurosieve.config import Finetune, Params
+from neurosieve.memory import out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -441,8 +441,8 @@ def _scores(part: Tuned, data: Data, rows: np.ndarray, coding: Coding) -> torch.
 def _in_memory(data: Data, rows: np.ndarray) -> Iterator[None]:
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+    except Exception as error:
+        if not out_of_memory(error):
             raise
         raise ActivationsError(
             f"out of memory in a step of {len(rows)} rows of at most {row_lengths(data)[rows].max()} sub-words; give "

@@ -52,6 +52,7 @@ from neurosieve.activations.trial import (
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
+from neurosieve.memory import out_of_memory
 from neurosieve.sources.folder import CONFIG, TOKENIZER, WEIGHTS, FolderError, check, code_of, refuse_code_elsewhere
 from neurosieve.sources.wheels import DEFAULT_CACHE, fetch_wheels
 
@@ -500,6 +501,8 @@ def _try(folder: Path, what: str, load: Callable[[], Any]) -> Any:
     except (MemoryError, KeyboardInterrupt, ActivationsError):
         raise
     except Exception as error:  # the library raises nearly every type for a broken folder
+        if out_of_memory(error):
+            raise
         text = " ".join(str(error).split()) or type(error).__name__
         raise ActivationsError(f"{folder}: {what}: {text[:300]}") from error
 

@@ -24,14 +24,8 @@ CLASSES_FULL = "not needed, for its classes are full"
 class Want:
     """What a split asks of a kind: so many rows, drawn with `rng`.
 
-<<<<<<< HEAD
-    `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come. `language` is that
-    of the task's corpus, `tagset`, `negatives` and `leave_out` the task's.
-=======
     `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come (not `balanced:`).
-    `language` is that
-    of the task's corpus, `tagset` and `negatives` the task's.
->>>>>>> origin/main
+    `language` is that of the task's corpus, `tagset`, `negatives` and `leave_out` the task's.
     """
 
     rows: int

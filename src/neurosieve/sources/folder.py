@@ -54,7 +54,10 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def indexed(path: Path, kind: str) -> tuple[str, ...]:
     """Files of weights that an index names, sorted: the names are its own, all beside it and of its kind."""
-    weight_map = read_object(path).get("weight_map")
+    stated = read_object(path)
+    weight_map = stated.get("weight_map")
+    if "metadata" not in stated:  # transformers fails at it
+        raise FolderError(f'{path.parent}: {path.name} has no metadata; write `"metadata": {{}}` beside its weight_map')
     if not isinstance(weight_map, dict):
         raise FolderError(f"{path.parent}: {path.name} has no weight_map; get all files of the model")
     names = sorted({str(value) for value in weight_map.values()})
@@ -123,6 +126,34 @@ def _stored(path: Path) -> int:
             return sum(member.file_size for member in archive.infolist() if "/data/" in member.filename)
     except (OSError, zipfile.BadZipFile):
         return path.stat().st_size
+
+
+# Names that configurations have for their sizes, the first that is there counts.
+_BLOCKS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers")
+_DECODER_BLOCKS = ("num_decoder_layers", "decoder_layers", "num_layers", "num_hidden_layers", "encoder_layers")
+_WIDTH = ("hidden_size", "n_embd", "d_model", "dim", "hidden_dim")
+_INNER = ("intermediate_size", "n_inner", "d_ff", "encoder_ffn_dim", "ffn_dim", "hidden_dim")
+_TEXT = ("text_config", "text_encoder", "generator", "decoder")  # of a model of texts and more, what reads the text
+
+
+def neurons_of(stated: dict[str, Any], neurons: str, part: str) -> tuple[int, int] | None:
+    """Layers and width of a configuration, for the keys `neurons:` and `part:` of an entry; None where it is silent."""
+    stated = next((stated[key] for key in _TEXT if isinstance(stated.get(key), dict)), stated)
+
+    def first(names: tuple[str, ...]) -> int | None:
+        return next((value for name in names if isinstance(value := stated.get(name), int) and value > 0), None)
+
+    blocks, width = first(_BLOCKS), first(_WIDTH)
+    if blocks is None or width is None:
+        return None
+    if stated.get("is_encoder_decoder") and part != "encoder":
+        decoder = first(_DECODER_BLOCKS) or blocks
+        stacks = [decoder] if part == "decoder" else [blocks, decoder]
+    else:
+        stacks = [blocks]
+    if neurons == "feed-forward":
+        return sum(stacks), first(_INNER) or 4 * width
+    return sum(stacks) + (len(stacks) if neurons == "hidden" else 0), width
 
 
 def quantised(folder: Path, kind: str) -> str | None:

@@ -159,6 +159,8 @@ def measure_row(
         classifier[name] = statistics.median(_timed(_classify, X, tensors, which) for _ in range(21))
     ratios = sorted(b / a for a, b in zip(seconds["whole"], seconds["cut"], strict=True))
     cost = layer_costs(whole, params.activations.window)
+    # what the processes that measure memory are forked from has imported this: most of their time, on small models
+    multiprocessing.get_context("forkserver").set_forkserver_preload([__name__, type(whole.model).__module__])
     del whole, part, runs
     memory = {}
     for name, layer, chosen in (
@@ -221,7 +223,6 @@ def _timed(run: Callable[..., Any], *arguments: Any) -> float:
 def memory_of(*arguments: Any) -> dict[str, int] | None:
     """:func:`_memory` of these arguments, in a process of its own, forked from one that has imported this module."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     with ProcessPoolExecutor(1, context) as pool:
         try:
             return pool.submit(_memory, *arguments).result()

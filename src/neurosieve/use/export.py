@@ -125,6 +125,9 @@ def _check_there(params: Params, paths: Paths, model: str, task: str) -> None:
 def warnings(data: dict[str, Any]) -> list[str]:
     """What a user of the exported neurons must know, in words."""
     found = []
+    training = data["model"]["training"]
+    if training not in ("frozen", "untrained"):
+        found.append(f"the neurons are those of the model {training} for {data['task']['name']}, and of no other")
     if not data["claimed"]:
         found.append(
             f"{data['size']} neurons are an estimate, not a minimal subset, and must not be called one: "

@@ -280,7 +280,7 @@ def _load(neurons: Neurons, model: Path | str | None, params: Path | str | Param
     stated = neurons.data["activations"]
     numerics, dtype = neurons.data["numerics"], stated.get("dtype", "float32")
     wanted, task = neurons.data["model"], neurons.data["task"]["name"]
-    entry = {key: wanted[key] for key in ENTRY if key in wanted}
+    entry = {key: value for key in ENTRY if (value := wanted.get(key)) is not None}
     if model is not None and Path(model).is_dir():
         if not any((Path(model) / file).is_file() for file in WEIGHTS[entry.get("weights", "safetensors")]):
             entry.pop("weights", None)  # a folder of its own for the task, as one trained here; its hash is compared

@@ -1,0 +1,236 @@
+"""The ways into a run: names of files and folders, options, what is published, what a failed or killed run says."""
+
+import argparse
+import json
+import logging
+import os
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from neurosieve import artifacts, cli, numerics, run
+from neurosieve.config import load_params
+from neurosieve.leaderboard.publish import check_made
+from neurosieve.prepare.corpus import folder_sha256
+from neurosieve.results import load_results
+
+ODD = 'it\'s a {b} [c] ü $x & # "q"'
+
+
+@pytest.fixture(scope="module")
+def odd(make_checkout, tmp_path_factory):
+    """A checkout, a params file, a corpus and a model whose names hold all that a shell or Snakemake takes for more."""
+    checkout = make_checkout()
+    root = tmp_path_factory.mktemp("odd") / ODD
+    checkout.root.rename(root)
+    checkout.root = root
+    checkout.env.pop("PYTHONPATH")  # the environment's package is another: the tree's must run
+    shutil.copytree(root / "tests" / "data" / "tiny_corpus", root / "cor{p}us")
+    template = root / "cor{p}us" / "graphs" / "{{ package_name }}" / "core.py"
+    template.parent.mkdir()
+    template.write_text("def area(width, height):\n    size = width * height\n    return size\n")
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    sha256 = folder_sha256(root / "cor{p}us", "python")
+    params["prepare"]["corpora"]["tiny"] |= {"folder": "cor{p}us", "sha256": sha256}
+    (root / "models" / "tiny").rename(root / "models" / "br{x}")
+    params["models"]["tiny"]["path"] = "models/br{x}"
+    (root / "a {b}'s $file (2).yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    marked = root / "src" / "neurosieve" / "prepare" / "corpus.py"
+    marked.write_text(marked.read_text() + "\nlogging.getLogger('neurosieve').warning('the package of the tree')\n")
+    done = checkout.run(
+        sys.executable, "-c", "import sys; sys.path.insert(0, 'src'); from neurosieve import cli; sys.exit(cli.main())",
+        "run", "--params", "a {b}'s $file (2).yaml", "--cores", "1", "--until", "extract_corpus",
+    )  # fmt: skip
+    return checkout, done
+
+
+def test_P1_P2_P3_odd_names_of_checkout_params_file_and_corpus_run(odd):
+    checkout, done = odd
+    folder = checkout.root / "build" / "tiny" / "prepare" / "corpora" / "tiny"
+    rows = [json.loads(line) for line in (folder / "functions.jsonl").read_text().splitlines()]
+    assert any("{{ package_name }}" in json.dumps(row) for row in rows)
+    log = (checkout.root / "logs" / "tiny" / "extract_corpus" / "tiny.log").read_text()
+    assert "the package of the tree" in log
+    # N5: a line a job, with its count; no reasons
+    lines = [line for line in done.stderr.splitlines() if "extracting the functions" in line]
+    assert len(lines) == 1 and " 0/1 " in lines[0] and "Reason" not in done.stderr
+    # A4: a run that does not go as far as the leaderboard publishes nothing, says so, and is no failure
+    assert "nothing published" in done.stderr and not (checkout.root / "results").exists()
+
+
+def test_P3_P5_an_odd_file_is_watched_and_the_name_of_the_params_file_is_not(odd):
+    checkout, _ = odd
+    (checkout.root / "a {b}'s $file (2).yaml").rename(checkout.root / "b.yaml")
+    plan = ("--configfile", "b.yaml", "--until", "extract_corpus", "--dry-run", "--nolock")
+    assert "extracting the functions" not in checkout.snakemake(*plan).stdout
+    os.utime(checkout.root / "cor{p}us" / "graphs" / "{{ package_name }}" / "core.py")
+    assert "extracting the functions" in checkout.snakemake(*plan).stdout
+
+
+@pytest.mark.parametrize(
+    "options", [["--build", "x"], ["-s", "x"], ["--snakefile=x"], ["--configfile", "x"], ["--config", "a=1"], ["-dx"]]
+)
+def test_A1_A2_options_that_would_not_do_what_they_say_are_refused(options, capsys):
+    assert cli.main(["run", "-n", *options]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"does not take {options[0]}" in said
+
+
+def test_A1_all_other_options_and_targets_reach_snakemake_in_order(monkeypatch):
+    commands = []
+    monkeypatch.setattr(
+        run.subprocess, "run", lambda command, check: commands.append(command) or argparse.Namespace(returncode=3)
+    )
+    assert cli.main(["run", "-n", "--cores", "1", "prepare", "--params", "tests/data/tiny.yaml"]) == 3
+    assert commands[0][1:] == [
+        "-m",
+        "snakemake",
+        "-n",
+        "--cores",
+        "1",
+        "prepare",
+        "--configfile",
+        "tests/data/tiny.yaml",
+    ]
+    assert cli.main(["run", "--params", "nope.yaml"]) == 2 and len(commands) == 1  # N13
+
+
+def test_A5_a_run_outside_a_checkout_says_where(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(run.RunError, match="in the root of a checkout"):
+        run.run("params.yaml", [])
+
+
+@pytest.mark.parametrize("options", [["--config", "seed=7"], ["--configfile", "params.yaml", "params.yaml"]])
+def test_A2_a_benchmark_is_one_file(odd, options):
+    checkout, _ = odd
+    done = checkout.snakemake(*options, "--dry-run", "--nolock", check=False)
+    assert done.returncode and "a benchmark is one params file" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_A3_only_a_leaderboard_of_this_params_file_and_of_these_artifacts_is_published(tmp_path, monkeypatch):
+    params = load_params("tests/data/tiny.yaml")
+    paths = artifacts.Paths(params.benchmark, tmp_path)
+    status = paths.status()
+    with artifacts.Writer(status, "probes", {}) as out:
+        out.text("status.json", "1")
+    with artifacts.Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), [status]) as out:
+        out.text("leaderboard.csv", "")
+    check_made(params, paths)
+    with pytest.raises(artifacts.ArtifactError, match="another `seed:`"):
+        check_made(params.model_copy(update={"seed": 6}), paths)
+    with artifacts.Writer(status, "probes", {}) as out:
+        out.text("status.json", "2")
+    with pytest.raises(artifacts.ArtifactError, match=r"probes/status was made anew"):
+        check_made(params, paths)
+
+
+def test_E5_the_lock_of_a_killed_run_is_explained(tmp_path, monkeypatch):
+    run.check_lock("my params.yaml", tmp_path / "none")
+    (tmp_path / "0.input.lock").touch()
+    monkeypatch.setattr(run, "processes_here", list)
+    with pytest.raises(run.RunError, match=r"neurosieve run --params 'my params.yaml' --unlock"):
+        run.check_lock("my params.yaml", tmp_path)
+    monkeypatch.setattr(run, "processes_here", lambda: [11, 12])
+    with pytest.raises(run.RunError, match=r"kill 11 12"):
+        run.check_lock("my params.yaml", tmp_path)
+
+
+def job(folder: Path, log: Path):
+    return SimpleNamespace(
+        rule=SimpleNamespace(name="prepare_task"),
+        wildcards=["doc"],
+        log=[str(log)],
+        output=[str(folder / "manifest.json")],
+    )
+
+
+def test_E4_N7_the_last_words_name_each_failed_job_its_error_and_its_log(tmp_path):
+    log = tmp_path / "doc.log"
+    log.write_text("reading:  50%\rreading: 100%\nerror: a.jsonl: found sha256 1,\nexpected 2\n")
+    assert run.last_words([job(tmp_path, log)]).splitlines()[:2] == [
+        "1 job failed:",
+        f"  prepare_task doc: error: a.jsonl: found sha256 1, expected 2 (log: {log})",
+    ]
+    log.write_text("Traceback (most recent call last):\n  File x\nValueError: a bug\nof two lines\n")
+    assert run.failure(log) == f"ValueError: a bug of two lines (log: {log})"
+    assert "killed?" in run.failure(tmp_path / "none")
+    lines = SimpleNamespace(text="", write=lambda text: setattr(lines, "text", lines.text + text), flush=lambda: None)
+    event = {"event": SimpleNamespace(name="JOB_ERROR"), "rule_name": "prepare_task", "log": [str(log)]}
+    run.JobLines(lines).emit(logging.makeLogRecord(event))
+    assert "FAILED prepare_task: ValueError: a bug of two lines" in lines.text and lines.text.count("\n") == 1
+
+
+def test_E4_the_old_artifact_of_a_failed_job_comes_back_and_is_tried_again(tmp_path):
+    folder = tmp_path / "card"
+    for kept in (True, False):
+        with artifacts.Writer(folder, "prepare", {}) as out:
+            out.text("card.json", "old")
+        old = (folder / "manifest.json").read_bytes()
+        failed = job(folder, tmp_path / "x.log")
+        outputs = run.Outputs([failed])
+        (folder / "manifest.json").unlink()  # as Snakemake does before a job starts
+        if not kept:  # the job replaced the folder, then failed
+            folder.rename(tmp_path / "gone")
+            folder.mkdir()
+        forgotten = []
+        outputs.bring_back(
+            SimpleNamespace(
+                scheduler=SimpleNamespace(failed=[failed]), persistence=SimpleNamespace(cleanup=forgotten.append)
+            )
+        )
+        assert forgotten == [failed] and (folder / "manifest.json").exists() == kept
+        if kept:
+            assert (folder / "manifest.json").read_bytes() == old and (folder / "manifest.json").stat().st_mtime == 1
+
+
+def test_N3_another_python_is_told_before_anything_is_installed(monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
+    with pytest.raises(SystemExit, match=r"found Python 3.12, NeuroSieve needs 3.11"):
+        runpy.run_path("src/neurosieve/preflight.py")
+
+
+def test_N4_a_machine_without_the_instructions_is_told_what_to_write(monkeypatch, tmp_path):
+    monkeypatch.setattr(numerics, "_missing_features", lambda: ["avx2"])
+    monkeypatch.setitem(sys.modules, "numerics", numerics)
+    monkeypatch.setenv("NEUROSIEVE_PARAMS", "tests/data/tiny.yaml")
+    with pytest.raises(SystemExit, match=r"tiny.yaml: write `numerics: fast`.*nothing was installed"):
+        runpy.run_path("src/neurosieve/preflight.py", run_name="__main__")
+    fast = tmp_path / "fast.yaml"
+    fast.write_text(Path("tests/data/tiny.yaml").read_text().replace("numerics: portable", "numerics: fast"))
+    monkeypatch.setenv("NEUROSIEVE_PARAMS", str(fast))
+    runpy.run_path("src/neurosieve/preflight.py", run_name="__main__")
+
+
+def test_N12_help_begins_with_what_users_need(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.split()[0] for line in lines if line[:4] == "    " and line[4:5].isalpha()]
+    assert listed[:4] == ["check", "plan", "run", "show"] and not set(listed) & set(cli.COMMANDS)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["fit-probes", "--help"])
+    assert not stopped.value.code and "--model" in capsys.readouterr().out
+
+
+def test_the_makefile_puts_no_name_of_a_file_into_a_command(odd):
+    checkout, _ = odd
+    (checkout.root / ".venv").mkdir(exist_ok=True)
+    (checkout.root / ".venv" / ".installed").touch()
+    said = checkout.run("make", "--dry-run", "benchmark", "PARAMS=a $b 'c'.yaml").stdout
+    assert '--params "$NEUROSIEVE_PARAMS"' in said and "c'.yaml" not in said
+
+
+def test_X9_what_a_killed_publication_left_beside_the_results_is_not_read(tmp_path):
+    for name in ("tiny", ".tiny.old", ".tiny.part"):
+        (tmp_path / name / "rows").mkdir(parents=True)
+        table = (
+            "benchmark,version,protocol,model,task,status,metric,score\ntiny,1,published,m,t,supported,accuracy,0.5\n"
+        )
+        (tmp_path / name / "leaderboard.csv").write_text(table)
+    assert len(load_results(tmp_path, wide=True)) == 1
