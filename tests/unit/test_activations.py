@@ -423,7 +423,7 @@ def test_folders_that_cannot_be_used(folders: dict[str, Path], tmp_path: Path) -
             load(folder)
     torn = broken("torn")
     (torn / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(ActivationsError, match="torn.model.safetensors: not a safetensors file"):
+    with pytest.raises(ActivationsError, match=r"torn.model.safetensors: not a safetensors file"):
         load(torn)
     with pytest.raises(ActivationsError, match=r"models.m.layers: found 4 in the params file, .* has 3; write 3"):
         load(folders["bert"], layers=4)
