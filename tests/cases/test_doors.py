@@ -17,7 +17,6 @@ from neurosieve import artifacts, cli, numerics, run
 from neurosieve.config import load_params
 from neurosieve.leaderboard.publish import check_made
 from neurosieve.prepare.corpus import folder_sha256
-from neurosieve.results import load_results
 
 ODD = 'it\'s a {b} [c] ü $x & # "q"'
 
@@ -224,13 +223,3 @@ def test_the_makefile_puts_no_name_of_a_file_into_a_command(odd):
     (checkout.root / ".venv" / ".installed").touch()
     said = checkout.run("make", "--dry-run", "benchmark", "PARAMS=a $b 'c'.yaml").stdout
     assert '--params "$NEUROSIEVE_PARAMS"' in said and "c'.yaml" not in said
-
-
-def test_X9_what_a_killed_publication_left_beside_the_results_is_not_read(tmp_path):
-    for name in ("tiny", ".tiny.old", ".tiny.part"):
-        (tmp_path / name / "rows").mkdir(parents=True)
-        table = (
-            "benchmark,version,protocol,model,task,status,metric,score\ntiny,1,published,m,t,supported,accuracy,0.5\n"
-        )
-        (tmp_path / name / "leaderboard.csv").write_text(table)
-    assert len(load_results(tmp_path, wide=True)) == 1
