@@ -395,6 +395,14 @@ def test_T1_the_sub_word_of_a_token_holds_letters_of_it(tokenizer: Tokenizer, su
     assert [piece.strip("▁") for piece in found[2:]] == ["x", "("]
 
 
+def test_T1_a_loaded_model_knows_its_marks(tmp_path: Path) -> None:
+    folder = tiny_models.save(tmp_path, "t5")
+    unigram("always").save(str(folder / "tokenizer.json"))
+    coding = load(folder).coding
+    plan = plan_of(coding, ["def x"], Rows(np.array([0]), np.array([0]), np.array([3])), subword="first")
+    assert coding.tokenizer.id_to_token(plan.ids[plan.part_start[0]]) == "def"
+
+
 def test_T1_white_space_and_marks_that_a_token_itself_holds() -> None:
     tokenizer = byte_level()
     assert taken(tokenizer, "é b", [(0, 1), (2, 3)], "first") == ["Ã", "b"]  # a space put before is no part

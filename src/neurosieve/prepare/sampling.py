@@ -107,7 +107,8 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
             continue
         every = tokens_of(record.text)
         tokens = [token for token in every if token.text not in want.leave_out]
-        sample.left_out[NAMED] += len(every) - len(tokens)
+        if len(tokens) < len(every):
+            sample.left_out[NAMED] += len(every) - len(tokens)
         if not tokens:
             sample.left_out["no token of the classes"] += 1
             continue
