@@ -1,7 +1,7 @@
 """What the jobs of a benchmark need, before anything is run: disk, memory, time; and which files are missing.
 
 Functions of the params file and, for local models without `layers:`, `width:` and `parameters:`, of config.json and the
-headers of the weights in their folder; nothing else is read, nothing written, nothing fetched. Snakemake prints and uses
+headers of their weights; nothing else is read, nothing written, nothing fetched. Snakemake prints and uses
 them (`resources:` of every rule), `neurosieve plan` adds them up. Imports nothing heavy: a plan takes no time.
 
 Disk of activations is exact once the task has the rows it asks for: vectors x layers x width x 4 bytes. Pairs share
