@@ -1,7 +1,7 @@
 """What the jobs of a benchmark need, before anything is run: disk, memory, time; and which files are missing.
 
 Functions of the params file and, for local models without `layers:`, `width:` and `parameters:`, of config.json and the
-sizes of the weights in their folder; nothing else is read, nothing written, nothing fetched. Snakemake prints and uses
+headers of their weights; nothing else is read, nothing written, nothing fetched. Snakemake prints and uses
 them (`resources:` of every rule), `neurosieve plan` adds them up. Imports nothing heavy: a plan takes no time.
 
 Disk of activations is exact once the task has the rows it asks for: vectors x layers x width x 4 bytes. Pairs share
@@ -19,6 +19,7 @@ Rates, of one core, with where they were measured:
 
 On other machines, and where a solver needs more steps, a job takes several times as long or as short: tests hold the
 estimates to a factor of five. `runtime`, a cluster's limit, is three times the estimate, ten minutes at least.
+Memory is what the code allocates at once; tests hold it to what Snakemake measured of jobs of the default benchmark.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         with path.open("rb") as handle:
             length = int.from_bytes(handle.read(8), "little")
             if length > LONGEST:
-                raise ValueError("the length of its header is none")
+                raise ValueError("its header has no such length")
             stated = json.loads(handle.read(length))
         return {
             name: (str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
