@@ -8,6 +8,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.special import expit, xlogy
 
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, sha256_file
 from neurosieve.config import Params, Prepare
@@ -19,6 +21,7 @@ from neurosieve.probes import metrics
 from neurosieve.probes.baselines import Constant
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.intervals import FileBootstrap, cells, few, lower, task_bootstrap
+from neurosieve.probes.solver import fit
 from neurosieve.probes.status import compare
 from neurosieve.redundancy import cka
 from neurosieve.redundancy.cka import layer_cka
@@ -322,3 +325,36 @@ def test_S1_cka_keeps_its_bounds_whatever_the_scale(n, scale):
         assert np.abs(value).max() <= 1
         np.testing.assert_allclose(value, base[kind], atol=1e-4)
         np.testing.assert_allclose(np.diag(value), 1, atol=1e-9)
+
+
+# --- the solver ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "l1", "l2"), [(5, 2e-3, 2e-3), (20, 1e-4, 5e-3), (60, 2e-3, 1e-5)])
+@pytest.mark.parametrize("kind", ["large", "equal", "copy"])
+def test_two_rows_of_a_class_copies_and_outliers_reach_the_gap(kind, width, l1, l2):
+    """Two rows of 900, every column twice, and values of twenty standard deviations, where FISTA comes to a halt."""
+    rng = np.random.default_rng(width)
+    X = rng.normal(size=(900, width))
+    X = np.concatenate([X, X], axis=1)
+    y = np.zeros(900, int)
+    y[[17, 600]] = 1
+    if kind == "large":
+        X[y == 1] *= 20
+    elif kind == "equal":
+        X[y == 1] = 20
+    else:
+        X[17] = 20 * X[0]
+    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
+    probe = fit(X, y, 2, l1, l2, 1e-5, 300)
+    assert 0 <= probe.gap <= 1e-5
+    # the certificate, by hand: the bound at the probabilities of the stored weights, their intercept at its optimum
+    Z = X.astype(float) @ probe.weights[:, 0].astype(float)
+    b = float(brentq(lambda b: float((expit(Z + b) - y).mean()), -200, 200, xtol=1e-14))
+    p = expit(Z + b)
+    value = float(np.logaddexp(0, np.where(y == 1, -1, 1) * (Z + b)).mean()) + l1 * np.abs(probe.weights).sum()
+    value += l2 / 2 * float((probe.weights.astype(float) ** 2).sum())
+    over = np.maximum(np.abs((p - y) @ X.astype(float) / 900) - l1, 0)
+    bound = float((-xlogy(p, p) - xlogy(1 - p, 1 - p)).mean()) - float((over**2).sum()) / (2 * l2)
+    assert value == pytest.approx(probe.objective, rel=1e-6)
+    assert value - bound <= 2e-5 * value
