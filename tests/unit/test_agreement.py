@@ -59,7 +59,7 @@ def test_controls_are_compared_but_do_not_vote():
 def test_chance_is_the_mean_over_all_sets(size, neurons):
     fixed = np.arange(size)
     every = [overlap(fixed, np.array(other)) for other in combinations(range(neurons), size)]
-    assert chance_overlap(size, neurons) == pytest.approx(np.mean(every), rel=1e-12)
+    assert chance_overlap(size, size, neurons) == pytest.approx(np.mean(every), rel=1e-12)
     assert agreement(orders(a=range(neurons), b=range(neurons)), [size])["chance"] == {
         "overlap": {str(size): pytest.approx(np.mean(every))},
         "avg_overlap": pytest.approx(np.mean(every)),

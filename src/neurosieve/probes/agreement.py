@@ -24,11 +24,15 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return shared / (len(first) + len(second) - shared)
 
 
-def chance_overlap(size: int, neurons: int) -> float:
-    """Expected overlap of two independent random sets of ``size`` of ``neurons``."""
-    every = math.comb(neurons, size)
-    shared = range(max(0, 2 * size - neurons), size + 1)
-    return sum(math.comb(size, k) * math.comb(neurons - size, size - k) / every * (k / (2 * size - k)) for k in shared)
+def chance_overlap(one: int, other: int, neurons: int) -> float:
+    """Expected overlap of two independent random sets of ``one`` and of ``other`` of ``neurons`` (hypergeometric)."""
+    least, every = max(0, one + other - neurons), math.comb(neurons, other)
+    ways = math.comb(one, least) * math.comb(neurons - one, other - least)  # in whole numbers, hence exact
+    total = 0.0
+    for shared in range(least, min(one, other) + 1):
+        total += ways / every * (shared / (one + other - shared))
+        ways = ways * (one - shared) * (other - shared) // ((shared + 1) * (neurons - one - other + shared + 1))
+    return total
 
 
 def vote(orders: Sequence[np.ndarray], top: int) -> np.ndarray:
@@ -73,7 +77,7 @@ def agreement(orders: Mapping[str, np.ndarray], sizes: Sequence[int], controls: 
     }
     average = np.mean([matrices[size] for size in used], axis=0)
     voters = [name for name in names if name not in controls]
-    chance = {size: chance_overlap(size, neurons) for size in used}
+    chance = {size: chance_overlap(size, size, neurons) for size in used}
     top = used[-1]
     mean_overlap: dict[str, float | None] = {}
     neuron_vote: dict[str, float | None] = {}

@@ -28,12 +28,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import gammaln
 from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
 from neurosieve.config import Params
 from neurosieve.probes import intervals, metrics
+from neurosieve.probes.agreement import chance_overlap
 from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import candidates, tuned
 from neurosieve.subsets import minimal
@@ -135,17 +135,11 @@ def overlap(a: np.ndarray, b: np.ndarray, n: int) -> dict[str, Any]:
     """
     shared = len(np.intersect1d(a, b))
     x, y = len(a), len(b)
-    counts = np.arange(max(0, x + y - n), min(x, y) + 1)
-
-    def choose(m: int, k: np.ndarray) -> np.ndarray:
-        return gammaln(m + 1) - gammaln(k + 1) - gammaln(m - k + 1)
-
-    chance = np.exp(choose(x, counts) + choose(n - x, y - counts) - choose(n, np.array(y)))
     return {
         "shared": shared,
         "jaccard": shared / (x + y - shared),
         "expected_shared": x * y / n,
-        "expected_jaccard": float((chance * counts / (x + y - counts)).sum()),
+        "expected_jaccard": chance_overlap(x, y, n),
     }
 
 
