@@ -8,17 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.optimize import brentq
 from scipy.special import expit, xlogy
 
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, sha256_file
-from neurosieve.config import Params, Prepare
+from neurosieve.config import Params, Penalty, Prepare
 from neurosieve.prepare import prepare_task
 from neurosieve.prepare.records import PrepareError, make_record
 from neurosieve.prepare.splits import part_pairs
 from neurosieve.prepare.tasks import codexglue_clone, poj_104
 from neurosieve.probes import metrics
-from neurosieve.probes.baselines import Constant
+from neurosieve.probes.baselines import BaselineError, Constant, Squares
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.intervals import FileBootstrap, cells, few, lower, task_bootstrap
 from neurosieve.probes.solver import fit
@@ -358,3 +359,15 @@ def test_two_rows_of_a_class_copies_and_outliers_reach_the_gap(kind, width, l1, 
     bound = float((-xlogy(p, p) - xlogy(1 - p, 1 - p)).mean()) - float((over**2).sum()) / (2 * l2)
     assert value == pytest.approx(probe.objective, rel=1e-6)
     assert value - bound <= 2e-5 * value
+
+
+def test_least_squares_that_stop_short_in_a_small_column_are_refused():
+    """A column a million times larger and one smaller: conjugate gradients end before the small one counts."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 8))
+    y = X.sum(axis=1)
+    fitted = Squares.fit(sparse.csr_array(X), y, metrics.NUMBER, Penalty(l1=0.0, l2=1e-8))
+    np.testing.assert_allclose(fitted.predict(sparse.csr_array(X)), y, atol=1e-5)
+    X[:, 0], X[:, 1] = 1e6 * X[:, 0], X[:, 1] / 1e6
+    with pytest.raises(BaselineError, match="did not converge"):
+        Squares.fit(sparse.csr_array(X), y, metrics.NUMBER, Penalty(l1=0.0, l2=1e-8))

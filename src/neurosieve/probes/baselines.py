@@ -61,7 +61,7 @@ MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be l
 TOLERANCE = {"lbfgs": 1e-5, "saga": 1e-4}
 MAX_ITERATIONS = 5_000
 SQUARES_TOLERANCE = 1e-7  # of least squares, relative: of the residual, or with l1 of the duality gap
-SLOPE = 1e-3  # gradient at a least-squares solution at most, relative to that at zero
+SLOPE = 1e-3  # gradient at a least-squares solution at most, relative to the largest at zero, by size of the column
 MAJORITY = "majority"
 
 
@@ -419,9 +419,12 @@ class Squares:
         _converge(lambda: regression.fit(X, z), penalty)
         if not penalty.l1:  # conjugate gradients say nothing where they stop short
             w = regression.coef_
-            slope = np.linalg.norm(X.T @ (z - X @ w - regression.intercept_) - len(z) * penalty.l2 * w)
-            rounding = 1e-9 * np.linalg.norm(X.data) * np.linalg.norm(z)
-            if slope > max(SLOPE * np.linalg.norm(X.T @ z), rounding):
+            slope = X.T @ (z - X @ w - regression.intercept_) - len(z) * penalty.l2 * w
+            # each column by its own size, or a large one would hide what is left of a small one
+            size = np.sqrt(np.asarray((X * X).sum(axis=0)).ravel())
+            size[size == 0] = np.inf
+            most = max(float(np.abs(X.T @ z / size).max()), 1e-6 * float(np.linalg.norm(z)))
+            if float(np.abs(slope / size).max()) > SLOPE * most:
                 raise _not_converged(penalty)
         weights = np.asarray(regression.coef_ * std, np.float32)
         return cls(weights, np.array([regression.intercept_ * std + mean], np.float32), penalty)

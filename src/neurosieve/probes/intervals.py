@@ -4,7 +4,8 @@ Rows of one file are not independent, so whole files are drawn. Where the sides 
 problems: what the card calls `resampled`), both are drawn (:func:`cells`): whole connected components where none has
 more than LARGEST of the rows, else the files, a pair then counting as often as both its sides were drawn, the product.
 That is Owen's pigeonhole bootstrap (2007, Annals of Applied Statistics 1, 386-411) with one set of files on both sides
-(Snijders and Borgatti 1999): not too narrow, whatever pairs share, and too wide where they share little.
+(Snijders and Borgatti 1999). In a simulation of easy and hard functions a 95 % lower bound held in 96-99 % of trials
+(82-87 % with left functions alone); where pairs have nothing in common it is 1.7 times as wide as it need be.
 
 Every predictor of a split is scored on the same draws (:func:`task_bootstrap` seeds them by task and split), so the
 difference of two replicate vectors is paired.
