@@ -49,7 +49,7 @@ def export_neurons(
         "model": {
             "name": model,
             "untrained": params.models[model].untrained,
-            "training": facts["training"],
+            "training": params.training(model, task),
             "sha256": facts["model_sha256"],
             "config_sha256": facts["config_sha256"],
             "tokenizer_sha256": facts.get("tokenizer_sha256"),
