@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from neurosieve.activations.batches import ActivationsError
 from neurosieve.activations.sites import entering, leaving, listed_calls, same
+from neurosieve.memory import out_of_memory
 
 # Differences of a layer's values, of its largest one: rounding stays far below, another computation far above.
 TOLERANCE = 1e-4
@@ -336,7 +337,7 @@ def find_manners(
         raise
     except (IndexError, RuntimeError, ValueError, TypeError, AssertionError, MemoryError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in message:
+        if out_of_memory(error):
             raise TrialError(
                 f"out of memory in a window of {len(long)} sub-words; give more memory, or write a smaller "
                 "`activations.window`"
