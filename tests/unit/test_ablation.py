@@ -292,7 +292,7 @@ def test_a_change_by_the_factor_one_changes_nothing_of_a_masked_model(
     dump_activations(params, paths, model="m", task="token-roles")
     write_search(paths, [1, 20, 21, DECIDES])
     tried: list[int] = []  # the longest window: the ablation's own, for no other setting is among what it depends on
-    monkeypatch.setattr(models, "find_manners", lambda *a: tried.append(a[4]) or find_manners(*a))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(models, "find_manners", lambda *a: tried.append(a[5]) or find_manners(*a))  # type: ignore[func-returns-value]
     found = run(params, paths)["ablation"]
     assert tried == [24]
     assert found["kind"] == "masked" and found["per_layer"] == [1, 2, 1] and found["windows"] == 10
