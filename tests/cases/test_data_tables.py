@@ -13,7 +13,7 @@ from neurosieve.artifacts import Paths, read_json, sha256_file
 from neurosieve.config import load_params
 from neurosieve.config.prepare import Columns
 from neurosieve.prepare.python_tokens import Token
-from neurosieve.prepare.records import PrepareError, make_record, number_of
+from neurosieve.prepare.records import PrepareError, make_record, number_of, spelling
 from neurosieve.prepare.sampling import Want, token_sample
 from neurosieve.prepare.table import read_table
 from neurosieve.prepare.task import prepare_task
@@ -160,6 +160,12 @@ def test_D1_pairs_of_equal_texts_packages_and_labels_in_two_ways_are_told(tmp_pa
         "pair of two texts that are equal but for white space": {"count": 1, "first": "all.jsonl:3"},
     }
     assert card["left_out"] == {"copy of one in the same split": 1}
+
+
+def test_D1_numbers_are_alike_only_where_they_are_equal():
+    names = ["1234567", "1234568", "12345678901234567890", "12345678901234567891", "1", "1.5"]
+    assert len({spelling(name) for name in names}) == len(names)
+    assert spelling("01") == spelling("1.0") == spelling("1") and spelling("Bug") == spelling("bug")
 
 
 def test_a_text_without_a_token_of_the_classes_is_counted_as_that():

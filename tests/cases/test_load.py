@@ -193,6 +193,11 @@ def test_M8_batches_of_one_length(tmp_path: Path) -> None:
     assert whole.facts["plan_sha256"] != alike.facts["plan_sha256"]
 
 
+@pytest.mark.parametrize("part", ["decoder", "both"])
+def test_M8_a_decoder_is_padded_though_its_last_special_token_is_not_fed_alone(part: str, tmp_path: Path) -> None:
+    assert load(tiny_models.save(tmp_path, "bart"), part=part).coding.padded
+
+
 def test_M8_values_that_depend_on_chance_are_refused(spoilt: Any) -> None:
     def drop(out: Any) -> Any:
         return without(out, tuple(torch.nn.functional.dropout(state, 0.1) for state in out.hidden_states))

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -13,10 +14,10 @@ from scipy.optimize import brentq
 from scipy.special import expit, xlogy
 
 from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, sha256_file
-from neurosieve.config import Params, Penalty, Prepare
+from neurosieve.config import Params, Penalty, Prepare, Shares
 from neurosieve.prepare import prepare_task
 from neurosieve.prepare.records import PrepareError, make_record
-from neurosieve.prepare.splits import part_pairs
+from neurosieve.prepare.splits import part_pairs, split_records
 from neurosieve.prepare.tasks import codexglue_clone, poj_104
 from neurosieve.probes import metrics
 from neurosieve.probes.baselines import BaselineError, Constant, Squares
@@ -100,6 +101,17 @@ def functions_of(records):
 
 
 SHARES = {"train": 0.5, "dev": 0.3, "test": 0.2}
+
+
+def test_S2_a_function_of_held_out_packages_is_in_no_train_pair():
+    held = [pair(3 * i + a, 3 * i + b, "no" if a else "yes") for i in range(20) for a, b in ((0, 1), (0, 2), (1, 2))]
+    others = [pair(200, 201, "yes"), pair(201, 202, "no"), pair(202, 5, "yes")]
+    records = [*(replace(record, package="held") for record in held), *others]
+    task = SimpleNamespace(packages=None, shares=Shares(train=0.5, dev=0.3, test=0.2, held_out=["held"]))
+    parts, left_out = split_records(records, task, 1, "prepare.tasks.t")
+    sides = [functions_of(members) for members in parts.values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) and len(parts["train"]) == 2
+    assert left_out.counts == {"a side in held-out packages too": 1}
 
 
 def test_S2_pairs_that_share_functions_are_parted_by_components():

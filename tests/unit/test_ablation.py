@@ -13,9 +13,10 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from neurosieve.activations import dump_activations
+from neurosieve.activations import dump_activations, models
 from neurosieve.activations.batches import Rows
 from neurosieve.activations.models import Loaded, NoHeadError, load_language_model
+from neurosieve.activations.trial import find_manners
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.concepts import language
 from neurosieve.concepts.ablation import ablate_neurons, compare, draw_neurons
@@ -283,12 +284,17 @@ def test_a_planted_neuron_is_used_and_random_ones_are_not(tmp_path: Path) -> Non
         run(params, paths)
 
 
-def test_a_change_by_the_factor_one_changes_nothing_of_a_masked_model(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_change_by_the_factor_one_changes_nothing_of_a_masked_model(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ablation = {"tokens": 30, "amounts": [1.0, 0.0], "random_draws": 2, "window": 24, "per_window": 3}
     params, paths = prepare(tmp_path, folders["modernbert"], ablation=ablation)
     dump_activations(params, paths, model="m", task="token-roles")
     write_search(paths, [1, 20, 21, DECIDES])
+    tried: list[int] = []  # the longest window: the ablation's own, for no other setting is among what it depends on
+    monkeypatch.setattr(models, "find_manners", lambda *a: tried.append(a[5]) or find_manners(*a))  # type: ignore[func-returns-value]
     found = run(params, paths)["ablation"]
+    assert tried == [24]
     assert found["kind"] == "masked" and found["per_layer"] == [1, 2, 1] and found["windows"] == 10
     same, ablated = (found["amounts"][amount] for amount in ("1", "0"))
     assert same["chosen"] == same["difference"] == same["low"] == same["high"] == same["divergence"]["chosen"] == 0

@@ -342,7 +342,9 @@ def _try_manners(loaded: Loaded, window: int, batch_tokens: int) -> Loaded:
     longest = min(window, coding.maximum or window)
     try:
         run = lambda ids, mask: layer_states(loaded, ids, mask)  # noqa: E731
-        manners = find_manners(loaded.model, run, text, coding.pad, longest, max(longest, batch_tokens))
+        manners = find_manners(
+            loaded.model, run, text, len(coding.suffix), coding.pad, longest, max(longest, batch_tokens)
+        )
     except TrialError as error:
         raise TrialError(f"{loaded.folder}: {error}") from None
     if not manners.padded:

@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from neurosieve.activations.batches import ActivationsError
 from neurosieve.activations.sites import entering, leaving, listed_calls, same
+from neurosieve.memory import out_of_memory
 
 # Differences of a layer's values, of its largest one: rounding stays far below, another computation far above.
 TOLERANCE = 1e-4
@@ -291,6 +292,7 @@ def find_manners(
     model: Any,
     run: Callable[[torch.Tensor, torch.Tensor], Sequence[torch.Tensor]],
     text: Callable[[int], list[int]],
+    behind: int,
     pad: int,
     longest: int,
     room: int,
@@ -298,7 +300,8 @@ def find_manners(
     """How a model must be run.
 
     run : values of all layers, each (inputs, sub-words, width), for ids and mask (inputs, sub-words).
-    text : ids of a text of so many sub-words at most, with its special tokens.
+    text : ids of a text of so many sub-words at most, with its special tokens, of which ``behind`` follow it: nothing
+        is taken from these, and a decoder is fed the last one only where padding follows.
     longest, room : sub-words of the longest window, and of the largest batch.
 
     Raises
@@ -321,7 +324,7 @@ def find_manners(
                 f"found states of the shapes {shapes} for {tuple(ids.shape)} sub-words; one vector per sub-word and "
                 "layer is needed"
             )
-        return [state[0, : len(rows[0])].clone() for state in found]
+        return [state[0, : len(rows[0]) - behind].clone() for state in found]
 
     short = text(min(longest, 12))
     alone = values(short)
@@ -336,7 +339,7 @@ def find_manners(
         raise
     except (IndexError, RuntimeError, ValueError, TypeError, AssertionError, MemoryError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in message:
+        if out_of_memory(error):
             raise TrialError(
                 f"out of memory in a window of {len(long)} sub-words; give more memory, or write a smaller "
                 "`activations.window`"

@@ -166,7 +166,8 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
     from neurosieve.concepts import language
 
     torch.set_num_threads(threads())
-    entry = params.models[features.model]
+    entry, settings = params.models[features.model], params.concepts.ablation
+    assert settings is not None
     own = task_folder(params, features.paths, features.model, features.task)
     folder = own or model_folder(params, features.model, cache)[0]
     try:
@@ -176,7 +177,7 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
             params.numerics,
             "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
             entry.trust_remote_code,
-            params.activations.window,
+            settings.window,
             params.activations.batch_tokens,
         )
         language.check_head(loaded)

@@ -110,10 +110,9 @@ def seen_as(name: str) -> str:
     return " ".join(name.split())
 
 
-def spelling(name: str) -> str:
+def spelling(name: str) -> str | Decimal:
     """A name without what often says nothing: case, and for a number the way it is written (`1`, `1.0`, `01`)."""
-    number = number_of(name)
-    return f"{number:g}" if number is not None else name.casefold()
+    return Decimal(name) if number_of(name) is not None else name.casefold()  # exact: names may be long numbers
 
 
 def number_of(value: Any) -> float | None:

@@ -180,7 +180,15 @@ def _share_pairs(
     parts = PARTS[1:] if shares.held_out else PARTS
     found, left_out = part_pairs(drawn, {part: getattr(shares, part) for part in parts}, [seed, "shares"])
     if shares.held_out:
-        found["train"] = [record for record in records if record.package not in shares.held_out]
+        held = {file for record in drawn for file in _files(record)}
+        found["train"] = []
+        for record in records:
+            if record.package in shares.held_out:
+                continue
+            if held.isdisjoint(_files(record)):
+                found["train"].append(record)
+            else:
+                left_out.add("a side in held-out packages too", record)
     empty = [part for part in PARTS if not found[part]]
     if empty:
         raise PrepareError(

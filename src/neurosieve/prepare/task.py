@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -269,7 +270,7 @@ def _check_names(where: str, records: list[Record]) -> dict[str, dict[str, Any]]
     notices: dict[str, dict[str, Any]] = {}
     for what, first in names.items():
         looks: dict[str, str] = {}
-        spelt: dict[str, str] = {}
+        spelt: dict[str | Decimal, str] = {}
         for name, at in first.items():
             look = seen_as(name)
             other = looks.setdefault(look, name)
