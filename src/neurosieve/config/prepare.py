@@ -35,7 +35,7 @@ class Columns(Block):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         seen: dict[str, str] = {}
-        for field in ("text", "right", "label", "target", "split"):
+        for field in ("text", "right", "label", "target"):
             column = getattr(self, field)
             if column is not None and (other := seen.setdefault(column, field)) != field:
                 raise ValueError(f"{other} and {field} are both the column {column!r}; name another for one of them")
