@@ -123,11 +123,9 @@ def read_texts(path: Path, columns: Mapping[str, str] | None = None) -> Texts:
     for key in named:
         if key not in KEYS:
             raise NeuronsError(f"--column: found {key!r}; write one of {', '.join(KEYS)} before the `=`")
-    for key, name in named.items():
-        if (other := next(k for k, n in named.items() if n == name)) != key:
-            raise NeuronsError(
-                f"--column: {other} and {key} are both the column {name!r}; name another for one of them"
-            )
+    for key, column in named.items():
+        if (other := next(k for k, c in named.items() if c == column)) != key:
+            raise NeuronsError(f"--column: {other} and {key} are both {column!r}; name another column for one of them")
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix in UNREAD:
         raise NeuronsError(
