@@ -247,6 +247,39 @@ def test_D4_whole_numbers(tmp_path, written, read):
     assert config.load_params(path).seed == read
 
 
+def test_D4_brackets_without_end_are_told(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: " + "[" * 3000)
+    with pytest.raises(config.ConfigError, match=r"params.yaml: not valid YAML: .*nested too deeply"):
+        config.load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("pair_features: [absdiff, product]", "pair_features: [absdiff, absdiff]", "named twice: absdiff"),
+        ("penalties: [{l1: 0.0, l2: 0.1}, {l1: 0.001", "penalties: [{l1: 0, l2: 0.1}, {l1: 0.0, l2: 0.1}, {l1: 0.001",
+         "probes.penalties: .*named twice: l1=0.0 l2=0.1"),
+        ("thresholds: [0.1, 0.5]", "thresholds: [0.1, 0.10]", "redundancy.thresholds: .*named twice: 0.1"),
+        ("thresholds: [null, 0.3]", "thresholds: [null, null]", "pipeline.thresholds: .*named twice: null"),
+        ("  rankings: [lca, probeless]\n", "  rankings: [lca, lca]\n", "subsets.rankings: .*named twice: lca"),
+        ("[stats, storage, textkit]", "[stats, stats]", "packages.test: .*named twice: stats"),
+        ("grid: [0.0, 0.01]", "grid: [0.0, 0]", "published.grid: .*named twice"),
+        ("  baseline_penalties:", "  baseline_ngrams: [4, 1]\n  baseline_penalties:", "the shortest n-gram first"),
+        ("  baseline_penalties:", "  baseline_ngrams: [0, 2]\n  baseline_penalties:", "greater than 0"),
+        ("kind: doc-match", "kind: doc-match\n      classes: [a, b, a]", "classes: .*named twice: a"),
+        ("kind: doc-match", "kind: doc-match\n      columns: {text: a, label: a}",
+         "text and label are both the column 'a'"),
+    ],
+)  # fmt: skip
+def test_S6_what_stands_twice_or_the_wrong_way_round_is_refused(tmp_path, old, new, says):
+    path = tmp_path / "params.yaml"
+    assert old in TINY.read_text()
+    path.write_text(TINY.read_text().replace(old, new, 1))
+    with pytest.raises(config.ConfigError, match=says):
+        config.load_params(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -259,6 +292,11 @@ def test_D4_whole_numbers(tmp_path, written, read):
         ("  tiny: {path", "  1: {path", "found the key 1, which is no text; put it in double quotes"),
         ("  tiny: {path", "  [a]: {path", r"found the key \['a'\], which is no text"),
         ("seed: 5", "seed: 5\nseed: 6", "key 'seed' given twice"),
+        ("seed: 5", f"seed: {'9' * 5000}", "found a number of 5000 digits; write a smaller one"),
+        ("title: Tiny", 'title: "a\\ud800"', r"found the character '.ud800' in a text"),
+        ("seed: 1}", f"seed: {2**32}}}", "models.tiny-untrained.seed: found 4294967296; .*less than 4294967296"),
+        ("models/tiny", '""', "models.tiny.path: found ''"),
+        ("tests/data/tiny_corpus", '""', "prepare.corpora.tiny.folder: found ''"),
     ],
 )
 def test_D4_what_else_yaml_makes_of_a_word(tmp_path, old, new, says):

@@ -95,14 +95,26 @@ def test_C2_packages_that_are_links_are_followed_and_each_file_counts_once(tmp_p
         (root / name).symlink_to(target)
     (root / "nothing").symlink_to(tmp_path / "gone")
     (root / "own" / "gone.py").symlink_to(tmp_path / "gone.py")
+    (root / "own" / "me.py").symlink_to("me.py")
     rows, facts = extracted(root, tmp_path / "build")
     assert [file for file, _ in rows] == ["link/core.py", "link/sub/x.py", "own/a.py"]
-    assert facts["left_out_files"] == {"same_file": 3, "link_loop": 1, "dangling_link": 2}
+    assert facts["left_out_files"] == {"same_file": 2, "link_loop": 1, "dangling_link": 3}
     assert facts["first_left_out"]["dangling_link"] == "nothing" and facts["first_left_out"]["link_loop"] == "own/loop"
     plain = put(
         tmp_path / "plain", {"link/core.py": F, "link/sub/x.py": F, "own/a.py": (root / "own/a.py").read_text()}
     )
     assert folder_sha256(root, "python") == folder_sha256(plain, "python")
+
+
+def test_C2_links_among_folders_are_read_once_however_many_paths_lead_through_them(tmp_path):
+    root = put(tmp_path / "code", {f"d{i}/x.py": F for i in range(12)})
+    for i in range(12):
+        for j in range(12):
+            if i != j:
+                (root / f"d{i}/to{j}").symlink_to(f"../d{j}")
+    tree = source_tree(root, "python")
+    assert list(tree.files) == sorted(f"d{i}/x.py" for i in range(12))
+    assert tree.left_out == {"same_file": 132}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,7 @@ C_LOST = {  # a text: lines of the functions that can be used, and of those with
     "PNG_EXPORT(int, f)(int a) { return a; }\nclass A { int f() { return 1; } };\n": ([], [1, 2]),
     '#ifdef __cplusplus\nextern "C" {\n#endif\nint f(int a) { return a; }\n#ifdef __cplusplus\n}\n#endif\n': ([4], []),
     "__attribute__((noinline)) int f(int a) { return a; }\nint k(void) { return ({ int y = 1; y; }); }\n": ([1, 2], []),
+    "bool operator==(A a, A b) { return 1; }\nA &A::operator[](int i) const { return 1; }\n": ([], [1, 2]),
     # what is no function is none: types, initialisers, prototypes, macros, strings and comments with braces
     'struct s { int a; };\nenum e {A};\nint a[] = {1, 2};\nstruct s x = { .a = f(1) };\nint p(int), q(a) int a; ;\n'
     '#define F(x) int x(void) { return 1; }\n/* int c(void) { } */ char *s = "int d(void) {";\nF(y) $\n': ([], []),

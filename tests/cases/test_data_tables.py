@@ -16,7 +16,7 @@ from neurosieve.prepare.python_tokens import Token
 from neurosieve.prepare.records import PrepareError, make_record, number_of, spelling
 from neurosieve.prepare.sampling import Want, token_sample
 from neurosieve.prepare.table import read_table
-from neurosieve.prepare.task import prepare_task
+from neurosieve.prepare.task import data_faults, prepare_task
 
 ROWS = {"train": 40, "tune": 10, "judge": 20, "test": 20}
 SPLITS = ("train", "dev", "test")
@@ -33,7 +33,7 @@ def rows_of(pair=False, number=False, **changed):
     return rows
 
 
-def card_of(tmp_path, rows, columns=None, **more):
+def params_of(tmp_path, rows, columns=None, **more):
     path = tmp_path / "all.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     pair = {"right": "right"} if "right" in rows[0] else {}
@@ -44,8 +44,12 @@ def card_of(tmp_path, rows, columns=None, **more):
     }  # fmt: skip
     tiny = load_params("tests/data/tiny.yaml")
     prepare = type(tiny.prepare).model_validate({"corpora": {}, "tasks": {"t": entry}})
+    return tiny.model_copy(update={"prepare": prepare})
+
+
+def card_of(tmp_path, rows, columns=None, **more):
     paths = Paths("b", tmp_path / "build")
-    prepare_task(tiny.model_copy(update={"prepare": prepare}), paths, task="t")
+    prepare_task(params_of(tmp_path, rows, columns, **more), paths, task="t")
     return read_json(paths.task("t") / "card" / "card.json")
 
 
@@ -68,7 +72,7 @@ def test_D1_other_forms_of_unicode_and_packages_are_refused(tmp_path):
         card_of(tmp_path, rows, columns)
 
 
-@pytest.mark.parametrize("one, other", [("b", "B"), ("1", "1.0"), ("1", "01"), ("true", "True")])
+@pytest.mark.parametrize("one, other", [("b", "B"), ("b", "\uff42"), ("1", "1.0"), ("1", "01"), ("true", "True")])
 def test_D1_labels_that_differ_by_case_or_by_the_form_of_a_number_are_told(tmp_path, one, other):
     rows = [{**row, "y": one if row["y"] == "b" else "a"} for row in rows_of()]
     for i in (2, 6, 10, 14, 18, 22, 26, 30):
@@ -138,6 +142,43 @@ def _inputs(tmp_path, split):
     card_of(tmp_path, rows_of())
     path = Paths("b", tmp_path / "build").task("t") / split / "inputs.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_D2_D3_what_the_rows_lack_is_found_by_check(tmp_path):
+    for number, (rows, says) in enumerate(
+        (
+            (rows_of(**{f"test:{i}": {"y": "a"} for i in range(12)}), "every test row is 'a'"),
+            (rows_of(**{"dev:4": {"y": "b "}}), "found the label 'b '"),
+            (rows_of(**{f"dev:{i}": {"text": f"train {i}"} for i in range(12)}), "split tune has no rows"),
+        )
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert says in "\n".join(data_faults(params_of(folder, rows), "t"))
+
+
+@pytest.mark.parametrize("scale, zero", [(1e300, 0.0), (1e-300, 0.0), (1e-6, 1e9)])
+def test_D2_numbers_that_a_double_cannot_tell_apart_are_refused(tmp_path, scale, zero):
+    rows = [row | {"y": row["y"] * scale + zero} for row in rows_of(number=True)]
+    columns = {"text": "text", "target": "y", "split": "split"}
+    with pytest.raises(PrepareError, match="made of rounding errors; write them in another unit"):
+        card_of(tmp_path, rows, columns, metric="r2")
+
+
+@pytest.mark.parametrize(
+    "note", [{"info": None}, {"info": {"features": {"y": ["a"]}}},
+             {"info": {"features": {"y": {"names": ["n", "p"], "_type": "ClassLabel"}}}}],
+)  # fmt: skip
+def test_D1_a_parquet_file_with_odd_notes_of_classes_is_read_as_it_is(tmp_path, note):
+    path = tmp_path / "all.parquet"
+    table = pa.table({"text": ["x", "z"], "y": ["a", "b"]})
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"huggingface": json.dumps(note).encode()}), path)
+    assert [row["label"] for _, row in read_table(path, Columns(label="y"))] == ["a", "b"]
+
+
+def test_D1_a_text_of_invisible_characters_is_refused(tmp_path):
+    with pytest.raises(PrepareError, match=r"all\.jsonl:4: .text. has invisible characters alone"):
+        card_of(tmp_path, rows_of(**{"train:3": {"text": "\u200b \ufeff"}}))
 
 
 def test_D2_a_split_of_one_number_is_refused(tmp_path):

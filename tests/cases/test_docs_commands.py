@@ -113,6 +113,8 @@ def check_make(words: list[str], whole: bool) -> None:
 def check_dvc(words: list[str], whole: bool) -> None:
     from dvc.cli.parser import get_main_parser
 
+    if not words and not whole:  # the program is named, not run
+        return
     try:
         get_main_parser().parse_args(words)
     except Exception as error:  # its parser logs, and raises what it takes for an error of its own

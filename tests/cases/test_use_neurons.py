@@ -124,6 +124,8 @@ def test_U1_columns_of_other_names(tmp_path: Path) -> None:
             read_texts(path)
         with pytest.raises(NeuronsError, match="no column 'quest'"):
             read_texts(path, {"text": "code", "text2": "quest"})
+        with pytest.raises(NeuronsError, match="text and text2 are both 'code'"):
+            read_texts(path, {"text": "code", "text2": "code"})
     with pytest.raises(NeuronsError, match="found 'right'; write one of text"):
         read_texts(path, {"right": "query"})
 
@@ -147,6 +149,7 @@ def test_U1_columns_of_other_names(tmp_path: Path) -> None:
         ("x.json", b'{"text": "a"}\n{"text": "b"}\n', r"x\.json: not valid json .* is a \.jsonl"),
         ("x.json", b'{"text": "a"}', r"x\.json: found dict; write a list"),
         ("x.json", b'[{"text": "a"}, 3]', r"x\.json:row 2: found int"),
+        ("x.json", b'[{"text": "a", "text": "b"}]', r"x\.json: not valid json \(the key 'text' stands twice"),
         ("x.parquet", b"no", r"x\.parquet: no column 'text'"),
         ("x.tsv", b"text\na\n", r"x\.tsv: rows are .*; save it as one of them"),
         ("x.in", b"a b\n", r"x\.in: rows are"),

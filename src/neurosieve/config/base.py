@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -18,6 +18,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])
 Package = Annotated[str, Field(min_length=1, max_length=200)]  # data may have owner/name
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+# What every generator of random numbers takes.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+# An empty one would be the folder in which the run starts.
+FilePath = Annotated[str, Field(min_length=1)]
 
 
 class ConfigError(ValueError):
@@ -36,10 +42,11 @@ def _known_ranking(name: str) -> str:
     return name
 
 
-def each_once(value: list[str]) -> list[str]:
-    twice = sorted({v for v in value if value.count(v) > 1})
+def each_once(value: list[Any]) -> list[Any]:
+    twice = [v for i, v in enumerate(value) if v in value[:i]]
     if twice:
-        raise ValueError(f"named twice: {', '.join(twice)}")
+        told = ("null" if v is None else str(v) for v in twice)
+        raise ValueError(f"named twice: {', '.join(dict.fromkeys(told))}; keep one")
     return value
 
 

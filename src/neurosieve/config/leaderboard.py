@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from neurosieve.config.base import Block, Name, each_once
+from neurosieve.config.base import Block, FilePath, Name, each_once
 
 
 class PublishedFigures(Block):
     """Figures of the publication, shown beside the rows of the same kind of task; other data, so never compared."""
 
-    file: str = Field(description="csv: task, model, step, layers, cluster_threshold, n_neurons, metric, score")
+    file: FilePath = Field(description="csv: task, model, step, layers, cluster_threshold, n_neurons, metric, score")
     source: str = Field(min_length=10, description="where the figures come from, shown on the page")
     tasks: dict[Name, str] = Field(description="task of this benchmark -> task of the file")
     models: dict[Name, str] = Field(description="model of this benchmark -> model of the file")

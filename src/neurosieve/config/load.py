@@ -37,6 +37,8 @@ def load_params(path: Path | str) -> Params:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML: brackets or indents nested too deeply; close them") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}:1: found {type(raw).__name__}, expected a mapping that begins with `benchmark:`")
     try:
@@ -47,6 +49,9 @@ def load_params(path: Path | str) -> Params:
     if faults:
         raise ConfigError("\n".join(faults))
     return params
+
+
+_DIGITS = 100  # a sha256 in digits alone is still shown with what to write
 
 
 class _Loader(yaml.SafeLoader):
@@ -60,7 +65,21 @@ class _Loader(yaml.SafeLoader):
 
     def construct_number(self, node: yaml.ScalarNode) -> int:
         text = str(self.construct_scalar(node))
+        if len(text) > _DIGITS:
+            raise yaml.MarkedYAMLError(
+                problem=f"found a number of {len(text)} digits; write a smaller one, or a text in double quotes",
+                problem_mark=node.start_mark,
+            )
         return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        text = str(self.construct_scalar(node))
+        if odd := next((c for c in text if c == "\0" or "\ud800" <= c <= "\udfff"), None):
+            raise yaml.MarkedYAMLError(
+                problem=f"found the character {odd!a} in a text, which no file and no page can hold; take it out",
+                problem_mark=node.start_mark,
+            )
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[Any, int] = {}
@@ -94,6 +113,7 @@ for _kind, _form, _first in (
         f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_form})$"), [*_first, *([""] if _kind == "null" else [])]
     )
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.construct_text)
 
 
 def _line(tree: yaml.Node | None, keys: tuple[str | int, ...]) -> int:

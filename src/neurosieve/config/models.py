@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, Name, Share, Wheel
+from neurosieve.config.base import Block, FilePath, Name, Seed, Share, Wheel, each_once
 
 
 class Finetune(Block):
@@ -21,13 +21,17 @@ class Finetune(Block):
     validation: Share = Field(0.1, description="share of the train files on which training is stopped; never dev")
     patience: int = Field(1, gt=0, description="epochs without a better validation loss before it stops")
     max_subwords: int = Field(512, gt=8, description="an input's first sub-words; longer inputs are counted")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
+
+    _unique = field_validator("tasks")(each_once)
 
 
 class Model(Block):
     """A model: a folder, a model of the hub, the model inside a wheel, or the untrained twin of another model."""
 
-    path: str | None = Field(None, description="folder as `save_pretrained` writes it, as given or below data_root")
+    path: FilePath | None = Field(
+        None, description="folder as `save_pretrained` writes it, as given or below data_root"
+    )
     hub: str | None = Field(
         None, pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", description="id on the Hugging Face hub: owner/name"
     )
@@ -39,7 +43,7 @@ class Model(Block):
     wheel: Wheel | None = None
     wheel_path: str | None = Field(None, description="folder of the model inside the wheel")
     untrained: Name | None = Field(None, description="name of the model whose configuration is initialised afresh")
-    folders: dict[Name, str] = Field(
+    folders: dict[Name, FilePath] = Field(
         default_factory=dict, description="by task: folder of this model fine-tuned for the task, used there instead"
     )
     finetune: Finetune | None = Field(None, description="train on sequence and pair tasks first; null: frozen")
@@ -57,7 +61,7 @@ class Model(Block):
         description="hidden states (layer 0 the embedding); or, per block, the feed-forward activations after the "
         "non-linearity, or the attention output",
     )
-    seed: int = Field(0, ge=0, description="seed of the fresh initialisation")
+    seed: Seed = Field(0, description="seed of the fresh initialisation")
     layers: int | None = Field(None, gt=0, description="layers, for hidden states with the embedding; checked on load")
     width: int | None = Field(None, gt=0, description="units per layer, checked on load")
     parameters: int | None = Field(None, gt=0, description="for the estimates of a plan, where weights are not here")

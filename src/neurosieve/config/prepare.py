@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, DataFile, Name, Package, Sha256, Share, Wheel
+from neurosieve.config.base import Block, DataFile, FilePath, Name, Package, Sha256, Share, Wheel, each_once
 
 
 class HubDataset(Block):
@@ -32,13 +32,22 @@ class Columns(Block):
     name: str | None = Field(None, description="name of the input, for messages and the page")
     split: str | None = Field(None, description="train, dev (or valid, validation) or test, where the rows give it")
 
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        seen: dict[str, str] = {}
+        for field in ("text", "right", "label", "target"):
+            column = getattr(self, field)
+            if column is not None and (other := seen.setdefault(column, field)) != field:
+                raise ValueError(f"{other} and {field} are both the column {column!r}; name another for one of them")
+        return self
+
 
 class Corpus(Block):
     """Where source code comes from: pinned wheels, a folder whose first-level folders are packages, or a table."""
 
     language: Literal["python", "java", "c"] = "python"
     wheels: list[Wheel] | None = None
-    folder: str | None = Field(
+    folder: FilePath | None = Field(
         None, description="folder with one sub-folder per package, source files below; with `files:`, their folder"
     )
     sha256: Sha256 | None = Field(None, description="of a folder of source files: what `neurosieve checksum` prints")
@@ -77,6 +86,8 @@ class Packages(Block):
     dev: list[Package] = Field(min_length=1)
     test: list[Package] = Field(min_length=1)
 
+    _unique = field_validator("train", "dev", "test")(each_once)
+
     @model_validator(mode="after")
     def _disjoint(self) -> Self:
         seen: dict[str, str] = {}
@@ -102,6 +113,8 @@ class Shares(Block):
         description="packages without train rows: their files are shared between dev and test, all others are train",
     )
 
+    _unique = field_validator("held_out")(each_once)
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if abs(self.train + self.dev + self.test - 1) > 1e-9:
@@ -124,7 +137,7 @@ class Task(Block):
 
     kind: str = Field(description="a file of src/neurosieve/prepare/tasks/, with - for _")
     corpus: Name | None = Field(None, description="a name under prepare.corpora")
-    folder: str | None = Field(None, description="folder of the `files:`, as written or below data_root")
+    folder: FilePath | None = Field(None, description="folder of the `files:`, as written or below data_root")
     files: dict[str, DataFile] | None = Field(
         None, description="files by their role: those that the kind of task names (docs/add-a-task.md)"
     )
@@ -160,6 +173,11 @@ class Task(Block):
     max_characters: int = Field(2000, gt=0, description="functions longer than this are left out, and counted")
     max_rows_per_input: int = Field(40, gt=0, description="at most so many labelled tokens of one function")
     cap_per_type: int | None = Field(None, gt=0, description="most rows of one token type, in train only")
+
+    @field_validator("classes", "leave_out")
+    @classmethod
+    def _unique(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else each_once(value)
 
 
 class Prepare(Block):

@@ -36,7 +36,9 @@ class Probes(Block):
         min_length=2,
         description="shares of train at which the blocks of the online description length end, ascending, the last 1.0",
     )
-    baseline_ngrams: tuple[int, int] = Field((1, 4), description="character n-grams of the surface baseline")
+    baseline_ngrams: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
+        (1, 4), description="character n-grams of the surface baseline"
+    )
     baseline_penalties: list[Penalty] = Field(min_length=1)
 
     @field_validator("baseline_ngrams", mode="before")
@@ -51,7 +53,14 @@ class Probes(Block):
             raise ValueError("write ascending shares, the last of them 1.0")
         return value
 
-    _unique = field_validator("rankings")(each_once)
+    _unique = field_validator("rankings", "penalties", "baseline_penalties", "pair_features")(each_once)
+
+    @field_validator("baseline_ngrams")
+    @classmethod
+    def _shortest_first(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError("write the shortest n-gram first, then the longest")
+        return value
 
     @field_validator("agreement_sizes")
     @classmethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, Share
+from neurosieve.config.base import Block, Seed, Share, each_once
 
 
 class Tolerances(Block):
@@ -19,9 +19,7 @@ class Tolerances(Block):
 class Published(Block):
     """Protocol `published`; used where run.protocols names it. The defaults are those of the publication (METHOD 2)."""
 
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
-        [1, 2, 3, 4, 5], min_length=2, description="a whole run of the protocol each"
-    )
+    seeds: list[Seed] = Field([1, 2, 3, 4, 5], min_length=2, description="a whole run of the protocol each")
     shuffle: bool = Field(False, description="draw a new order of the rows every epoch; the published files never do")
     batch: int = Field(128, gt=0, description="rows per step of the optimiser")
     learning_rate: float = Field(1e-3, gt=0, description="of both optimisers")
@@ -56,12 +54,12 @@ class Published(Block):
     )
     lca_step: Share = Field(0.001, description="step of the mass in the LCA ranking")
 
+    _unique = field_validator("seeds", "grid", "tolerances", "thresholds")(each_once)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.shares != sorted(set(self.shares)):
             raise ValueError("shares must ascend, each once")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds must differ")
         if any(t is not None and not 0 < t < 1 for t in self.thresholds):
             raise ValueError("thresholds are null or above 0 and below 1")
         return self

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from neurosieve.config.base import Block, Share
+from neurosieve.config.base import Block, Share, each_once
 
 
 class Redundancy(Block):
@@ -17,3 +17,5 @@ class Redundancy(Block):
     representative: Literal["medoid", "random"] = Field(
         "medoid", description="the neuron that stands for a cluster; random (seeded), as published, to compare with"
     )
+
+    _unique = field_validator("thresholds")(each_once)

@@ -7,7 +7,8 @@ environment       a folder with `pyvenv.cfg` or `conda-meta`, whatever its name
 installed         `site-packages`, `dist-packages`, `node_modules`, `__pycache__`, `__pypackages__`, `*.egg-info`,
                   `*.dist-info`, `*.egg`
 build_output      `build`, `dist` and `target` with a mark of it: see :func:`_is_output`
-same_file         a second path to a file, by a link; the path without a link stays, else the first by name
+same_file         a second path to a file or a whole folder, by a link; the path without a link stays, else the first
+                  by name
 link_loop         a link to a folder that holds it
 dangling_link     a link to nothing
 name_not_utf8     a name that is not UTF-8
@@ -17,11 +18,13 @@ outside_packages  files that lie in no first-level folder
 from __future__ import annotations
 
 import fnmatch
+import heapq
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from neurosieve.config.base import ConfigError
 from neurosieve.config.names import LANGUAGES
 
 REASONS = (
@@ -95,35 +98,50 @@ def _walk(root: Path, ends: Collection[str] | None) -> Iterator[tuple[str, Path,
     """Name, path, reason to leave it out, and whether a link leads to it, of each file; of folders that loop, too.
 
     ``ends``: of the names of source files, others are not given out; None for data, of which every file counts and
-    hidden names alone are left out.
+    hidden names alone are left out. A folder is entered through one link at most, else links among folders would give
+    it as many paths as there are ways through them.
     """
     if not root.is_dir():
         return
-    stack: list[tuple[Path, str, str | None, bool, frozenset[str]]] = [
-        (root, "", None, False, frozenset((os.path.realpath(root),)))
+    stack: list[tuple[str, Path, str | None, bool, frozenset[str]]] = [
+        ("", root, None, False, frozenset((os.path.realpath(root),)))
     ]
-    while stack:
-        folder, prefix, above, through_link, around = stack.pop()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    linked: list[tuple[str, Path, str | None, bool, frozenset[str]]] = []  # a heap by name: links come after the rest
+    entered: set[tuple[str, bool]] = set()  # real folders, apart for what is read and what is left out
+    while stack or linked:
+        prefix, folder, above, through_link, around = stack.pop() if stack else heapq.heappop(linked)
+        real = os.path.realpath(folder)
+        if through_link and (real, above is None) in entered:
+            yield prefix.removesuffix("/"), folder, above or "same_file", True
+            continue
+        entered.add((real, above is None))
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise ConfigError(f"{folder}: not readable ({error.strerror}); let your user read it") from None
         names = {entry.name for entry in entries}
         for entry in entries:
             name, path = prefix + entry.name, folder / entry.name
             link = entry.is_symlink()
             wanted = ends is None or entry.name.endswith(tuple(ends))
+            is_folder = path.is_dir()  # unlike entry.is_dir(), False for a link to itself
             reason = above or ("hidden" if entry.name.startswith(".") else None)
             if not _is_utf8(entry.name):
-                if wanted or entry.is_dir():
+                if wanted or is_folder:
                     shown = name.encode("utf-8", "backslashreplace").decode("utf-8")
                     yield shown, path, reason or "name_not_utf8", link
-            elif entry.is_dir():
-                real = os.path.realpath(path) if link else None
-                if real is not None and real in around:
+            elif is_folder:
+                real = os.path.realpath(path)
+                if link and real in around:
                     yield name, path, reason or "link_loop", True
                     continue
                 if reason is None and ends is not None:
                     reason = _folder_reason(path, names, ends)
-                inner = around | {real if real is not None else os.path.realpath(path)}
-                stack.append((path, f"{name}/", reason, through_link or link, inner))
+                found = (f"{name}/", path, reason, through_link or link, around | {real})
+                if link:
+                    heapq.heappush(linked, found)
+                else:
+                    stack.append(found)
             elif link and not path.exists():
                 if wanted or "." not in entry.name:  # a link to a folder has no end, as a rule
                     yield name, path, reason or "dangling_link", True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, RankingName, Share
+from neurosieve.config.base import Block, RankingName, Share, each_once
 from neurosieve.config.names import CONTROL_RANKINGS
 
 
@@ -24,6 +24,8 @@ class Pipeline(Block):
     ranking: RankingName = Field("lca", description="a file of src/neurosieve/probes/rankings/, with - for _")
     ratio: float = Field(1.5, gt=1, le=4, description="ratio of the grid of sizes before bisection")
 
+    _unique = field_validator("thresholds")(each_once)
+
 
 class Subsets(Block):
     rankings: list[RankingName] = Field(
@@ -37,6 +39,8 @@ class Subsets(Block):
     pipeline: Pipeline | None = Field(None, description="layers, clusters, ranking, one after the other; null: off")
     transfer: bool = Field(False, description="try the subset of each task on every other task of the run")
     margins: dict[str, Margin] = Field(description="by task; `default` for the others")
+
+    _unique = field_validator("rankings")(each_once)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

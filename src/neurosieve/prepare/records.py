@@ -111,7 +111,8 @@ def seen_as(name: str) -> str:
 
 
 def spelling(name: str) -> str | Decimal:
-    """A name without what often says nothing: case, and for a number the way it is written (`1`, `1.0`, `01`)."""
+    """A name without what often says nothing: case, width, and the way a number is written (`1`, `1.0`, `01`)."""
+    name = unicodedata.normalize("NFKC", name)
     return Decimal(name) if number_of(name) is not None else name.casefold()  # exact: names may be long numbers
 
 
@@ -278,8 +279,9 @@ def text_fault(key: str, value: Any) -> str | None:
     """What is wrong with a text of a user's data, and what to write; None for a good one."""
     if not isinstance(value, str):
         return f"{key!r} is {json.dumps(value)[:40]}; write a string, in double quotes"
-    if not value.strip():
-        return f"{key!r} is empty; write some text or leave the line out"
+    if not any(not c.isspace() and unicodedata.category(c) != "Cf" for c in value):
+        what = "has invisible characters alone" if value.strip() else "is empty"
+        return f"{key!r} {what}; write some text or leave the line out"
     if "\0" in value:
         return f"{key!r} has a NUL character (\\u0000); take it out"
     try:

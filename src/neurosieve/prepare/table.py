@@ -266,11 +266,15 @@ def _cell(scalar: pa.Scalar) -> Any:
 
 def _class_names(schema: pa.Schema, columns: list[str]) -> dict[str, list[str]]:
     """Names of the classes of columns that are numbers of a ClassLabel, as the `datasets` library notes them."""
+    import pyarrow as pa
+
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError):
+        found = {name: features[name] for name in columns if name in features}
+        known = {name: list(of["names"]) for name, of in found.items() if of.get("_type") == "ClassLabel"}
+    except (AttributeError, KeyError, TypeError, ValueError):  # a note that another tool wrote
         return {}
-    return {name: features[name]["names"] for name in columns if features.get(name, {}).get("_type") == "ClassLabel"}
+    return {name: names for name, names in known.items() if pa.types.is_integer(schema.field(name).type)}
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

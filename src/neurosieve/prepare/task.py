@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 # A class is scored (macro-F1) where judge and test both have so many rows of it, in so many files (METHOD 3.1).
 SCORED_ROWS = 20
 SCORED_FILES = 5
+# Numbers beyond it have no finite square, nor have the inverses of smaller ones; others must differ by such a share of
+# the largest, far above the rounding of a double.
+LARGEST, APART = 1e100, 1e-10
 
 
 def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
@@ -52,8 +55,35 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     """
     spec = params.prepare.tasks[task]
     kind = load_kind(spec.kind)
-    where = f"prepare.tasks.{task}"
     records, sources = _read(kind, spec, params, paths, task)
+    card, samples = _made(params, task, kind, records)
+    for reason, facts in card["notices"].items():
+        log.warning("prepare.tasks.%s: %s: %d, the first in %s", task, reason, facts["count"], facts["first"])
+    for reason, place in card["left_out_first"].items():
+        number = card["left_out"][reason]
+        log.warning("prepare.tasks.%s: left out, %s: %d, the first in %s", task, reason, number, place)
+    folder = paths.task(task)
+    entry = spec.model_dump(mode="json", exclude={"folder", "inputs"})
+    if spec.files is not None:  # where files lie and what they are called says nothing: their sha256 does
+        entry["files"] = {role: file.sha256 for role, file in spec.files.items()}
+    settings = {"task": task, "seed": params.seed, "settings": entry}
+    for split, sample in samples.items():
+        with Writer(folder / split, "prepare", {**settings, "split": split}, sources) as out:
+            out.jsonl("inputs.jsonl", sample.inputs)
+            out.jsonl("rows.jsonl", sample.rows)
+            facts = card["splits"][split]
+            out.facts = {name: facts[name] for name in ("rows", "inputs", "files", "characters")}
+            out.facts["left_out"] = {reason: n for reason, n in sorted(sample.left_out.items()) if n}
+    with Writer(folder / "card", "prepare", settings, [folder / split for split in SPLITS]) as out:
+        out.json("card.json", card)
+        out.facts = {name: card[name] for name in ("left_out", "short", "duplicates", "notices")}
+    log.info("task %s: rows %s, short %s", task, {s: len(x.rows) for s, x in samples.items()}, card["short"])
+
+
+def _made(params: Params, task: str, kind: Kind, records: list[Record]) -> tuple[dict[str, Any], dict[str, Sample]]:
+    """Card and samples of the records of a task; PrepareError as :func:`prepare_task` has it."""
+    spec = params.prepare.tasks[task]
+    where = f"prepare.tasks.{task}"
     _check_labels(where, spec, kind, records)
     alike = _check_names(where, records) if kind.SOURCE == "folder" else {}
     parts, out_of_splits = split_records(records, spec, params.seed, where)
@@ -104,26 +134,7 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     card = _card(params, task, kind, classes, samples, left_out)
     card |= {"left_out_first": dict(sorted(first.items())), "notices": notices, "duplicates": duplicates}
     card |= {"parted": parted}
-    for reason, facts in notices.items():
-        log.warning("%s: %s: %d, the first in %s", where, reason, facts["count"], facts["first"])
-    for reason, place in card["left_out_first"].items():
-        log.warning("%s: left out, %s: %d, the first in %s", where, reason, left_out[reason], place)
-    folder = paths.task(task)
-    entry = spec.model_dump(mode="json", exclude={"folder", "inputs"})
-    if spec.files is not None:  # where files lie and what they are called says nothing: their sha256 does
-        entry["files"] = {role: file.sha256 for role, file in spec.files.items()}
-    settings = {"task": task, "seed": params.seed, "settings": entry}
-    for split, sample in samples.items():
-        with Writer(folder / split, "prepare", {**settings, "split": split}, sources) as out:
-            out.jsonl("inputs.jsonl", sample.inputs)
-            out.jsonl("rows.jsonl", sample.rows)
-            facts = card["splits"][split]
-            out.facts = {name: facts[name] for name in ("rows", "inputs", "files", "characters")}
-            out.facts["left_out"] = {reason: n for reason, n in sorted(sample.left_out.items()) if n}
-    with Writer(folder / "card", "prepare", settings, [folder / split for split in SPLITS]) as out:
-        out.json("card.json", card)
-        out.facts = {name: card[name] for name in ("left_out", "short", "duplicates", "notices")}
-    log.info("task %s: rows %s, short %s", task, {s: len(x.rows) for s, x in samples.items()}, card["short"])
+    return card, samples
 
 
 def _labels(members: dict[str, list[Record]]) -> list[str]:
@@ -189,9 +200,7 @@ def data_faults(params: Params, task: str) -> list[str]:
     except PrepareError as error:
         faults = str(error).splitlines()
     try:
-        records = _records(kind, spec, paths, where)
-        _check_labels(where, spec, kind, records)
-        split_records(records, spec, params.seed, where)
+        _made(params, task, kind, _records(kind, spec, paths, where))
     except PrepareError as error:
         faults += str(error).splitlines()
     return faults
@@ -361,6 +370,12 @@ def _check(
                 first = at if split == "train" else ""
                 raise PrepareError(
                     f"task {task!r}: every {split} row{first} has the target {values.pop():g}; add other rows"
+                )
+            large = max(map(abs, values))
+            if large > LARGEST or max(values) - min(values) < APART * large or large < 1 / LARGEST:
+                raise PrepareError(
+                    f"task {task!r}: the targets of {split} lie between {min(values):g} and {max(values):g}, where R2 "
+                    "would be made of rounding errors; write them in another unit, or from another zero"
                 )
         return
     for split, sample in samples.items():  # whoever names that class is right each time

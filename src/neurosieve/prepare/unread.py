@@ -23,6 +23,8 @@ _CONTROL = frozenset(("catch", "do", "else", "for", "if", "return", "switch", "s
 _ATTRIBUTE = re.compile(r"(?:__attribute__|__attribute|__declspec|_Alignas|alignas)\s*\(|@[\w.]+\s*\(")
 _TYPE = re.compile(r"\s*(?:(?:\w+\s+)*?)(?:struct|union|enum|class|interface|namespace|record)\b")
 _TRANSPARENT = re.compile(r'\s*(?:extern\s*""|(?:inline\s+)?namespace\b[^()]*)\s*\Z')
+# of C++, which headers of a C corpus have: its signs would make the header an assignment
+_OPERATOR = re.compile(r"\boperator\s*(?:\(\s*\)|[^\w\s(]+)")
 # f(a, b) int a; char *b; {
 _OLD_STYLE = re.compile(r"\w\s*\([\w\s,]*\)\s*(?:[A-Za-z_][^;{}=]*;\s*)+\Z")
 
@@ -115,7 +117,7 @@ def _header(code: str, since: int, brace: int, *, old_style: bool) -> int | None
         begin = since + whole.rfind(";", 0, match.start()) + 1
     else:
         begin = max(since, code.rfind(";", since, brace) + 1)
-        header = _without_attributes(code[begin:brace])
+        header = _OPERATOR.sub("operator_", _without_attributes(code[begin:brace]))
         plain, parentheses = _outside(header)
         name = re.search(r"(\w+)\s*\(", header)
         if not parentheses or "=" in plain or "->" in plain or name is None or name.group(1) in _CONTROL:

@@ -23,7 +23,7 @@ from neurosieve.activations.dump import run_plan
 from neurosieve.activations.models import WEIGHTS, Loaded, load_folder, load_model, task_folder
 from neurosieve.artifacts import Paths, csv_lines, printable, write_text
 from neurosieve.config import Columns, Model, Params, load_params
-from neurosieve.prepare.records import raise_faults, read_bytes, read_objects, text_fault
+from neurosieve.prepare.records import raise_faults, read_bytes, read_objects, text_fault, unique_keys
 from neurosieve.prepare.table import column_names, read_table
 from neurosieve.sources.wheels import source_text
 from neurosieve.use.neurons import ENTRY, Neurons, NeuronsError
@@ -123,6 +123,9 @@ def read_texts(path: Path, columns: Mapping[str, str] | None = None) -> Texts:
     for key in named:
         if key not in KEYS:
             raise NeuronsError(f"--column: found {key!r}; write one of {', '.join(KEYS)} before the `=`")
+    for key, column in named.items():
+        if (first := next(k for k, c in named.items() if c == column)) != key:
+            raise NeuronsError(f"--column: {first} and {key} are both {column!r}; name another column for one of them")
     suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix in UNREAD:
         raise NeuronsError(
@@ -166,7 +169,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _json_list(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        data = json.loads(_file(path))
+        data = json.loads(_file(path), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise NeuronsError(f"{path}: not valid json ({error}); a file of an object a line is a .jsonl") from None
     if not isinstance(data, list) or not data:
