@@ -111,10 +111,13 @@ def best_constant(y: np.ndarray, n_classes: int, score: Metric) -> int | float:
     """
     if n_classes == NUMBER:
         return math.fsum(np.asarray(y, np.float64).tolist()) / len(y)
-    rows, classes = np.bincount(y, minlength=n_classes), np.arange(n_classes)
-    tables = np.zeros((n_classes, n_classes, n_classes), np.int64)
-    tables[classes, :, classes] = rows  # table c: every row is predicted as c
-    return int(score(tables).argmax())
+    rows = np.bincount(y, minlength=n_classes)
+    scores = np.empty(n_classes)
+    for constant in range(n_classes):  # a table at a time: all together have n_classes cubed cells
+        table = np.zeros((1, n_classes, n_classes), np.int64)
+        table[0, :, constant] = rows
+        scores[constant] = score(table)[0]
+    return int(scores.argmax())
 
 
 def stored(predicted: np.ndarray) -> np.ndarray:
