@@ -393,11 +393,11 @@ def _promote(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     config.load_params(args.params)  # a wrong file is refused before Snakemake starts
     from neurosieve.run import run
 
-    return run(args.params, args.options)
+    run(args.params, args.options)
 
 
 if __name__ == "__main__":

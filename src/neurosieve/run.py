@@ -9,12 +9,11 @@ import logging
 import os
 import re
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SNAKEFILE = Path("workflow/Snakefile")
 # Options of Snakemake that would make another workflow, folder or params file of it: how they begin (it takes
@@ -33,13 +32,17 @@ CHATTER = (
     "WorkflowError:\nAt least one job did not complete successfully", "host: ",
 )  # fmt: skip
 
+INTERRUPT = "KeyboardInterrupt"  # the last word of a job that Ctrl-C ended
+
 
 class RunError(RuntimeError):
     """A run that cannot start, with what to do instead."""
 
 
-def run(params_file: str, options: Sequence[str]) -> int:
-    """Run Snakemake in this folder for one params file and return its exit status.
+def run(params_file: str, options: Sequence[str]) -> NoReturn:
+    """Run Snakemake in this folder for one params file, in the place of this process.
+
+    So Ctrl-C and SIGTERM reach Snakemake alone, which ends its jobs and removes its lock, however long that takes.
 
     ``options`` are options and targets of Snakemake. Raises RunError for those that would not do what they say, outside
     a checkout, and where a killed run left its lock.
@@ -54,7 +57,8 @@ def run(params_file: str, options: Sequence[str]) -> int:
         check_lock(params_file)
     # last, for it takes every word that follows
     command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
-    return subprocess.run(command, check=False).returncode
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606  (this Python)
 
 
 def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> None:
@@ -125,6 +129,8 @@ class JobLines(logging.Handler):
             return f"{self.total} jobs to run" if self.total else ""
         if event == "JOB_ERROR":
             said = "; ".join(map(failure, data["log"])) or "no log"
+            if said.startswith(INTERRUPT):
+                return f"{self._head()} stopped {data['rule_name']}"
             return f"{self._head()} FAILED {data['rule_name']}: {said}"
         if event is not None and record.levelno < logging.ERROR:
             return ""
@@ -195,10 +201,15 @@ def failure(log: Path | str) -> str:
 
 
 def last_words(jobs: Iterable[Any]) -> str:
-    """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log."""
+    """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log.
+
+    None failed where the user stopped it.
+    """
     lines = [
         f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
         for job in jobs
     ]
+    if not lines:
+        return "Stopped. What is made is kept: run the same command again to go on."
     counted = f"{len(lines)} {'job' if len(lines) == 1 else 'jobs'} failed:"
     return "\n".join([counted, *sorted(lines), "What is made is kept: mend the cause and run the same command again."])

@@ -1,6 +1,5 @@
 """The ways into a run: names of files and folders, options, what is published, what a failed or killed run says."""
 
-import argparse
 import json
 import logging
 import os
@@ -82,10 +81,8 @@ def test_A1_A2_options_that_would_not_do_what_they_say_are_refused(options, caps
 
 def test_A1_all_other_options_and_targets_reach_snakemake_in_order(monkeypatch):
     commands = []
-    monkeypatch.setattr(
-        run.subprocess, "run", lambda command, check: commands.append(command) or argparse.Namespace(returncode=3)
-    )
-    assert cli.main(["run", "-n", "--cores", "1", "prepare", "--params", "tests/data/tiny.yaml"]) == 3
+    monkeypatch.setattr(run.os, "execv", lambda program, command: commands.append(command))
+    cli.main(["run", "-n", "--cores", "1", "prepare", "--params", "tests/data/tiny.yaml"])
     assert commands[0][1:] == [
         "-m",
         "snakemake",
@@ -138,6 +135,21 @@ def test_E5_the_lock_of_a_killed_run_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "processes_here", lambda: [11, 12])
     with pytest.raises(run.RunError, match=r"kill 11 12"):
         run.check_lock("my params.yaml", tmp_path)
+
+
+def test_ctrl_c_is_no_failure_and_reaches_snakemake_alone(tmp_path, monkeypatch):
+    """A parent that dies of Ctrl-C kills Snakemake before it has removed its lock, so there is none."""
+    replaced = []
+    monkeypatch.setattr(run.os, "execv", lambda program, command: replaced.append(program))
+    run.run("tests/data/tiny.yaml", ["-n"])
+    assert replaced == [sys.executable]
+    log = tmp_path / "doc.log"
+    log.write_text("Traceback (most recent call last):\n  File x\nKeyboardInterrupt\n")
+    lines = SimpleNamespace(text="", write=lambda text: setattr(lines, "text", lines.text + text), flush=lambda: None)
+    event = {"event": SimpleNamespace(name="JOB_ERROR"), "rule_name": "prepare_task", "log": [str(log)]}
+    run.JobLines(lines).emit(logging.makeLogRecord(event))
+    assert "stopped prepare_task" in lines.text and "FAILED" not in lines.text
+    assert run.last_words([]) == "Stopped. What is made is kept: run the same command again to go on."
 
 
 def job(folder: Path, log: Path):

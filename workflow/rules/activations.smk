@@ -33,7 +33,7 @@ rule finetune_model:
         others=lambda w: others(P.model_files(w.model)),
         settings=lambda w: P.settings("finetune_model", model=w.model, task=w.task),
     message:
-        "training {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "training {wildcards.model} on {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli finetune-model --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -66,7 +66,7 @@ rule dump_activations:
         others=lambda w: others(P.model_files(w.model, w.task)),
         settings=lambda w: P.settings("dump_activations", model=w.model, task=w.task),
     message:
-        "dumping activations of {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "dumping activations of {wildcards.model} on {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli dump-activations --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

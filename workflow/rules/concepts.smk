@@ -28,7 +28,7 @@ rule describe_neurons:
     params:
         settings=P.settings("describe_neurons"),
     message:
-        "describing the chosen neurons of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "describing the chosen neurons of {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli describe-neurons --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -61,7 +61,7 @@ rule ablate_neurons:
         others=lambda w: others(P.model_files(w.model, w.task)),
         settings=lambda w: P.settings("ablate_neurons", model=w.model, task=w.task),
     message:
-        "changing the chosen neurons inside {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "changing the chosen neurons inside {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli ablate-neurons --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

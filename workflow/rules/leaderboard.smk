@@ -41,6 +41,6 @@ rule build_leaderboard:
         others=lambda w: others(P.figure_files()),
         settings=P.settings("build_leaderboard"),
     message:
-        "building the leaderboard ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "building the leaderboard (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli build-leaderboard --params "$NEUROSIEVE_PARAMS" &> {log:q}'

@@ -29,7 +29,7 @@ rule extract_corpus:
         others=lambda w: others(P.corpus_files(w.corpus)),
         settings=lambda w: P.settings("extract_corpus", corpus=w.corpus),
     message:
-        "extracting the functions of corpus {wildcards.corpus} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "extracting the functions of corpus {wildcards.corpus} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli extract-corpus --params "$NEUROSIEVE_PARAMS" --corpus {wildcards.corpus} &> {log:q}'
 
@@ -58,6 +58,6 @@ rule prepare_task:
         others=lambda w: others(P.task_files(w.task)),
         settings=lambda w: P.settings("prepare_task", task=w.task),
     message:
-        "preparing task {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "preparing task {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli prepare-task --params "$NEUROSIEVE_PARAMS" --task {wildcards.task} &> {log:q}'

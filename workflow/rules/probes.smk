@@ -28,7 +28,7 @@ rule fit_baselines:
     params:
         settings=P.settings("fit_baselines"),
     message:
-        "fitting surface baselines of {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "fitting surface baselines of {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli fit-baselines --params "$NEUROSIEVE_PARAMS" --task {wildcards.task} &> {log:q}'
 
@@ -56,7 +56,7 @@ rule fit_probes:
     params:
         settings=P.settings("fit_probes"),
     message:
-        "fitting probes on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "fitting probes on {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli fit-probes --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -86,7 +86,7 @@ rule fit_controls:
     params:
         settings=P.settings("fit_controls"),
     message:
-        "fitting control tasks of {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "fitting control tasks of {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli fit-controls --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -116,6 +116,6 @@ rule decide_status:
     params:
         settings=P.settings("decide_status"),
     message:
-        "deciding the status of every row on judge ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "deciding the status of every row on judge (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli decide-status --params "$NEUROSIEVE_PARAMS" &> {log:q}'

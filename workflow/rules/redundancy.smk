@@ -25,7 +25,7 @@ rule measure_redundancy:
     params:
         settings=P.settings("measure_redundancy"),
     message:
-        "measuring redundancy of {wildcards.model} on {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "measuring redundancy of {wildcards.model} on {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli measure-redundancy --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"

@@ -33,7 +33,7 @@ rule search_subsets:
     params:
         settings=lambda w: P.settings("search_subsets", task=w.task),
     message:
-        "searching the smallest subset of {wildcards.model} for {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "searching the smallest subset of {wildcards.model} for {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli search-subsets --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -66,7 +66,7 @@ rule transfer_subsets:
     params:
         settings=P.settings("transfer_subsets"),
     message:
-        "trying the subset of each task of {wildcards.model} on the other tasks ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "trying the subset of each task of {wildcards.model} on the other tasks (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli transfer-subsets --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} &> {log:q}"
@@ -108,7 +108,7 @@ rule score_test:
     params:
         settings=lambda w: P.settings("score_test", task=w.task),
     message:
-        "scoring what was frozen of {wildcards.model}, {wildcards.task} on test ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "scoring what was frozen of {wildcards.model}, {wildcards.task} on test (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli score-test --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
@@ -138,7 +138,7 @@ rule reproduce_published:
     params:
         settings=P.settings("reproduce_published"),
     message:
-        "reproducing the published protocol on {wildcards.model}, {wildcards.task} ({resources.disk_mb} MB, about {resources.minutes} min)"
+        "reproducing the published protocol on {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli reproduce-published --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
