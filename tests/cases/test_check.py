@@ -454,3 +454,31 @@ def test_M7_a_pointer_in_a_corpus_or_a_model_hides_no_other_fault(load, tmp_path
     found = "\n".join(check.data_faults(load(change)))
     assert "b.py is a git-lfs pointer" in found and "config.json is a git-lfs pointer" in found
     assert "packages: found" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "a folder; name a params file"),
+        ("", "found nothing, expected a mapping"),
+        ("- 1", "found a list, expected a mapping"),
+        ("hello", "found the single value 'hello', expected a mapping"),
+        ("benchmark: my bench\n", "found 'my bench'; write letters, digits"),
+    ],
+)
+def test_what_is_no_params_file_is_named_in_plain_words(tmp_path, capsys, text, said):
+    path = tmp_path
+    if text is not None:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+    assert cli.main(["check", "--params", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown and "NoneType" not in shown and "pattern" not in shown
+
+
+def test_a_benchmark_on_tables_alone_needs_no_block_of_corpora(load, table):
+    def change(raw):
+        table(GOOD)(raw)
+        del raw["prepare"]["corpora"]
+
+    assert load(change).prepare.corpora == {}

@@ -152,7 +152,9 @@ def test_every_field_with_a_choice_is_described():
 def test_missing_folders_and_files_are_listed_with_their_source(write, tmp_path, monkeypatch):
     monkeypatch.setenv(config.DATA_VARIABLE, str(tmp_path))
     path = write("path: models/neurosieve-base", "path: models/none")
-    assert config.load_params(path).missing_files() == [f"models.neurosieve-base: no folder {tmp_path / 'models/none'}"]
+    assert config.load_params(path).missing_files() == [
+        f"models.neurosieve-base: no folder models/none, nor {tmp_path / 'models/none'}"
+    ]
     (tmp_path / "models" / "none").mkdir(parents=True)
     assert config.load_params(path).missing_files() == []
     task = """    token-roles:

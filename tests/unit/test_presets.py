@@ -115,9 +115,9 @@ def test_it_plans_without_network_and_data_and_every_job_has_its_needs(tmp_path,
     assert done.returncode == 0, text[-2000:]
     jobs = re.findall(r"^ *Job \d+: (.*)$", text, re.MULTILINE)
     assert len(jobs) == len(list(estimates.jobs(published)))
-    assert all(re.search(r"\(\d+ MB, about \d+ min\)$", job) for job in jobs)
+    assert all(re.search(r"\(disk \d+ MB, about \d+ min\)$", job) for job in jobs)
     dump = estimates.need(published, estimates.Job("dump_activations", "codebert", "java-tags"), estimates.device())
-    wanted = f"dumping activations of codebert on java-tags ({dump.disk_mb} MB, about {dump.minutes} min)"
+    wanted = f"dumping activations of codebert on java-tags (disk {dump.disk_mb} MB, about {dump.minutes} min)"
     assert dump.disk_mb == 1239 and wanted in jobs  # 31,000 tokens x 13 x 768 x 4 bytes
 
 

@@ -10,10 +10,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from neurosieve.config.names import ranking_names
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file, lower-case hex")]
+SHA256, COMMIT, NAME = r"^[0-9a-f]{64}$", r"^[0-9a-f]{40}$", r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$"
+
+# What a message says instead of a pattern.
+FORMS = {
+    SHA256: "the 64 lower-case hex digits that `neurosieve checksum` prints",
+    COMMIT: "the 40 lower-case hex digits of a commit",
+    NAME: "letters, digits, '.', '_' and '-' alone, first a letter or digit, last no dot: a folder has this name",
+}
+
+Sha256 = Annotated[str, Field(pattern=SHA256, description="sha256 of the file, lower-case hex")]
 
 # A name is a folder's, so it does not end with a dot, which some file systems drop.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$", max_length=80)]
+Name = Annotated[str, Field(pattern=NAME, max_length=80)]
 
 Package = Annotated[str, Field(min_length=1, max_length=200)]  # data may have owner/name
 

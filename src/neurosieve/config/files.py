@@ -63,7 +63,7 @@ def missing_files(params: Params) -> list[str]:
             sources.append((f"prepare.corpora.{corpus}", entry.folder, entry.files))
         for key, folder, files in sources:
             if folder is not None and files is None and not params.resolve(folder).is_dir():
-                missing.append(f"{key}: no folder {params.resolve(folder)}")
+                missing.append(f"{key}: no folder {params.places(folder)}")
             for role, path in params.data_files(folder or "", files or {}).items():
                 if (why := absent(path)) is not None:
                     missing.append(f"{key}: {why}")
@@ -74,7 +74,7 @@ def missing_files(params: Params) -> list[str]:
         model_entry = params.models[name]
         for folder in filter(None, (model_entry.path, *model_entry.folders.values())):
             if not params.resolve(folder).is_dir():
-                missing.append(f"models.{name}: no folder {params.resolve(folder)}")
+                missing.append(f"models.{name}: no folder {params.places(folder)}")
     missing += [
         f"leaderboard.published_figures.file: no file {p}" for p in params.figure_files() if not Path(p).is_file()
     ]

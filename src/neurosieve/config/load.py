@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from neurosieve.config.base import ConfigError, suggest
+from neurosieve.config.base import FORMS, ConfigError, suggest
 from neurosieve.config.checks import cross_checks
 from neurosieve.config.params import Params
 
@@ -28,6 +28,10 @@ def load_params(path: Path | str) -> Params:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; name a params file, for example params.yaml") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder; name a params file, for example params.yaml") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     try:
@@ -40,7 +44,10 @@ def load_params(path: Path | str) -> Params:
     except RecursionError:
         raise ConfigError(f"{path}: not valid YAML: brackets or indents nested too deeply; close them") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}:1: found {type(raw).__name__}, expected a mapping that begins with `benchmark:`")
+        what = (
+            "nothing" if raw is None else "a list" if isinstance(raw, list) else f"the single value {str(raw)[:60]!r}"
+        )
+        raise ConfigError(f"{path}:1: found {what}, expected a mapping that begins with `benchmark:`; copy params.yaml")
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
@@ -154,6 +161,8 @@ def _explain(path: Path, tree: yaml.Node | None, fault: Any) -> str:
         return f"{where}: missing; add `{keys[-1]}:`"
     found = repr(fault["input"])
     found = found if len(found) <= 80 else found[:77] + "..."
+    if (form := FORMS.get(fault.get("ctx", {}).get("pattern"))) is not None:
+        return f"{where}: found {found}; write {form}"
     mend = {"bool_type": "; write true or false", "string_type": "; put it in double quotes"}.get(fault["type"], "")
     if isinstance(fault["input"], dict | list):
         mend = ""

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, FilePath, Name, Seed, Share, Wheel, each_once
+from neurosieve.config.base import COMMIT, Block, FilePath, Name, Seed, Share, Wheel, each_once
 
 
 class Finetune(Block):
@@ -37,7 +37,7 @@ class Model(Block):
     )
     revision: str | None = Field(
         None,
-        pattern=r"^[0-9a-f]{40}$",
+        pattern=COMMIT,
         description="of a hub model, its commit: `neurosieve fetch` prints it; without it a run is only planned",
     )
     wheel: Wheel | None = None

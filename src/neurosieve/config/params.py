@@ -61,6 +61,10 @@ class Params(Block):
         path = Path(name)
         return path if path.is_absolute() or path.exists() else Path(self.root) / path
 
+    def places(self, name: str) -> str:
+        """Where `resolve` looks for what is not there, for a message."""
+        return name if Path(name).is_absolute() else f"{name}, nor {self.resolve(name)}"
+
     @property
     def root(self) -> str:
         return os.environ.get(DATA_VARIABLE) or self.data_root

@@ -6,14 +6,14 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, DataFile, FilePath, Name, Package, Sha256, Share, Wheel, each_once
+from neurosieve.config.base import COMMIT, Block, DataFile, FilePath, Name, Package, Sha256, Share, Wheel, each_once
 
 
 class HubDataset(Block):
     """A dataset of the Hugging Face hub, read by the `datasets` library; its scripts are never run."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)?$", description="owner/name")
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$", description="commit: the 40 hex digits of the dataset's history")
+    revision: str = Field(pattern=COMMIT, description="commit: the 40 hex digits of the dataset's history")
     configuration: str | None = Field(None, description="the dataset's configuration, where it has several")
     splits: dict[Literal["train", "dev", "test", "all"], str] = Field(
         min_length=1, description="the dataset's own name of each split; `all` where the benchmark splits it"
@@ -181,5 +181,5 @@ class Task(Block):
 
 
 class Prepare(Block):
-    corpora: dict[Name, Corpus]
+    corpora: dict[Name, Corpus] = Field({}, description="for tasks that are made of source code, by name")
     tasks: dict[Name, Task]
