@@ -14,8 +14,10 @@ import yaml
 
 from neurosieve import artifacts, cli, numerics, run
 from neurosieve.config import load_params
+from neurosieve.leaderboard import publish
 from neurosieve.leaderboard.publish import check_made
 from neurosieve.prepare.corpus import folder_sha256
+from neurosieve.prepare.records import PrepareError, read_bytes
 
 ODD = 'it\'s a {b} [c] ü $x & # "q"'
 
@@ -235,3 +237,21 @@ def test_the_makefile_puts_no_name_of_a_file_into_a_command(odd):
     (checkout.root / ".venv" / ".installed").touch()
     said = checkout.run("make", "--dry-run", "benchmark", "PARAMS=a $b 'c'.yaml").stdout
     assert '--params "$NEUROSIEVE_PARAMS"' in said and "c'.yaml" not in said
+
+
+def test_after_a_changed_setting_differing_cells_are_counted_and_else_the_first_are_listed():
+    cells = [
+        {"row": f"m/t{i}", "column": "note", "committed": "a long note, " * 20, "now": ""}
+        for i in range(publish.CELLS_SHOWN + 3)
+    ]
+    files = {"leaderboard.csv": "changed"}
+    said = publish.Report("folder", files, cells).sentence(Path("results/mine")).splitlines()
+    assert len(said) == publish.CELLS_SHOWN + 2 and said[-1] == "  and 3 more cells of leaderboard.csv"
+    assert "committed" not in said[1] and max(map(len, said[1:])) < 120
+    said = publish.Report("committed", files, cells, ["seed"]).sentence(Path("results/mine")).splitlines()
+    assert said[1:] == [f"  committed with another `seed:`: {len(cells)} cells of leaderboard.csv differ"]
+
+
+def test_a_folder_as_input_is_a_sentence(tmp_path):
+    with pytest.raises(PrepareError, match="a folder; name a file in it"):
+        read_bytes(tmp_path)

@@ -6,6 +6,7 @@ Writes: results/<benchmark>/, only where its content differs.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from dataclasses import dataclass, field
@@ -17,24 +18,29 @@ from neurosieve.leaderboard.collect import input_folders
 from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 
+CELLS_SHOWN = 30  # differing cells that are listed one by one
+
+
 @dataclass(frozen=True)
 class Report:
     """What differs between the build and the results it is compared with.
 
     ``against`` is "committed" (git's HEAD), "folder" (there, but not committed) or "nothing"; ``files`` maps each
-    file that differs to changed, new or gone; ``cells`` holds dicts with row, column, committed and now.
+    file that differs to changed, new or gone; ``cells`` holds dicts with row, column, committed and now; ``settings``
+    are the keys of the params file that the earlier results had other values of: then other figures are no wonder.
     """
 
     against: str
     files: dict[str, str] = field(default_factory=dict)
     cells: list[dict[str, str]] = field(default_factory=list)
+    settings: list[str] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
         return self.against != "nothing" and not self.files
 
     def sentence(self, where: Path) -> str:
-        """The report in words, a line per differing cell."""
+        """The report in words: a line per differing cell, of many the first, and their number alone after a change."""
         if self.against == "nothing":
             return f"no earlier results in {where} to compare with"
         those = "the committed ones" if self.against == "committed" else f"those in {where} (not committed)"
@@ -42,10 +48,17 @@ class Report:
             return f"results equal {those}"
         lines = [f"results differ from {those} in {len(self.files)} files: "]
         lines[0] += ", ".join(f"{name} ({what})" for name, what in self.files.items())
+        before = "committed" if self.against == "committed" else "before"
+        if self.settings:
+            keys = ", ".join(f"`{key}:`" for key in self.settings)
+            lines.append(f"  {before} with another {keys}: {len(self.cells)} cells of leaderboard.csv differ")
+            return "\n".join(lines)
         lines += [
-            f"  {c['row']}, {c['column']}: committed {c['committed'] or '(empty)'}, now {c['now'] or '(empty)'}"
-            for c in self.cells
+            f"  {c['row']}, {c['column']}: {before} {_cut(c['committed'])}, now {_cut(c['now'])}"
+            for c in self.cells[:CELLS_SHOWN]
         ]
+        if len(self.cells) > CELLS_SHOWN:
+            lines.append(f"  and {len(self.cells) - CELLS_SHOWN} more cells of leaderboard.csv")
         if not self.cells:
             lines.append("  no cell of leaderboard.csv differs")
         return "\n".join(lines)
@@ -95,7 +108,9 @@ def compare(params: Params, paths: Paths, results: Path = Path("results")) -> Re
     cells = []
     if files.get(table) == "changed":
         cells = changed_cells(before[table].decode(), now[table].decode())
-    return Report(against, files, cells)
+    made, earlier = (json.loads(folder.get("manifest.json", b"{}")).get("params", {}) for folder in (now, before))
+    settings = sorted(key for key in made.keys() | earlier.keys() if made.get(key) != earlier.get(key))
+    return Report(against, files, cells, settings)
 
 
 def publish(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
@@ -124,8 +139,15 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     report = report or compare(params, paths, results)
     names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
     print(format_table([read_json(built / name) for name in names]))
-    print(f"page: {built / 'index.html'}")
+    # the published copy where it is the same: its links lead to docs/
+    copy = results / params.benchmark
+    print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / 'index.html'}")
     print(report.sentence(results / params.benchmark))
+
+
+def _cut(cell: str) -> str:
+    """A cell in a message: a note may be paragraphs long."""
+    return f"{cell[:57]}..." if len(cell) > 60 else cell or "(empty)"
 
 
 def _read_folder(folder: Path) -> dict[str, bytes]:

@@ -178,6 +178,8 @@ def read_bytes(path: Path) -> bytes:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:
         raise PrepareError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise PrepareError(f"{path}: a folder; name a file in it") from None
     except (OSError, EOFError, zlib.error) as error:
         raise PrepareError(f"{path}: not readable ({error}); fetch the file again") from None
 
