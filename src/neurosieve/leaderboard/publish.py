@@ -17,7 +17,6 @@ from neurosieve.config import Params
 from neurosieve.leaderboard.collect import input_folders
 from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
-
 CELLS_SHOWN = 30  # differing cells that are listed one by one
 
 
