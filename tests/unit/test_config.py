@@ -61,8 +61,8 @@ def test_the_default_loads():
         ("layers: 3.0, neurons", "layer: 3.0, neurons", ["published.tolerances.0.layer: unknown key", "'layers'?"]),
         ("  margins:\n    default:", "  margins:\n    defalt:", ["needs an entry `default`"]),
         ("benchmark: default", "benchmark: ../up", ["benchmark: found '../up'"]),
-        ("version: 2\n", "", ["version: missing; add `version:`"]),
-        ("version: 2\n", "version: 2\nversion: 3\n", ["'version' given twice"]),
+        ("version: 3\n", "", ["version: missing; add `version:`"]),
+        ("version: 3\n", "version: 3\nversion: 4\n", ["'version' given twice"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_mend(write, old, new, says):
