@@ -214,6 +214,38 @@ def test_M8_values_that_depend_on_the_batch_are_refused(spoilt: Any) -> None:
         spoilt(mix)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: state.long(), "a tensor of real numbers each"),
+        (lambda state: state.to(torch.complex64), "a tensor of real numbers each"),
+        (lambda state: state.transpose(0, 1), r"found states of the shapes \[\(\d+, 1\)\] for \(1, \d+\) sub-words"),
+    ],
+)
+def test_M3_states_that_are_no_real_vector_per_sub_word(change: Any, said: str, spoilt: Any) -> None:
+    with pytest.raises(ActivationsError, match=said):
+        spoilt(lambda out: without(out, tuple(map(change, out.hidden_states))))
+
+
+def test_M8_values_that_depend_on_the_place_in_a_batch_are_refused(spoilt: Any) -> None:
+    def number(out: Any) -> Any:
+        return without(out, tuple(s + torch.arange(len(s))[:, None, None] for s in out.hidden_states))
+
+    with pytest.raises(ActivationsError, match="a text beside itself gives other values"):
+        spoilt(number)
+
+
+def test_M8_a_batch_that_a_model_cannot_run_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(tiny_models.save(tmp_path, "gpt2"))
+
+    def fail(*args: Any, **options: Any) -> Any:
+        raise ValueError("5 is no multiple of 4")
+
+    monkeypatch.setattr(loaded.model, "forward", fail)
+    with pytest.raises(ActivationsError, match=r"m cannot run a batch of 1 windows of \d+ sub-words: 5 is no multiple"):
+        list(run_plan(loaded, plan_of(loaded.coding, [SHORT]), ""))
+
+
 def test_M12_a_short_text_does_not_switch_the_attention_for_good(tmp_path: Path) -> None:
     folder = save(tmp_path, "big_bird", **BIRD)
     loaded = load(folder)

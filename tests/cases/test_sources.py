@@ -387,3 +387,116 @@ def test_E3_a_plan_too_large_says_which_keys_make_it_smaller(monkeypatch: pytest
     assert "activations.dtype: bfloat16" in dump
     assert "h of one core; less with: " in lines[-1] and "NEUROSIEVE_DEVICE=cuda" in lines[-1]
     assert not list(advice.notes(PARAMS))
+
+
+# --- weights that do not belong to the configuration, or are not clear
+
+
+def rewrite(model: Path, **changes: torch.Tensor | None) -> None:
+    """Other tensors in the one file of weights; None takes one out."""
+    tensors = {**load_file(model / "model.safetensors"), **changes}
+    kept = {key: value for key, value in tensors.items() if value is not None}
+    save_file(kept, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def state(model: Path, **changes: Any) -> None:
+    """Other keys in its configuration."""
+    write(model / "config.json", {**json.loads((model / "config.json").read_text()), **changes})
+
+
+QUERY = "encoder.layer.0.attention.self.query"
+
+
+@pytest.mark.parametrize("what", ["blocks", "adapter", "bias"])
+def test_M2_weights_that_the_configuration_would_leave_out_are_refused(what: str, model: Path, tmp_path: Path) -> None:
+    if what == "blocks":
+        state(model, num_hidden_layers=1)
+    elif what == "adapter":
+        rewrite(model, **{f"bert.{QUERY}.lora_A.weight": torch.ones(2, 16)})
+    else:
+        model = tiny_models.save(tmp_path / "qwen2", "qwen2")
+        state(model, model_type="llama")  # which has no biases
+    with pytest.raises(
+        ActivationsError, match=r"would leave out \d+ tensors of the weights that belong to its modules"
+    ):
+        load_folder(model, "m", "portable")
+
+
+def test_M2_heads_and_old_buffers_are_no_part_of_the_model(model: Path, tmp_path: Path) -> None:
+    old = {"embeddings.position_ids": torch.arange(64)[None], "classifier.dense.weight": torch.ones(2, 16)}
+    rewrite(model, **old)
+    assert load_folder(model, "m", "portable").layers == 3
+    other = tiny_models.save(tmp_path / "gpt2", "gpt2", head=True)
+    rewrite(other, **{"transformer.h.0.attn.bias": torch.ones(1, 1, 4, 4), "score.weight": torch.ones(2, 16)})
+    assert load_folder(other, "m", "portable").layers == 3
+
+
+def test_M2_shapes_that_differ_are_named(model: Path) -> None:
+    state(model, vocab_size=999)
+    with pytest.raises(ActivationsError, match=r"word_embeddings.weight: found \(320, 16\), it says \(999, 16\)"):
+        load_folder(model, "m", "portable")
+
+
+def test_M4_a_tensor_in_two_files_and_one_in_none_are_refused(model: Path) -> None:
+    tensors = shard(model, ["a.safetensors", "b.safetensors"])
+    held = load_file(model / "b.safetensors")
+    twice = min(load_file(model / "a.safetensors"))
+    save_file({**held, twice: tensors[twice] + 1}, model / "b.safetensors", metadata={"format": "pt"})
+    (fault,) = folder.faults(with_model(path=str(model)))
+    assert f"both a.safetensors and b.safetensors hold {twice}" in fault
+    lost = min(held)
+    save_file({k: v for k, v in held.items() if k != lost}, model / "b.safetensors", metadata={"format": "pt"})
+    (fault,) = folder.faults(with_model(path=str(model)))
+    assert f"names 1 tensors that none of its files holds, such as {lost}" in fault
+
+
+def test_M4_pickled_weights_are_tensors_by_name_each_in_one_file(model: Path) -> None:
+    tensors = load_file(model / "model.safetensors")
+    for value, said in (
+        ({"state_dict": tensors}, "state_dict is of the type dict"),
+        (torch.zeros(2), "without a name"),
+    ):
+        torch.save(value, model / "pytorch_model.bin")
+        with pytest.raises(ActivationsError, match=said):
+            load_folder(model, "m", "portable", weights="bin")
+    (model / "pytorch_model.bin").unlink()
+    for name in ("a.bin", "b.bin"):
+        torch.save(tensors, model / name)
+    index = dict.fromkeys(tensors, "a.bin") | {min(tensors): "b.bin"}
+    write(model / "pytorch_model.bin.index.json", {"metadata": {}, "weight_map": index})
+    with pytest.raises(ActivationsError, match=r"both a.bin and b.bin hold"):
+        load_folder(model, "m", "portable", weights="bin")
+
+
+@pytest.mark.parametrize("how", ["cut", "longer", "deep", "folder"])
+def test_M7_weights_that_are_cut_off_are_told_by_the_plan(how: str, model: Path) -> None:
+    path = model / "model.safetensors"
+    data = path.read_bytes()
+    deep = b'{"a":' + b"[" * 100_000
+    new = {"cut": data[:-100], "longer": data + b"x", "deep": len(deep).to_bytes(8, "little") + deep}
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(new[how])
+    assert "model.safetensors: not a safetensors file (" in estimates.plan(with_model(path=str(model)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.complex64])
+def test_M5_weights_that_are_no_real_numbers_are_refused(dtype: torch.dtype, model: Path) -> None:
+    rewrite(model, **{f"{QUERY}.weight": torch.ones(16, 16, dtype=dtype)})
+    with pytest.raises(ActivationsError, match="its weights are quantised"):
+        load_folder(model, "m", "portable")
+
+
+def test_M5_weights_in_double_precision_are_plain(model: Path) -> None:
+    rewrite(model, **{f"{QUERY}.weight": torch.ones(16, 16, dtype=torch.float64)})
+    assert load_folder(model, "m", "portable").layers == 3
+
+
+def test_M2_an_adapter_and_a_folder_around_a_model_are_told(model: Path) -> None:
+    write(model / "adapter_config.json", {"peft_type": "LORA"})
+    with pytest.raises(ActivationsError, match=r"adapter_config.json makes it an adapter.* merge both"):
+        load_folder(model, "m", "portable")
+    with pytest.raises(ActivationsError, match=r"no config.json; a model is a folder .*: such as those in model"):
+        load_folder(model.parent, "m", "portable")

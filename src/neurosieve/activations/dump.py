@@ -87,8 +87,13 @@ def _run_batch(
     try:
         states = layer_states(loaded, ids, mask)
     except Exception as error:
-        if not out_of_memory(error):
+        if isinstance(error, ActivationsError):
             raise
+        if not out_of_memory(error):
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise ActivationsError(
+                f"model {loaded.name} cannot run a batch of {stop - first} windows of {length} sub-words: {text[:300]}"
+            ) from error
         raise ActivationsError(
             f"out of memory in a batch of {stop - first} windows of {length} sub-words of model {loaded.name}; give "
             "more memory, or write a smaller activations.batch_tokens (and raise `version:`: the last bits change)"

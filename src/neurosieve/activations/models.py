@@ -19,6 +19,7 @@ import hashlib
 import json
 import logging
 import pickle
+import re
 import shutil
 import stat
 import tempfile
@@ -53,7 +54,16 @@ from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
 from neurosieve.memory import out_of_memory
-from neurosieve.sources.folder import CONFIG, TOKENIZER, WEIGHTS, FolderError, check, code_of, refuse_code_elsewhere
+from neurosieve.sources.folder import (
+    CONFIG,
+    TOKENIZER,
+    WEIGHTS,
+    FolderError,
+    check,
+    code_of,
+    refuse_code_elsewhere,
+    refuse_unclear,
+)
 from neurosieve.sources.wheels import DEFAULT_CACHE, fetch_wheels
 
 log = logging.getLogger(__name__)
@@ -464,10 +474,10 @@ def check_folder(folder: Path, name: str, weights: str = "safetensors", trust: b
     """Files of weights of a model's folder; refuses one without config, weights or tokenizer, saying what to do."""
     try:
         files = check(folder, name, weights, trust)
+        if weights == "bin":
+            refuse_unclear(folder, weights, {path.name: list(pickled_sizes(path)) for path in files})
     except FolderError as error:
         raise ActivationsError(str(error)) from error
-    for path in files if weights == "bin" else ():
-        pickled_sizes(path)
     return files
 
 
@@ -481,6 +491,14 @@ def pickled_sizes(path: Path) -> dict[str, tuple[int, int]]:
     """
     try:
         state = torch.load(path, map_location="meta", weights_only=True)
+        for key, value in state.items() if isinstance(state, dict) else [("the whole", state)]:
+            if not isinstance(value, torch.Tensor):
+                raise ActivationsError(
+                    f"{path}: holds more than tensors by name ({key} is of the type {type(value).__name__}); take the "
+                    "weights out of it and save them with save_pretrained(folder)"
+                )
+        if not isinstance(state, dict):
+            raise ActivationsError(f"{path}: holds a tensor without a name; save the model with save_pretrained")
         return {str(key): (value.element_size(), value.numel()) for key, value in state.items()}
     except pickle.UnpicklingError as error:
         text = " ".join(str(error).split())
@@ -490,7 +508,7 @@ def pickled_sizes(path: Path) -> dict[str, tuple[int, int]]:
             f"{path}: a pickle of something else than tensors{what}; nothing of it was run and it is not loaded. Other "
             "tools may run what is in it"
         ) from error
-    except MemoryError:
+    except (MemoryError, ActivationsError):
         raise
     except Exception as error:  # torch raises nearly every type for a torn file
         text = " ".join(str(error).split()) or type(error).__name__
@@ -557,6 +575,7 @@ def _from_weights(
                 dtype=dtype,
                 use_safetensors=files[0].suffix == ".safetensors",
                 weights_only=True,
+                ignore_mismatched_sizes=True,  # named below
                 output_loading_info=True,
                 **options,
             ),
@@ -567,6 +586,17 @@ def _from_weights(
         if not trust:
             _refuse_code(folder, name, stated)
         raise
+    if report["mismatched_keys"]:
+        key, there, wanted = min(report["mismatched_keys"])
+        raise ActivationsError(
+            f"{folder}: {len(report['mismatched_keys'])} tensors of the weights have other shapes than {CONFIG} gives "
+            f"them, such as {key}: found {tuple(there)}, it says {tuple(wanted)}; give the weights that belong to it"
+        )
+    if unused := _unused(model, report["unexpected_keys"]):
+        raise ActivationsError(
+            f"{folder}: {type(model).__name__}, as {CONFIG} has it, would leave out {len(unused)} tensors of the "
+            f"weights that belong to its modules, such as {unused[0]}; give the {CONFIG} that belongs to the weights"
+        )
     # A pooler belongs to a head and no hidden state depends on it. Anything else missing would be random numbers.
     missing = sorted(key for key in report["missing_keys"] if key.split(".")[0] != "pooler")
     if getattr(config, "is_encoder_decoder", False) and part == "encoder":
@@ -583,6 +613,21 @@ def _from_weights(
     if hasattr(model, "pooler"):
         model.pooler = torch.nn.Identity()  # some call it whatever is asked for
     return model
+
+
+def _unused(model: Any, unexpected: Iterable[str]) -> list[str]:
+    """Of tensors that the model has no place for, those of its modules: further blocks, biases, adapters.
+
+    What belongs to none of them, such as a head, changes no hidden state; nor do buffers that older files hold, which
+    stand in modules without weights of their own.
+    """
+    own = {re.sub(r"\d+", "#", key.rpartition(".")[0]) for key in model.state_dict()} - {""}
+
+    def inside(key: str) -> bool:
+        parts = re.sub(r"\d+", "#", key.removeprefix(f"{model.base_model_prefix}.")).split(".")
+        return any(".".join(parts[:n]) in own for n in range(1, len(parts)))
+
+    return sorted(key for key in unexpected if inside(key))
 
 
 def _untrained(trained: Any, name: str, seed: int, trust: bool) -> tuple[Any, dict[str, Any]]:

@@ -201,8 +201,11 @@ def find_order(
                 f"output_hidden_states=True the model must give out {wanted + 1}, the embedding's output and that of "
                 "every block"
             )
-        if not found or not all(isinstance(state, torch.Tensor) for state in states):
-            raise TrialError("with output_hidden_states=True the model gives no list of hidden states, a tensor each")
+        if not found or not all(isinstance(state, torch.Tensor) and state.is_floating_point() for state in states):
+            raise TrialError(
+                "with output_hidden_states=True the model gives no list of hidden states, a tensor of real numbers each"
+            )
+        _check_shapes(states, ids)
     again = run(ids)
     for states, others in zip(first.stacks, again.stacks, strict=True):
         if (difference := differ(states, others)) is not None:
@@ -310,7 +313,7 @@ def find_manners(
     """
     snapshot, changed = Snapshot(model), False
 
-    def values(*rows: list[int], restored: bool = True) -> list[torch.Tensor]:
+    def values(*rows: list[int], restored: bool = True, of: int = 0) -> list[torch.Tensor]:
         nonlocal changed
         length = max(map(len, rows))
         ids = torch.tensor([[*row, *[pad] * (length - len(row))] for row in rows])
@@ -318,13 +321,8 @@ def find_manners(
         found = run(ids, mask)
         if restored:
             changed = snapshot.restore() or changed
-        shapes = sorted({tuple(state.shape[:-1]) for state in found})
-        if shapes != [tuple(ids.shape)]:
-            raise TrialError(
-                f"found states of the shapes {shapes} for {tuple(ids.shape)} sub-words; one vector per sub-word and "
-                "layer is needed"
-            )
-        return [state[0, : len(rows[0]) - behind].clone() for state in found]
+        _check_shapes(found, ids)
+        return [state[of, : len(rows[of]) - behind].clone() for state in found]
 
     short = text(min(longest, 12))
     alone = values(short)
@@ -348,7 +346,8 @@ def find_manners(
             f"a window of {len(long)} sub-words cannot be run ({message[:200]}): the model has fewer positions than "
             "its configuration and tokenizer say; write a smaller `activations.window`"
         ) from error
-    for what, others in (("the same text run again", values(short)), ("a text beside itself", values(short, short))):
+    twice = values(short, short, of=1)  # the second: no place in a batch gives other values
+    for what, others in (("the same text run again", values(short)), ("a text beside itself", twice)):
         if (difference := differ(alone, others)) is not None:
             raise TrialError(f"{what} gives other values ({difference}), so no result of it can be repeated")
     kept = False
@@ -362,6 +361,16 @@ def find_manners(
             for a, b in zip(one, other, strict=True)
         )
     return Manners(differ(alone, beside) is None, kept)
+
+
+def _check_shapes(states: Sequence[torch.Tensor], ids: torch.Tensor) -> None:
+    """TrialError where states are not one vector for each of the ids (inputs, sub-words)."""
+    shapes = sorted({tuple(state.shape[:-1]) for state in states})
+    if shapes != [tuple(ids.shape)]:
+        raise TrialError(
+            f"found states of the shapes {shapes} for {tuple(ids.shape)} sub-words; one vector per sub-word and layer "
+            "is needed"
+        )
 
 
 def differ(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import math
-import re
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from neurosieve.config import Params
 from neurosieve.config.files import absent, code_below, pointer
 
-CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+CONFIG, TOKENIZER, ADAPTER = "config.json", "tokenizer.json", "adapter_config.json"
 # Kind of weights -> the one file of them, and the index of several.
 WEIGHTS = {
     "safetensors": ("model.safetensors", "model.safetensors.index.json"),
@@ -30,7 +29,7 @@ VOCABULARIES = (
     ("spm.model",),
 )  # fmt: skip
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}  # of an element
-QUANTISED = re.compile(r"F8|F4|F6|[IU](8|16|32)")  # of a weight; BF16, F16, F32 and F64 are numbers themselves
+PLAIN = ("F64", "F32", "F16", "BF16")  # types of a weight that is the number itself
 LONGEST = 100_000_000  # bytes of a header, as the format has it
 ELSEWHERE = "--"  # between the repository and the class, in a name of code that lies in another repository
 
@@ -45,7 +44,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise FolderError(why)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FolderError(f"{path.parent}: cannot read {path.name}: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, dict):
         raise FolderError(f"{path.parent}: {path.name} is no json object; get all files of the model")
@@ -90,12 +89,12 @@ def tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             if length > LONGEST:
                 raise ValueError("its header has no such length")
             stated = json.loads(handle.read(length))
-        return {
-            name: (str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
-            for name, entry in stated.items()
-            if name != "__metadata__"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = {name: entry for name, entry in stated.items() if name != "__metadata__"}
+        wanted = 8 + length + max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        if (size := path.stat().st_size) != wanted:
+            raise ValueError(f"{size} bytes, its header tells of {wanted}")
+        return {name: (str(entry["dtype"]), tuple(int(n) for n in entry["shape"])) for name, entry in entries.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FolderError(f"{path}: not a safetensors file ({str(error)[:100]}); get it again") from None
 
 
@@ -164,7 +163,7 @@ def quantised(folder: Path, kind: str) -> str | None:
     for path in weight_files(folder, kind) if kind == "safetensors" else ():
         if path.is_file():
             for name, (dtype, shape) in tensors(path).items():
-                if QUANTISED.match(dtype) and len(shape) > 1 and name.endswith("weight"):
+                if dtype not in PLAIN and len(shape) > 1 and name.endswith("weight"):
                     return f"{name} is {dtype}"
     return None
 
@@ -227,8 +226,14 @@ def check(folder: Path, name: str, kind: str, trust: bool) -> tuple[Path, ...]:
     wanted = f"a model is a folder with {CONFIG}, {whole}, {TOKENIZER}"
     if not folder.is_dir():
         raise FolderError(f"{folder}: no such folder; {wanted}")
-    if not (folder / CONFIG).is_file():
-        raise FolderError(f"{folder}: no {CONFIG}; {wanted}")
+    if (folder / ADAPTER).is_file():
+        raise FolderError(
+            f"{folder}: {ADAPTER} makes it an adapter, which changes a model that lies elsewhere or beside it; merge "
+            "both where they are (peft: merge_and_unload) and save the model with save_pretrained(folder)"
+        )
+    if not (folder / CONFIG).exists():
+        inner = ", ".join(sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}")))
+        raise FolderError(f"{folder}: no {CONFIG}; {wanted}" + (f": such as those in {inner}" if inner else ""))
     named = [CONFIG, TOKENIZER, whole, index, *dict.fromkeys(name for names in VOCABULARIES for name in names)]
     _refuse_names(pointer(path) for path in code_below(folder))  # code may be empty
     _refuse_names(absent(folder / file) for file in named)
@@ -245,6 +250,8 @@ def check(folder: Path, name: str, kind: str, trust: bool) -> tuple[Path, ...]:
             f"{folder}: its weights are quantised ({how}), and activations are computed from plain ones; give the "
             "model as it was before, in float32, bfloat16 or float16"
         )
+    if kind == "safetensors":
+        refuse_unclear(folder, kind, {path.name: list(tensors(path)) for path in files})
     if trust:
         refuse_code_elsewhere(folder)
     if not (folder / TOKENIZER).is_file() and not any(all((folder / f).is_file() for f in v) for v in VOCABULARIES):
@@ -258,6 +265,26 @@ def check(folder: Path, name: str, kind: str, trust: bool) -> tuple[Path, ...]:
             "character offsets need a fast tokenizer"
         )
     return files
+
+
+def refuse_unclear(folder: Path, kind: str, held: dict[str, list[str]]) -> None:
+    """FolderError where several files hold a tensor, or none holds one that the index names; ``held``: by file."""
+    owner: dict[str, str] = {}
+    for file, names in held.items():
+        for name in names:
+            if (first := owner.setdefault(name, file)) != file:
+                raise FolderError(
+                    f"{folder}: both {first} and {file} hold {name}, so it is not clear which counts; get all files of "
+                    "the model again"
+                )
+    index = folder / WEIGHTS[kind][1]
+    if WEIGHTS[kind][0] not in held and index.is_file():
+        lost = sorted(name for name in read_object(index)["weight_map"] if name not in owner)
+        if lost:
+            raise FolderError(
+                f"{folder}: {index.name} names {len(lost)} tensors that none of its files holds, such as {lost[0]}; "
+                "get all files of the model again"
+            )
 
 
 def _refuse_names(found: Iterable[str | None]) -> None:
