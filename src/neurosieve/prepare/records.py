@@ -174,7 +174,7 @@ def split_files(files: Mapping[str, Path]) -> list[tuple[str | None, Path]]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Content of a file, of a .gz what is packed in it; PrepareError where there is none, it is cut off or a pointer."""
+    """Content of a file, of a .gz what is packed in it; PrepareError where it is not there, or not whole."""
     if (why := pointer(path)) is not None:
         raise PrepareError(why)
     try:

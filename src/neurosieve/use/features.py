@@ -138,7 +138,7 @@ def read_texts(path: Path, columns: Mapping[str, str] | None = None) -> Texts:
     elif suffix in (".csv", ".parquet", ".arrow"):
         found = column_names(path)
         if not found:  # the reader says why
-            list(read_table(path, Columns(text=named["text"])))
+            list(read_table(path, Columns.model_validate({"text": named["text"]})))
         rows = list(_table(path, {key: name for key, name in named.items() if name in found}))
     else:
         if columns:
