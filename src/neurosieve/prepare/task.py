@@ -163,7 +163,7 @@ def entry_faults(params: Params, task: str) -> list[str]:
     least, most = min(spec.rows.model_dump().values()), spec.negatives.per_positive if spec.negatives is not None else 0
     if most >= least:
         faults.append(
-            f"{where}.negatives.per_positive: found {most}, and `rows:` asks for {least} in a split, so that no matching "
+            f"{where}.negatives.per_positive: found {most}, and `rows:` asks for {least} in a split, so no matching "
             f"pair has a place beside its negatives; write {least - 1} or fewer, or ask for more rows"
         )
     if spec.balanced and spec.metric == "r2":
