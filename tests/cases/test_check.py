@@ -4,12 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
 
 from neurosieve import check, cli, config
 from neurosieve.artifacts import Writer, sha256_file
+from neurosieve.config import Negatives
+from neurosieve.prepare.hard_negatives import draw
 
 DEFAULT = Path("params.yaml")
 TINY = Path("tests/data/tiny.yaml")
@@ -482,3 +485,21 @@ def test_a_benchmark_on_tables_alone_needs_no_block_of_corpora(load, table):
         del raw["prepare"]["corpora"]
 
     assert load(change).prepare.corpora == {}
+
+
+def test_S6_more_negatives_than_rows_are_refused_at_the_start(load):
+    def change(raw):
+        raw["prepare"]["tasks"]["doc-match"] |= {
+            "kind": "cosqa", "corpus": None, "packages": None, "folder": "tests/data/tiny_cosqa", "files": {},
+            "negatives": {"per_positive": 10**9},
+        }  # fmt: skip
+        raw["run"]["tasks"] = ["doc-match"]
+
+    faults = "\n".join(check.start_faults(load(change)))
+    assert "negatives.per_positive: found 1000000000, and `rows:` asks for 10 in a split" in faults
+
+
+def test_S6_negatives_end_where_every_code_is_drawn():
+    all_of_them = Negatives(kind="random", per_positive=10**9)
+    chosen = draw(["a b", "c d"], ["a", "b"], [{0}, {1}], [0, 1], all_of_them, np.random.default_rng(0))
+    assert chosen == [[1], [0]]

@@ -107,6 +107,8 @@ def draw(
     drawn: list[list[int]] = [[] for _ in queries]
     for _ in range(negatives.per_positive):
         free_pools = [pool[~np.isin(pool, taken)] for pool, taken in zip(pools, drawn, strict=True)]
+        if not any(map(len, free_pools)):
+            break
         matched = _matched(free_pools, matching, len(codes), rng)
         for i, pool in enumerate(free_pools):
             if len(pool):

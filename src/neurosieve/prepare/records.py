@@ -20,6 +20,7 @@ from typing import Any
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.config import DataFile
+from neurosieve.config.files import pointer
 
 #: Splits that data can give; dev is cut into tune and judge.
 PARTS = ("train", "dev", "test")
@@ -173,7 +174,9 @@ def split_files(files: Mapping[str, Path]) -> list[tuple[str | None, Path]]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Content of a file, of a .gz what is packed in it; PrepareError where there is none, or it is cut off."""
+    """Content of a file, of a .gz what is packed in it; PrepareError where it is not there, or not whole."""
+    if (why := pointer(path)) is not None:
+        raise PrepareError(why)
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:

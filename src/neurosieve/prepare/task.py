@@ -160,6 +160,12 @@ def entry_faults(params: Params, task: str) -> list[str]:
     elif spec.classes is not None and (spec.metric == "r2" or kind.CLASSES is not None):
         has = "metric r2 predicts a number" if spec.metric == "r2" else f"the kind {spec.kind!r} gives its classes"
         faults.append(f"{where}.classes: found {', '.join(spec.classes)}, but {has}; take `classes:` out")
+    least, most = min(spec.rows.model_dump().values()), spec.negatives.per_positive if spec.negatives is not None else 0
+    if most >= least:
+        faults.append(
+            f"{where}.negatives.per_positive: found {most}, and `rows:` asks for {least} in a split, so no matching "
+            f"pair has a place beside its negatives; write {least - 1} or fewer, or ask for more rows"
+        )
     if spec.balanced and spec.metric == "r2":
         faults.append(f"{where}.balanced: metric r2 predicts a number, of no class; take `balanced:` out")
     if spec.corpus is not None:

@@ -137,6 +137,8 @@ def read_texts(path: Path, columns: Mapping[str, str] | None = None) -> Texts:
         rows = [(at, {key: row[name] for key, name in named.items() if name in row}) for at, row in rows]
     elif suffix in (".csv", ".parquet", ".arrow"):
         found = column_names(path)
+        if not found:  # the reader says why
+            list(read_table(path, Columns.model_validate({"text": named["text"]})))
         rows = list(_table(path, {key: name for key, name in named.items() if name in found}))
     else:
         if columns:
