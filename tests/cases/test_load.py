@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoModel, GPT2Model
 from transformers.modeling_outputs import BaseModelOutput
 
-from neurosieve.activations import ActivationsError, dump_activations
+from neurosieve.activations import ActivationsError, dump_activations, trial
 from neurosieve.activations.batches import Coding, DroppedTokens, Plan, Rows, plan_inputs, white_marks
 from neurosieve.activations.cut import CutError, cut
 from neurosieve.activations.dump import run_plan
@@ -490,3 +490,15 @@ def test_M11_a_language_model_with_another_list_is_not_ablated(tmp_path: Path) -
     edit(folder / "config.json", architectures=["MambaForCausalLM"], tie_word_embeddings=True)
     with pytest.raises(ActivationsError, match="not the hidden states that it lists"):
         load_language_model(folder, "m", "fast")
+
+
+def test_M8_a_huge_value_at_one_subword_hides_no_difference_at_another() -> None:
+    one = torch.ones(1, 6, 8)
+    one[0, 0, 0] = 3000.0
+    other = one.clone()
+    other[0, 3, 2] += 0.05
+    assert trial.differ([one], [one.clone()]) is None
+    assert "layer 0 by 0.05" in str(trial.differ([one], [other]))
+    rounding = one.clone()
+    rounding[0, 0, 0] += 0.01
+    assert trial.differ([one], [rounding]) is None

@@ -26,7 +26,7 @@ from neurosieve.activations.batches import ActivationsError
 from neurosieve.activations.sites import entering, leaving, listed_calls, same
 from neurosieve.memory import out_of_memory
 
-# Differences of a layer's values, of its largest one: rounding stays far below, another computation far above.
+# Differences of values, of the largest beside them: rounding stays far below, another computation far above.
 TOLERANCE = 1e-4
 HALF_PRECISION = 16  # the same for bfloat16 and float16: so many of the type's own steps
 
@@ -378,13 +378,15 @@ def differ(
 ) -> str | None:
     """Where two lists of layers differ by more than rounding, in words, else None; what is not finite is not compared.
 
-    scale : of what a difference is a share, by default the layer's largest value.
+    scale : of what a difference is a share; by default of the sub-word's largest value, or where that is smaller the
+        median of these: the huge values that some models have at a single sub-word hide nothing at the others.
     """
     for layer, (a, b) in enumerate(zip(found, others, strict=True)):
         steps = torch.finfo(a.dtype).eps
         tolerance = max(TOLERANCE, HALF_PRECISION * steps) if steps > TOLERANCE else TOLERANCE
-        largest = float(a.abs().max() if scale is None else scale)
-        difference = float((a.float() - b.float()).abs().max())
-        if math.isfinite(difference) and difference > tolerance * largest:
-            return f"layer {layer} by {difference / largest if largest else math.inf:.2g} of its largest value"
+        own = a.abs().amax(-1).float()
+        share = (a.float() - b.float()).abs().amax(-1) / (torch.maximum(own, own.median()) if scale is None else scale)
+        most = float(share.nan_to_num(0).max())  # nothing of nothing is nothing
+        if math.isfinite(most) and most > tolerance:
+            return f"layer {layer} by {most:.2g} of a sub-word's largest value"
     return None
