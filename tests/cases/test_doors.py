@@ -5,6 +5,7 @@ import logging
 import os
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from neurosieve.leaderboard.publish import check_made
 from neurosieve.prepare.corpus import folder_sha256
 from neurosieve.prepare.records import PrepareError, read_bytes
 
+ROOT = Path(__file__).parents[2]
 ODD = 'it\'s a {b} [c] ü $x & # "q"'
 
 
@@ -49,7 +51,7 @@ def odd(make_checkout, tmp_path_factory):
     return checkout, done
 
 
-def test_P1_P2_P3_odd_names_of_checkout_params_file_and_corpus_run(odd):
+def test_P1_P2_P3_A4_N5_odd_names_of_checkout_params_file_and_corpus_run(odd):
     checkout, done = odd
     folder = checkout.root / "build" / "tiny" / "prepare" / "corpora" / "tiny"
     rows = [json.loads(line) for line in (folder / "functions.jsonl").read_text().splitlines()]
@@ -81,7 +83,7 @@ def test_A1_A2_options_that_would_not_do_what_they_say_are_refused(options, caps
     assert said.count("\n") == 1 and f"does not take {options[0]}" in said
 
 
-def test_A1_all_other_options_and_targets_reach_snakemake_in_order(monkeypatch):
+def test_A1_N13_all_other_options_and_targets_reach_snakemake_in_order(monkeypatch):
     commands = []
     monkeypatch.setattr(run.os, "execv", lambda program, command: commands.append(command))
     cli.main(["run", "-n", "--cores", "1", "prepare", "--params", "tests/data/tiny.yaml"])
@@ -200,6 +202,13 @@ def test_E4_the_old_artifact_of_a_failed_job_comes_back_and_is_tried_again(tmp_p
         assert forgotten == [failed] and (folder / "manifest.json").exists() == kept
         if kept:
             assert (folder / "manifest.json").read_bytes() == old and (folder / "manifest.json").stat().st_mtime == 1
+
+
+def test_N1_the_commands_of_the_readme_are_said_how_to_be_had():
+    recipe = subprocess.run(["make", "-n", "benchmark"], cwd=ROOT, text=True, capture_output=True).stdout
+    assert "source .venv/bin/activate" in recipe
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.index("`source .venv/bin/activate`") < readme.index("    neurosieve export")
 
 
 def test_N3_another_python_is_told_before_anything_is_installed(monkeypatch):
