@@ -1,5 +1,7 @@
 """Tests run from the root of the repository, whatever folder pytest was started in."""
 
+import csv
+import io
 import os
 import shutil
 import subprocess
@@ -56,6 +58,11 @@ class Checkout:
         assert old in text
         path.write_text(text.replace(old, new))
 
+    def table(self, benchmark: str = "tiny") -> list[dict[str, str]]:
+        """Rows of the published leaderboard."""
+        text = (self.root / "results" / benchmark / "leaderboard.csv").read_text()
+        return list(csv.DictReader(io.StringIO(text)))
+
     def files(self, folder: str) -> dict[str, bytes]:
         base = self.root / folder
         return {p.relative_to(base).as_posix(): p.read_bytes() for p in sorted(base.rglob("*")) if p.is_file()}
@@ -87,3 +94,13 @@ def make_checkout(tmp_path_factory):
         return Checkout(root)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def done(make_checkout):
+    """A checkout in which the tiny benchmark has run once through Snakemake; who changes it puts it back."""
+    checkout = make_checkout()
+    checkout.run("git", "init", "--quiet")
+    checkout.commit("start")
+    checkout.snakemake()
+    return checkout

@@ -1,7 +1,5 @@
-"""The real workflow on a tiny corpus and a random model, through both engines."""
+"""The real workflow on a tiny corpus and a random model, through Snakemake."""
 
-import csv
-import io
 import os
 import shutil
 import sys
@@ -12,23 +10,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def done(make_checkout):
-    """A checkout in which the tiny benchmark has run once through Snakemake."""
-    checkout = make_checkout()
-    checkout.run("git", "init", "--quiet")
-    checkout.commit("start")
-    checkout.first = checkout.snakemake()
-    return checkout
-
-
-def table(checkout, benchmark: str = "tiny") -> list[dict[str, str]]:
-    text = (checkout.root / "results" / benchmark / "leaderboard.csv").read_text()
-    return list(csv.DictReader(io.StringIO(text)))
-
-
 def test_there_is_a_row_per_model_and_task_and_a_page(done):
-    rows = table(done)
+    rows = done.table()
     assert [(r["model"], r["task"]) for r in rows] == [
         (m, t) for m in ("tiny", "tiny-untrained") for t in ("token-roles", "doc-match")
     ]
@@ -100,7 +83,7 @@ def test_another_seed_beside_it_gives_other_figures_and_touches_nothing(done):
     assert set(done.files("build/other")) == set(before)
     ignore = ("benchmark", "version", "protocol", "model", "task")
     old, new = (
-        [{k: v for k, v in r.items() if k not in ignore} for r in table(done, name)] for name in ("tiny", "other")
+        [{k: v for k, v in r.items() if k not in ignore} for r in done.table(name)] for name in ("tiny", "other")
     )
     assert old != new
 
@@ -124,27 +107,3 @@ def test_after_a_kill_the_next_run_mends_what_was_half_written(done):
         shutil.rmtree(done.root / "build/tiny" / phase)
     done.snakemake()
     assert done.files("build/tiny") == before
-
-
-def test_dvc_reproduces_what_snakemake_made_and_a_clean_clone_agrees(done, tmp_path, make_checkout):
-    checkout = make_checkout()
-    checkout.run("git", "init", "--quiet")
-    checkout.commit("start")
-    checkout.run("dvc", "repro")
-    assert checkout.files("build/tiny") == done.files("build/tiny")
-    assert checkout.files("results/tiny") == done.files("results/tiny")
-    checkout.commit("results")
-    clone = checkout.clone(tmp_path / "clone")
-    clone.run("dvc", "repro")
-    assert clone.run("git", "status", "--porcelain").stdout == ""
-    assert "up to date" in clone.run("dvc", "status").stdout
-    assert "oracle" in clone.run("dvc", "metrics", "show").stdout
-    # A model that is dropped leaves nothing behind: what `dvc repro` makes here is what a clean clone makes.
-    clone.params("models: [tiny, tiny-untrained]", "models: [tiny]")
-    clone.run("dvc", "repro")
-    assert {row["model"] for row in table(clone)} == {"tiny"}
-    clone.commit("without the twin")
-    again = clone.clone(tmp_path / "again")
-    again.run("dvc", "repro")
-    assert again.run("git", "status", "--porcelain").stdout == ""
-    assert again.files("build/tiny") == clone.files("build/tiny")
