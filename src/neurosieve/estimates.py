@@ -406,17 +406,11 @@ def unpinned(params: Params) -> list[str]:
         for name in dict.fromkeys(params.trained(m) for m in params.run.models)
         if params.models[name].hub is not None and params.models[name].revision is None
     ]
-    for name in params.run.tasks:
-        entry = params.prepare.tasks[name]
-        groups = [(f"prepare.tasks.{name}", entry.folder, entry.files)]
-        for corpus in params.task_corpora(name):
-            source = params.prepare.corpora[corpus]
-            groups.append((f"prepare.corpora.{corpus}", source.folder, source.files))
-        for key, folder, files in groups:
-            lines += [
-                f"{key}: files.{role} has no sha256; `neurosieve checksum {params.resolve(folder or '') / file.name}` "
-                "prints it"
-                for role, file in (files or {}).items()
-                if file.sha256 is None
-            ]
+    for key, folder, files in params.data_of_run():
+        lines += [
+            f"{key}: files.{role} has no sha256; `neurosieve checksum {params.resolve(folder or '') / file.name}` "
+            "prints it"
+            for role, file in (files or {}).items()
+            if file.sha256 is None
+        ]
     return list(dict.fromkeys(lines))

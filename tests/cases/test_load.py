@@ -502,3 +502,35 @@ def test_M8_a_huge_value_at_one_subword_hides_no_difference_at_another() -> None
     rounding = one.clone()
     rounding[0, 0, 0] += 0.01
     assert trial.differ([one], [rounding]) is None
+
+
+def test_what_a_tokenizer_does_not_know_is_counted_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Sub-words that are the sign for unknown text say nothing of it: that is no reason to run in silence."""
+    coding = load(tiny_models.save(tmp_path / "m", "bert")).coding
+    texts = ["def f(a): return a", "x = a  # \N{PILE OF POO}", "if a: return b"]
+    ids = [coding.tokenizer.encode(text, add_special_tokens=False).tokens.count("[UNK]") for text in texts]
+    assert ids[0] == ids[2] == 0 < ids[1]
+
+    def plan(texts: list[str]) -> Plan:
+        inputs = [{"id": i, "text": text} for i, text in enumerate(texts)]
+        return plan_inputs(
+            inputs, None, coding, lambda kind, i: f"{kind}.jsonl:{i + 1}", subword="mean", pooling="mean", window=32,
+            batch_tokens=64,
+        )  # fmt: skip
+
+    with caplog.at_level(logging.WARNING):
+        assert plan(texts).facts["unknown_subwords"] == ids[1]
+    assert f"inputs.jsonl:2: {ids[1]} of " in caplog.text and "1 input of which" in caplog.text
+    caplog.clear()
+    assert "unknown_subwords" not in plan(texts[::2]).facts and not caplog.text
+    with pytest.raises(ActivationsError, match=r"inputs.jsonl:1: .* give the model its own tokenizer"):
+        plan(["\N{PILE OF POO} " * 5, "a"])
+
+
+def test_a_spelled_sign_for_unknown_text_is_text(tmp_path: Path) -> None:
+    coding = load(tiny_models.save(tmp_path / "m", "bert")).coding
+    plan = plan_inputs(
+        [{"id": 0, "text": "a [UNK] b"}], None, coding, lambda kind, i: kind, subword="mean", pooling="mean",
+        window=32, batch_tokens=64,
+    )  # fmt: skip
+    assert coding.unknown is not None and plan.facts.get("unknown_subwords", 0) < len(plan.ids) / 2

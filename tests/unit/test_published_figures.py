@@ -55,6 +55,17 @@ def test_the_best_ranked_subset_is_taken_and_of_equal_ones_the_smaller(tmp_path)
     }
 
 
+def test_a_file_that_is_not_utf8_is_named_with_its_line_and_a_mark_is_no_column(tmp_path):
+    params = with_figures(tmp_path / "f.csv", BODY)
+    whole = published_figures.read_figures(params)
+    data = (tmp_path / "f.csv").read_bytes()
+    (tmp_path / "f.csv").write_bytes(b"\xef\xbb\xbf" + data)
+    assert published_figures.read_figures(params) == whole
+    (tmp_path / "f.csv").write_bytes(data.replace(b"other", b"autre\xe9"))
+    with pytest.raises(ConfigError, match=r"f\.csv:9: not UTF-8"):
+        published_figures.read_figures(params)
+
+
 def test_a_pair_without_an_oracle_and_a_file_that_names_none_give_nothing(tmp_path):
     lone = with_figures(tmp_path / "f.csv", BODY, models={"neurosieve-base": "other"})
     assert published_figures.read_figures(lone) == {}

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ from tokenizers import Tokenizer
 
 from neurosieve.artifacts import iter_jsonl
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256  # texts tokenised at a time
+MOST_UNKNOWN = 0.5  # with more of a split's sub-words unknown, its vectors tell hardly more than lengths
 MARKS = "▁ĠĊĉč"  # what stands for white space in the pieces of tokenizers: of SentencePiece, and of byte-level ones
 
 # ("inputs" or "rows", index) -> where it stands, for messages
@@ -68,6 +72,7 @@ class Coding:
     tokenizer: set to read special tokens spelled in a text as ordinary text. prefix, suffix: special tokens around
     every window. pad: id that fills a batch (masked). maximum: positions the model has, or None.
     padded: windows of several lengths may make a batch. marks: ids of sub-words that are marks of white space alone.
+    unknown: id that stands for whatever the vocabulary lacks, or None.
     """
 
     tokenizer: Tokenizer
@@ -77,6 +82,7 @@ class Coding:
     maximum: int | None
     padded: bool = True
     marks: frozenset[int] = frozenset()
+    unknown: int | None = None
 
 
 @dataclass(frozen=True)
@@ -279,6 +285,7 @@ def plan_inputs(
             "batches": len(bounds) - 1,
             "split_tokens": cut.split_tokens,
             "special_ids_in_text": cut.special_ids,
+            **({"unknown_subwords": cut.unknown} if cut.unknown else {}),
             "plan_sha256": _digest(cut.ids, windows, bounds, parts, np.array(coding.prefix), np.array(coding.suffix)),
         },
     )
@@ -311,6 +318,7 @@ class _Cut:
     windowed_inputs: int
     split_tokens: int
     special_ids: int
+    unknown: int
 
 
 def _cut(
@@ -326,6 +334,7 @@ def _cut(
     windows: list[np.ndarray] = []
     parts: list[np.ndarray] = []
     dropped: list[tuple[str, str]] = []  # tokens without a sub-word, and where they stand
+    unknown: list[tuple[int, str]] = []  # of inputs with unknown sub-words: how many, and where they stand
     total = count = n_windows = n_windowed = n_split = n_special = 0
     for chunk in _chunks(inputs):
         encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
@@ -353,6 +362,8 @@ def _cut(
             parts.append(part)
             n_windowed += len(starts) > 1
             n_special += int(np.isin(found, special_ids).sum())
+            if coding.unknown is not None and (lacking := int((found == coding.unknown).sum())):
+                unknown.append((lacking, where("inputs", count)))
             n_split += split
             total += length
             n_windows += len(starts)
@@ -366,10 +377,26 @@ def _cut(
         raise ActivationsError(f"{where('inputs', 0)}: no inputs")
     if dropped:
         raise DroppedTokens(Counter(text for text, _ in dropped), dict(reversed(dropped)))
+    if unknown:
+        _tell_unknown(unknown, total)
     return _Cut(
         np.concatenate(ids), np.concatenate(windows), np.concatenate(parts),
         inputs=count, windowed_inputs=n_windowed, split_tokens=n_split, special_ids=n_special,
+        unknown=sum(lacking for lacking, _ in unknown),
     )  # fmt: skip
+
+
+def _tell_unknown(unknown: list[tuple[int, str]], total: int) -> None:
+    """A warning that the tokenizer does not know a part of the texts; an error where that is most of them."""
+    number = sum(lacking for lacking, _ in unknown)
+    _, place = unknown[0]
+    found = (
+        f"{place}: {number} of {total} sub-words of this split, in {len(unknown)} input{'s' * (len(unknown) > 1)} of "
+        "which this is the first, are the tokenizer's sign for what it does not know"
+    )
+    if number > MOST_UNKNOWN * total:
+        raise ActivationsError(f"{found}; give the model its own tokenizer, or use a model that reads such text")
+    log.warning("%s: their vectors do not depend on what stands there", found)
 
 
 def _running_order(cut: _Cut) -> tuple[np.ndarray, np.ndarray]:

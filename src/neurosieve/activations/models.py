@@ -840,6 +840,7 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
         pad=pad if isinstance(pad, int) and 0 <= pad < embedded else 0,  # masked: any id will do
         maximum=min(known) if known else None,
         marks=white_marks(tokenizer),
+        unknown=fast.unk_token_id,
     )
 
 

@@ -55,21 +55,15 @@ def files_there(files: dict[str, Path]) -> list[str]:
 def missing_files(params: Params) -> list[str]:
     """What the run's tasks and models need and this machine has not, with where to get it; a line each."""
     missing: list[str] = []
-    for name in params.run.tasks:
-        task = params.prepare.tasks[name]
-        sources = [(f"prepare.tasks.{name}", task.folder, task.files)]
-        for corpus in params.task_corpora(name):
-            entry = params.prepare.corpora[corpus]
-            sources.append((f"prepare.corpora.{corpus}", entry.folder, entry.files))
-        for key, folder, files in sources:
-            if folder is not None and files is None and not params.resolve(folder).is_dir():
-                missing.append(f"{key}: no folder {params.places(folder)}")
-            for role, path in params.data_files(folder or "", files or {}).items():
-                if (why := absent(path)) is not None:
-                    missing.append(f"{key}: {why}")
-                elif not path.is_file():
-                    source = (files or {})[role].source
-                    missing.append(f"{key}: no file {path}" + (f"; get it from {source}" if source else ""))
+    for key, folder, files in params.data_of_run():
+        if folder is not None and files is None and not params.resolve(folder).is_dir():
+            missing.append(f"{key}: no folder {params.places(folder)}")
+        for role, path in params.data_files(folder or "", files or {}).items():
+            if (why := absent(path)) is not None:
+                missing.append(f"{key}: {why}")
+            elif not path.is_file():
+                source = (files or {})[role].source
+                missing.append(f"{key}: no file {path}" + (f"; get it from {source}" if source else ""))
     for name in dict.fromkeys(params.trained(model) for model in params.run.models):
         model_entry = params.models[name]
         for folder in filter(None, (model_entry.path, *model_entry.folders.values())):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +88,15 @@ class Params(Block):
     def data_files(self, folder: str, files: dict[str, DataFile]) -> dict[str, Path]:
         """Role -> path of a dataset's files, there or not."""
         return {role: self.resolve(folder) / file.name for role, file in files.items()}
+
+    def data_of_run(self) -> Iterator[tuple[str, str | None, dict[str, DataFile] | None]]:
+        """Key, folder and files of every entry that the run's tasks read; a corpus of several tasks comes each time."""
+        for name in self.run.tasks:
+            task = self.prepare.tasks[name]
+            yield f"prepare.tasks.{name}", task.folder, task.files
+            for corpus in self.task_corpora(name):
+                entry = self.prepare.corpora[corpus]
+                yield f"prepare.corpora.{corpus}", entry.folder, entry.files
 
     def figure_files(self) -> list[str]:
         """The file of published figures that the leaderboard reads, if any."""

@@ -7,6 +7,7 @@ n_neurons, metric, score; a line per step (oracle, lca, ls, cc, ls+cc+lca). Writ
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,18 +41,22 @@ def read_figures(params: Params) -> Figures:
     path = params.resolve(block.file)
     if not path.is_file():
         raise ConfigError(f"{KEY}.file: no file {path}; name a csv with the columns {', '.join(HEADS)}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}:{number}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        missing = [name for name in HEADS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ConfigError(f"{path}:1: no column {', '.join(missing)}; write the columns {', '.join(HEADS)}")
-        for line in reader:
-            entry = _entry(line, f"{path}:{reader.line_num}")
-            steps = found.setdefault((line["task"], line["model"]), {})
-            if steps.get(entry["step"]) and entry["step"] == ORACLE:
-                raise ConfigError(f"{path}:{reader.line_num}: a second {ORACLE} of {line['model']}; keep one")
-            steps.setdefault(entry["step"], []).append(entry)
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in HEADS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ConfigError(f"{path}:1: no column {', '.join(missing)}; write the columns {', '.join(HEADS)}")
+    for line in reader:
+        entry = _entry(line, f"{path}:{reader.line_num}")
+        steps = found.setdefault((line["task"], line["model"]), {})
+        if steps.get(entry["step"]) and entry["step"] == ORACLE:
+            raise ConfigError(f"{path}:{reader.line_num}: a second {ORACLE} of {line['model']}; keep one")
+        steps.setdefault(entry["step"], []).append(entry)
     for name, mapping, at in (("tasks", block.tasks, 0), ("models", block.models, 1)):
         known = sorted({key[at] for key in found})
         for ours, theirs in mapping.items():
