@@ -184,8 +184,8 @@ def use_job_lines(workflow: Any) -> None:
 def spare_timers(workflow: Any) -> None:
     """Take Snakemake's default limit of job starts, 100 a second, away; one that a user gives stays.
 
-    Snakemake 9 keeps it with a timer per pass of its scheduler, and every timer makes a pass more: a chain more for each
-    job that ends, half a core after a hundred jobs (its issue 2967). Jobs start slower than that anyway.
+    Snakemake 9 keeps it with a timer per pass of its scheduler, and every timer makes a pass more: a chain more for
+    each job that ends, half a core after a hundred jobs (its issue 2967). Jobs start slower than that anyway.
     """
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):

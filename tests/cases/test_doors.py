@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.settings.types import MaxJobsPerTimespan, SchedulingSettings
 
 from neurosieve import artifacts, cli, numerics, run
 from neurosieve.config import load_params
@@ -264,3 +265,15 @@ def test_after_a_changed_setting_differing_cells_are_counted_and_else_the_first_
 def test_a_folder_as_input_is_a_sentence(tmp_path):
     with pytest.raises(PrepareError, match="a folder; name a file in it"):
         read_bytes(tmp_path)
+
+
+@pytest.mark.parametrize(("option", "kept"), [("100/1s", False), ("100/1m", True), ("5/1s", True), (None, True)])
+def test_snakemakes_default_limit_of_job_starts_is_taken_away_and_a_users_stays(option, kept):
+    """The timers of the default wake its scheduler ever more often, half a core after a hundred jobs."""
+    limit = MaxJobsPerTimespan.parse_choice(option) if option else None
+    workflow = SimpleNamespace(
+        scheduling_settings=SchedulingSettings(max_jobs_per_timespan=limit),
+        scheduler=SimpleNamespace(job_rate_limiter="limiter"),
+    )
+    run.spare_timers(workflow)
+    assert workflow.scheduler.job_rate_limiter == ("limiter" if kept else None)
