@@ -37,7 +37,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "build_leaderboard": ("run.models", "run.tasks"),
 }
 OF_NEURONS = ("measure_redundancy", "fit_probes", "fit_controls", "search_subsets", "transfer_subsets")
-FOR_TIME = ("prepare.tasks.*.rows", "redundancy.rows", "subsets.random_draws", "subsets.rankings", "run.models")
+FOR_TIME = (
+    "prepare.tasks.*.rows", "redundancy.rows", "subsets.random_draws", "subsets.rankings", "subsets.searches",
+    "run.models",
+)  # fmt: skip
 
 
 def out_of_memory(params: Params, job: estimates.Job, error: BaseException) -> str:

@@ -139,7 +139,7 @@ def _use(commands: Any) -> None:
     export = commands.add_parser("export", help="the chosen neurons of a row and their classifier, as json")
     export.add_argument("model")
     export.add_argument("task")
-    export.add_argument("--ranking", help="ranking along which they were chosen (default: the headline's)")
+    export.add_argument("--ranking", help="ranking or search that chose them (default: the headline)")
     export.add_argument("--output", type=Path, help="file to write (default: print)")
     _common(export)
     export.set_defaults(run=_export)

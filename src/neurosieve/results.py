@@ -24,7 +24,9 @@ CATEGORIES = (
 )  # fmt: skip
 TEXTS = ("layers_used", "note")
 TRUTHS = ("confirmed",)
-WHOLE = ("version", "best_n_minimal", "published_n_neurons")
+WHOLE = (
+    "version", "best_n_minimal", "lca_n_minimal", "lca_n_minimal_low", "lca_n_minimal_high", "published_n_neurons",
+)  # fmt: skip
 CERTIFIED = "certified"
 FULL = "strict"  # the protocol whose rows have json files
 

@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
 
 def chosen_neurons(paths: Paths, model: str, task: str) -> tuple[str | None, bool | None, np.ndarray]:
-    """The headline ranking's subset: key in frozen.json, whether a minimum was claimed, its neurons in rank order.
+    """The headline's subset: key in frozen.json, whether a minimum was claimed, its neurons, best first.
 
     Where no minimum was claimed the subset has the size of the estimate. (None, None, no neurons) where there is none.
     """

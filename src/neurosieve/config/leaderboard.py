@@ -20,8 +20,8 @@ class Leaderboard(Block):
     title: str
     curve_rankings: list[str] | None = Field(
         None,
-        description="of subsets.rankings, random, bottom and (where it is on) pipeline, those whose curves the page "
-        "has; null: all but pipeline",
+        description="of subsets.rankings, subsets.searches, random, bottom and (where it is on) pipeline, those whose "
+        "curves the page has; null: all but pipeline",
     )
     published_figures: PublishedFigures | None = None
 

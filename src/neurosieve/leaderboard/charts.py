@@ -50,9 +50,9 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, max(last, first + 1) + 1)]
 
 
-def log_ticks(high: float) -> list[int]:
-    """1, 10, 100, ... up to high."""
-    return [10**i for i in range(int(math.log10(high) + 1e-9) + 1)]
+def log_ticks(low: float, high: float) -> list[int]:
+    """Of 1, 10, 100, ... those from low up to high."""
+    return [10**i for i in range(int(math.log10(high) + 1e-9) + 1) if 10**i >= low]
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -164,20 +164,37 @@ class Plot:
 
     def mark(self, value: float, low: float | None, high: float | None, text: str, css: str, full: str) -> None:
         """A vertical line at ``value`` with the stripe of its interval, labelled above the frame."""
-        at = self.x(value)
-        title = f"<title>{escape(full)}</title>"
         if low is not None and high is not None:
+            title = f"<title>{escape(full)}</title>"
             left, right = self.x(low), self.x(high)
             self.below.append(
                 f'<rect class="band span {css}" x="{num(left)}" y="{num(self.top)}" '
                 f'width="{num(max(right - left, 1))}" height="{num(self.bottom - self.top)}">{title}</rect>'
             )
-        self.body.append(f'<path class="mark {css}" d="M{num(at)} {num(self.top)}V{num(self.bottom)}">{title}</path>')
-        self.ink += [(at, float(y)) for y in range(int(self.top), int(self.bottom), 3)]
         half = len(text) * LETTER / 2
-        centre = min(max(at, self.left + half), self.right + 40 - half)
+        centre = min(max(self._upright(value, css, full), self.left + half), self.right + 40 - half)
+        self._above(centre, "middle", text, css)
+
+    def marks(self, lower: tuple[float, str, str, str], upper: tuple[float, str, str, str]) -> None:
+        """Two vertical lines (value, text, css, full), however close, labelled above the frame on their outer sides."""
+        end = max(self._upright(lower[0], *lower[2:]) - 2, 4 + len(lower[1]) * LETTER)
+        self._above(end, "end", *lower[1:3])
+        start = min(self._upright(upper[0], *upper[2:]) + 2, self.width - 4 - len(upper[1]) * LETTER)
+        self._above(max(start, end + LETTER), "start", *upper[1:3])
+
+    def _upright(self, value: float, css: str, full: str) -> float:
+        """Draw a vertical line; its abscissa."""
+        at = self.x(value)
         self.body.append(
-            f'<text class="label {css}" x="{num(centre)}" y="{num(self.top - 6)}" text-anchor="middle">'
+            f'<path class="mark {css}" d="M{num(at)} {num(self.top)}V{num(self.bottom)}">'
+            f"<title>{escape(full)}</title></path>"
+        )
+        self.ink += [(at, float(y)) for y in range(int(self.top), int(self.bottom), 3)]
+        return at
+
+    def _above(self, at: float, anchor: str, text: str, css: str) -> None:
+        self.body.append(
+            f'<text class="label {css}" x="{num(at)}" y="{num(self.top - 6)}" text-anchor="{anchor}">'
             f"{escape(text)}</text>"
         )
 
@@ -202,7 +219,7 @@ class Plot:
         low, high = self.x_range
         ticks: Sequence[float] = self.x_ticks
         if self.log_x:
-            ticks = log_ticks(high)
+            ticks = log_ticks(low, high)
         elif not ticks:
             ticks = range(math.ceil(low), math.floor(high) + 1, max(1, math.ceil((high - low) / 12)))
         for tick in ticks:

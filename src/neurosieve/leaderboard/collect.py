@@ -14,9 +14,11 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | status_unseen | status on tokens of types unseen in train, null where there are none |
 | judge | primary metric on judge: oracle, reference, majority, surface, untrained |
 | dev, estimate | half-width and rows needed; size whose estimate is within the margin where no minimum is claimed |
-| curves | by ranking and control, lists by size, as in curves.json; "random" is the mean over draws |
-| minima | by ranking: n_minimal, its interval, estimate, reason, share kept, layers |
-| neurons | by ranking: global indices of the frozen subset, best first |
+| curves | by contender (ranking or search) and control, lists by size, as in curves.json; "random": mean of draws |
+| minima | by contender: n_minimal, its interval, estimate, reason, share kept, layers |
+| mean_tune | by contender: mean score on tune over log sizes, by which best_ranking is chosen |
+| bound | as in curves.json: what no set of neurons can do on train at the penalty of the minimal subset, or null |
+| neurons | by contender: global indices of the frozen subset, best first |
 | layer_scores | judge scores of each layer alone and of the first layers together |
 | chosen_layers | neurons of the headline subset per layer |
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
@@ -57,6 +59,8 @@ MINIMA = (
     "n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "first_passing", "n_estimate",
     "size", "reason", "share_kept", "share_flag", "layers_used",
 )  # fmt: skip
+LCA = "lca"  # the published method's ranking, whose minimum stays comparable whatever the headline is
+LCA_CELLS = ("n_minimal", "n_minimal_low", "n_minimal_high")
 
 
 def input_folders(params: Params, paths: Paths) -> list[Any]:
@@ -132,10 +136,8 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
     found = _read(paths, model, task)
     headline = found.curves["headline"]
-    searched = [
-        name for name in params.subsets.contenders if name in found.curves["curves"]
-    ]  # of a twin headline alone
-    minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in searched}
+    walked = [name for name in params.subsets.contenders if name in found.curves["curves"]]  # of a twin headline alone
+    minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in walked}
     test = {name: report for name, report in _named(found.scores, headline).items() if report is not None}
     return {
         **_cells(params, model, task, found, minima, test),
@@ -152,7 +154,7 @@ def _cells(
     """The cells of the table (table.COLUMNS), and what goes along with one: names of the reference's opponents."""
     metric, headline, best = found.curves["metric"], found.curves["headline"], found.curves["best_ranking"]
     n_neurons = found.probes["layers"] * found.probes["width"]
-    main = minima[headline]
+    main, bound = minima[headline], found.curves["bound"] or {}
 
     def primary(name: str, key: str = metric) -> float | None:
         return test[name][key] if name in test else None
@@ -182,6 +184,8 @@ def _cells(
         "n_minimal_low": main["n_minimal_low"],
         "n_minimal_high": main["n_minimal_high"],
         "n_failing": main["n_failing"],
+        "n_bound": bound.get("n_bound"),
+        "bound_factor": bound.get("factor"),
         "share": None if main["n_minimal"] is None else main["n_minimal"] / n_neurons,
         "layers_used": None if main["layers_used"] is None else ranges(main["layers_used"]),
         "subset_test": primary("subset"),
@@ -191,6 +195,7 @@ def _cells(
         "dev_half_width": found.curves["dev"]["half_width"],
         "best_ranking": best,
         "best_n_minimal": minima[best]["n_minimal"],
+        **{f"lca_{key}": minima[LCA][key] if LCA in minima else None for key in LCA_CELLS},
         "note": None,
     }
 
@@ -209,7 +214,7 @@ def _of_the_model(params: Params, model: str, found: _Found) -> dict[str, Any]:
 
 
 def _of_judge(found: _Found, minima: Mapping[str, Any]) -> dict[str, Any]:
-    """What was decided on judge: the status, the sizes, the rankings."""
+    """What was decided on judge: the status, the sizes, the contenders; and on train the bound."""
     probes, curves, status = found.probes, found.curves, found.status
     metric, oracle = curves["metric"], probes["sets"][probes["oracle"]]
     return {
@@ -238,6 +243,8 @@ def _of_judge(found: _Found, minima: Mapping[str, Any]) -> dict[str, Any]:
             for name, curve in {**curves["curves"], "random": curves["random"]}.items()
         },
         "minima": minima,
+        "mean_tune": curves["mean_tune"],
+        "bound": curves["bound"],
         "neurons": _subsets(found.frozen),
         **({"rankings_left_out": probes["not_applicable"]} if "not_applicable" in probes else {}),
         "oracle_probe": {k: v for k, v in oracle.items() if k != "tried"},
@@ -289,7 +296,7 @@ def _of_the_neurons(found: _Found) -> dict[str, Any]:
 
 
 def _subsets(frozen: Mapping[str, Any]) -> dict[str, list[int]]:
-    """Ranking -> the neurons of its frozen subset, best first."""
+    """Contender -> the neurons of its frozen subset, best first."""
     return {e["ranking"]: e["neurons"] for e in frozen["sets"].values() if e["kind"] == "subset"}
 
 
@@ -322,7 +329,7 @@ def collect_cards(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:
 
 
 def _named(scores: Mapping[str, Any], headline: str) -> dict[str, Any]:
-    """Reports of test by the names of the table: oracle, subset, ...; those of the other ranking keep their keys."""
+    """Reports of test by the names of the table: oracle, subset, ...; those of the other contenders keep theirs."""
     plain = {"all": "oracle", f"subset-{headline}": "subset", f"bottom-{headline}": "bottom"}
     named = {plain.get(key, key): report for key, report in scores["sets"].items()}
     named["random"] = scores["random"].get(headline)

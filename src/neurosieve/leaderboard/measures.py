@@ -38,7 +38,7 @@ def from_to(low: int | None, high: int | None) -> str:
 
 def task_tables(rows: Sequence[Row]) -> list[Table]:
     """Tables of one task, a line or several per model; a table without a line is left out."""
-    tables = [layers(rows), rankings(rows), selectivity(rows), description_length(rows), spared(rows), used(rows)]
+    tables = [layers(rows), contenders(rows), selectivity(rows), description_length(rows), spared(rows), used(rows)]
     tables.append(ranks(rows))
     tables += [agreement(row) for row in rows if row["control_of"] is None]
     return [table for table in tables if table["lines"]]
@@ -65,8 +65,8 @@ def layers(rows: Sequence[Row]) -> Table:
     }
 
 
-def rankings(rows: Sequence[Row]) -> Table:
-    """Every searched ranking and the pipeline: minimum, score, and from where random neurons do as well."""
+def contenders(rows: Sequence[Row]) -> Table:
+    """Every ranking and search, and the pipeline: minimum, scores, and from where random neurons do as well."""
     lines = []
     for row in rows:
         found = dict(row["minima"])
@@ -79,19 +79,27 @@ def rankings(rows: Sequence[Row]) -> Table:
             test = row["test"].get("subset" if name == row["ranking"] else f"subset-{name}") or {}
             beats = row["beats_random"]["rankings"].get(name)
             suffices = NONE if beats is None else _from(beats["random_suffices_from"])
+            kind = [row["curves"][name]["kind"]]
+            kind += ["headline"] * (name == row["ranking"]) + ["best on tune"] * (name == row["best_ranking"])
             kept = NONE
             if name == "pipeline":
                 cut = entry["threshold"]
                 kept = f"{count(entry['neurons_in'])} in {entry['layers']} layers"
                 kept += ", no clusters" if cut is None else f", clusters at {cut:g}"
-            cells = [number, share(entry["share_kept"]), decimals(test.get(row["metric"])), suffices, kept]
+            tune = decimals(row["mean_tune"].get(name))
+            scores = [share(entry["share_kept"]), decimals(test.get(row["metric"]))]
+            cells = [", ".join(kind), number, tune, *scores, suffices, kept]
             lines.append((f"{row['model']}: {name}", cells))
     return {
-        "title": "Rankings, and the pipeline of layers, clusters and ranking",
-        "text": "Random suffices from: the size from which on the ranking is not above random neurons on judge (lower "
+        "title": "Contenders, and the pipeline of layers, clusters and ranking",
+        "text": "A contender is a ranking, one order of all neurons, or a search for the best set at every size; lca is "
+        "the ranking of the published method. Mean on tune: over log sizes, by which the best is chosen. Random "
+        "suffices from: the size from which on the contender is not above random neurons on judge (lower "
         "bound of the paired difference to the mean of the draws); “never” where it is above up to the largest size "
         "compared. The pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
-        "heads": ["minimal subset", "kept of the gain", "test", "random suffices from", "searched among"],
+        "heads": [
+            "kind", "minimal subset", "mean on tune", "kept of the gain", "test", "random suffices from", "searched among",
+        ],  # fmt: skip
         "lines": lines,
     }
 

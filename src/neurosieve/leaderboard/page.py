@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ COMMANDS = {
     "real-data": "make benchmark PARAMS=presets/real-data.yaml",
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
+SHOWN = 10  # the chart of the bound begins at this part of it
 CONCEPT_ROWS = 12  # neurons per model and task on the page; rows/*.json has all that were described
 # Key of the table cell that sorts the column ("" for none), visible name, class.
 HEADS = (
@@ -160,7 +162,7 @@ def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[st
     colour = css.split()[0]
     plot = Plot(
         slug("panel", task, row["model"]),
-        f"{task}, {row['model']}: rankings and controls",
+        f"{task}, {row['model']}: contenders and controls",
         f"{metric} on judge by number of neurons; {_minimal_text(row)}",
         x=(1, row["n_neurons"]),
         y=ticks,
@@ -194,6 +196,56 @@ def _panel(task: str, row: Row, css: str, ticks: list[float], names: Sequence[st
         if headline:
             dots = lambda n, v: f"{integer(n)}: {v:.3f}"  # noqa: E731
         plot.line(_pairs(curve), kind, inner=name, full=name, dots=dots)
+    return plot.svg()
+
+
+def _bound_text(row: Row) -> str:
+    """How far the minimal subset can be from the smallest, where the row has a bound; else empty."""
+    if row["bound"] is None:
+        return ""
+    text = f"n_minimal {integer(row['n_minimal'])}"
+    if not row["n_bound"]:
+        return f"{text}; the bound at that train objective excludes no number of neurons"
+    factor = math.ceil(round(10 * row["bound_factor"], 6)) / 10  # rounded up, for it is claimed
+    return (
+        f"{text}, at least {integer(row['n_bound'])} at that train objective: within a factor of {factor:.1f} of the "
+        "smallest possible"
+    )
+
+
+def _bound_chart(task: str, row: Row, css: str) -> Markup:
+    """Train objective that was found and that is certified, from a tenth of the bound up: fewer neurons are far off."""
+    bound, colour = row["bound"], css.split()[0]
+    shown = [i for i, size in enumerate(bound["sizes"]) if SHOWN * size >= (row["n_bound"] or 1)]
+    found = [(bound["sizes"][i], bound["found"][i]) for i in shown]
+    certified = [(bound["sizes"][i], bound["certified"][i]) for i in shown]
+    ticks = nice_ticks(0, max(value for _, value in found))
+    size, reached, first = row["n_minimal"], bound["objective"], found[0][0]
+    plot = Plot(
+        slug("bound", task, row["model"]),
+        f"{task}, {row['model']}: train objective found and certified",
+        f"Train objective by number of neurons at l1 {bound['l1']:g}, l2 {bound['l2']:g}: {reached:.4g} with the "
+        f"{integer(size)} neurons of the minimal subset. No set of fewer than {integer(row['n_bound'])} reaches that.",
+        x=(first, max(row["n_neurons"], first + 1)),
+        y=ticks,
+        log_x=True,
+        y_name="train objective",
+        x_name="neurons (log scale)",
+        y_format=".2f" if ticks[1] - ticks[0] > 0.0099 else ".4g",
+    )
+    plot.level(reached, f"reached {reached:.3g}", "reached", f"train objective of the minimal subset: {reached:.4g}")
+    plot.band(certified, found, colour)
+    plot.line(found, colour, end="found", full=f"found by {row['ranking']}", dots=lambda n, v: f"{integer(n)}: {v:.4g}")
+    plot.line(
+        certified, f"{colour} other", end="certified", full="no set of as many neurons is below",
+        dots=lambda n, v: f"{integer(n)}: at least {v:.4g}",
+    )  # fmt: skip
+    upper = (size, f"n_minimal {integer(size)}", colour, _minimal_text(row))
+    if row["n_bound"]:
+        full = f"no set of fewer than {integer(row['n_bound'])} neurons reaches {reached:.4g}"
+        plot.marks((row["n_bound"], f"n_bound {integer(row['n_bound'])}", f"{colour} estimate", full), upper)
+    else:
+        plot.mark(size, None, None, *upper[1:])
     return plot.svg()
 
 
@@ -353,6 +405,12 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
     return out
 
 
+def _headline(rows: Sequence[Row]) -> str:
+    """The headline with what it is: "ranking lca", "search elimination"."""
+    name = rows[0]["ranking"]
+    return f"{rows[0]['curves'][name]['kind']} {name}"
+
+
 def _task(
     task: str, rows: Sequence[Row], card: Mapping[str, Any], css: Mapping[str, str], names: Sequence[str]
 ) -> dict[str, Any]:
@@ -365,7 +423,7 @@ def _task(
         "metric_name": METRIC_NAMES[rows[0]["metric"]],
         "margin": f"{rows[0]['margin']:g}",
         "margin_reason": rows[0]["margin_reason"],
-        "headline": rows[0]["ranking"],
+        "headline": _headline(rows),
         "overview": _overview(task, rows, css),
         "bars": _bars(task, rows, css),
         "layers": _layer_charts(task, rows, css),
@@ -377,6 +435,11 @@ def _task(
             }
             for row in rows
             if row["curves"]
+        ],
+        "bounds": [
+            {"model": row["model"], "svg": _bound_chart(task, row, css[row["model"]]), "text": f"{_bound_text(row)}."}
+            for row in rows
+            if row["status"] == "supported" and row["bound"] is not None
         ],
         "maps": [
             {
@@ -421,6 +484,7 @@ def _board(rows: Sequence[Row], css: Mapping[str, str], most: int) -> list[dict[
                 "file": quote(row_file(row["model"], row["task"])),
                 "supported": row["status"] == "supported",
                 "shown_note": "; ".join(text for text in row["notes"] if text != CONTROL_NOTE),
+                "shown_bound": _bound_text(row) if row["status"] == "supported" else "",
                 "shown_n": n,
                 "strip": charts.strip(
                     n,
@@ -521,8 +585,8 @@ def render(
     ----------
     rows : as collect_row makes them, any order; shown task by task, models in the order given.
     cards : as collect_cards makes them, by task.
-    meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of rankings
-        and controls that are drawn).
+    meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of contenders
+        and controls that are drawn), bottom (the ranking whose end is the control of that name).
     transfers : transfer.json by model; empty where transfer is off.
     published : rows of the protocol `published`, cells of the table alone.
     beside : the rows beside the published figures (published_figures.table), where there are any.

@@ -37,21 +37,28 @@ COLUMNS: dict[str, str] = {
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
     "untrained": "test score of the untrained twin of the model, at the twin's own reference",
-    "ranking": "ranking of neurons along which the minimal subset was searched",
+    "ranking": "contender that found the minimal subset: a ranking, one order of all neurons, or a search for the best set "
+    "at every size",
     "n_minimal": "fewest neurons from which on every tested size is, on judge, within the margin of the reference and "
     "above the best baseline",
     "n_minimal_low": "lower end of its 5-95 % interval",
     "n_minimal_high": "upper end of its 5-95 % interval",
     "n_failing": "largest tested size that is not",
+    "n_bound": "proven: no set of fewer neurons, whichever they are, reaches the train objective of the minimal subset at "
+    "its penalty; says nothing of accuracy; empty where the contender is a ranking",
+    "bound_factor": "n_minimal / n_bound",
     "share": "n_minimal / n_neurons",
     "layers_used": "layers in which the subset lies; 0 is the embedding layer",
     "subset_test": "test score of the minimal subset, or of its estimate where no minimum is claimed",
     "random_test": "test score of as many neurons drawn at random, mean over draws",
-    "bottom_test": "test score of as many neurons from the bottom of the ranking",
+    "bottom_test": "test score of as many neurons from the end of the first of subsets.rankings",
     "confirmed": "whether test confirms a supported row: status after Holm, and the subset within the margin",
     "dev_half_width": "h: half-width of the interval of a random half of the neurons; above margin/2 no claim",
-    "best_ranking": "ranking that is best on tune, mean over log sizes",
-    "best_n_minimal": "the minimal subset along it",
+    "best_ranking": "contender that is best on tune, mean over log sizes",
+    "best_n_minimal": "its minimal subset",
+    "lca_n_minimal": "the minimal subset along lca, the ranking of the published method, where it was walked",
+    "lca_n_minimal_low": "lower end of its 5-95 % interval",
+    "lca_n_minimal_high": "upper end of its 5-95 % interval",
     "note": "what else must be known to read the row",
     # figures of the publication (published_figures.py): empty where the params file names none for the row
     "published_model": "model of the publication whose figures stand in the next columns",
@@ -204,39 +211,16 @@ def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The leaderboard for a terminal of 120 columns, with a line that says what the columns are.
 
-    Rows are those of collect.py. A line below a row says why it is not supported where its figures do not.
+    Rows are those of collect.py. A line below a row says why it is not supported where its figures do not. The bound is
+    shown where it fits beside whole names.
     """
-
-    def score(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    heads = ("model", "task", "status", "score", "best baseline", "neurons", "of", "share", "subset", "random")
-    lines = [heads]
-    for row in rows:
-        base = best_baseline(row)
-        minimal = "-"
-        if row["n_minimal"] is not None:
-            minimal = str(row["n_minimal"])
-            if row["n_minimal_low"] is not None:
-                minimal += f" [{row['n_minimal_low']}-{row['n_minimal_high']}]"
-            minimal += "!" if row["confirmed"] is False else ""
-        elif row["estimate"] is not None:
-            minimal = f"~{row['estimate']}"
-        lines.append(
-            (
-                row["model"],
-                row["task"],
-                row["status"],
-                score(row["oracle"]),
-                f"{score(base[1])} {base[0]}" if base else "-",
-                minimal,
-                str(row["n_neurons"]),
-                "-" if row["share"] is None else f"{100 * row['share']:.1f}%",
-                score(row["subset_test"]),
-                score(row["random_test"]),
-            )
-        )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    bounded = any(row["n_bound"] for row in rows)
+    lines = _lines(rows, bounded)
+    widths = _widths(lines)
+    if bounded and sum(widths) + len(widths) - 1 > TERMINAL_WIDTH:
+        bounded = False
+        lines = _lines(rows, bounded)
+        widths = _widths(lines)
     for i in (0, 1):  # only long names can make it too wide; the csv has them whole
         excess = max(0, sum(widths) + len(widths) - 1 - TERMINAL_WIDTH)
         widths[i] -= min(excess, max(0, widths[i] - 12))
@@ -256,5 +240,49 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
         "score: all neurons, test; neurons: minimal subset [5-95 % interval], ! not confirmed on test, ~ no claim;\n"
         "subset, random: test."
     )
+    if bounded:
+        legend += " >=: no set of fewer neurons fits train as well at that penalty; not a bound on accuracy."
     told = [line for row, why in zip(body[1:], below, strict=True) for line in (row, *why)]
     return "\n".join([body[0], rule, *told, legend]) + "\n"
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool) -> list[tuple[str, ...]]:
+    """Cells of the terminal's table, the heads first; ``bounded``: with n_bound beside the number of neurons."""
+
+    def score(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    lines: list[tuple[str, ...]] = [
+        ("model", "task", "status", "score", "best baseline", "neurons", "of", "share", "subset", "random")
+    ]
+    for row in rows:
+        base = best_baseline(row)
+        minimal = "-"
+        if row["n_minimal"] is not None:
+            minimal = str(row["n_minimal"])
+            if row["n_minimal_low"] is not None:
+                minimal += f" [{row['n_minimal_low']}-{row['n_minimal_high']}]"
+            minimal += "!" if row["confirmed"] is False else ""
+            if bounded and row["n_bound"]:
+                minimal += f" >={row['n_bound']}"
+        elif row["estimate"] is not None:
+            minimal = f"~{row['estimate']}"
+        lines.append(
+            (
+                row["model"],
+                row["task"],
+                row["status"],
+                score(row["oracle"]),
+                f"{score(base[1])} {base[0]}" if base else "-",
+                minimal,
+                str(row["n_neurons"]),
+                "-" if row["share"] is None else f"{100 * row['share']:.1f}%",
+                score(row["subset_test"]),
+                score(row["random_test"]),
+            )
+        )
+    return lines
