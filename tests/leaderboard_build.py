@@ -61,6 +61,8 @@ TYPES = [
     '"""A text\nof two long lines that nobody may see."""',
 ]
 TEST_ROWS, TEST_FILES = 600, 30
+HEADLINE = "elimination"
+CONTENDERS = ("lca", "probeless", HEADLINE)  # of an untrained twin the headline alone
 FOLDERS = ("card", "baselines", "status", "redundancy", "probes", "search", "scores", "concepts")
 
 
@@ -99,7 +101,8 @@ def make_params(models: list[str] | None = None, tasks: list[str] | None = None)
             },
             "subsets": {
                 "rankings": ["lca", "probeless"],
-                "headline": "lca",
+                "searches": ["elimination"],
+                "headline": HEADLINE,
                 "ratio": 1.2,
                 "control_ratio": 2.0,
                 "random_draws": 3,
@@ -405,15 +408,16 @@ def make_search(model: str, task: str) -> dict[str, Any]:
         "random-1": (6.5, 2),
         "random-2": (7, 2),
         "bottom": (14, 2),
+        HEADLINE: (0.6, 1.2),
     }
     for name, (slower, ratio) in shapes.items():
         sizes = grid(n, ratio)
         judge = rise(sizes, low, top, bend * slower, rng)
         size = next((s for s, v in zip(sizes, judge, strict=True) if v > top - 0.008), n)
-        ranking, claimed = name in ("lca", "probeless"), not small and status != "at chance"
+        walked, claimed = name in CONTENDERS, not small and status != "at chance"
         share = 0.85 if task == "token-classes" and model == "minilm" else 0.97
         curves[name] = {
-            "kind": "ranking" if ranking else name.partition("-")[0],
+            "kind": "search" if name == HEADLINE else "ranking" if walked else name.partition("-")[0],
             "sizes": sizes,
             "judge": judge,
             "tune": judge,
@@ -422,19 +426,23 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             "baseline_lower": [v - surface for v in judge],
             "passes": [s >= size for s in sizes],
             "predictions": sizes,
-            "n_minimal": size if ranking and claimed else None,
-            "n_minimal_low": int(size * 0.7) if ranking and claimed else None,
-            "n_minimal_high": min(n, int(size * 1.9)) if ranking and claimed else None,
+            "n_minimal": size if walked and claimed else None,
+            "n_minimal_low": int(size * 0.7) if walked and claimed else None,
+            "n_minimal_high": min(n, int(size * 1.9)) if walked and claimed else None,
             "replicates_without": 12 if task == "token-roles" and model == "minilm" else 0,
             "n_failing": size - 1,
             "first_passing": size,
-            "n_estimate": 120 if ranking and small else None,
-            "size": (size if claimed else 120 if small else None) if ranking else None,
+            "n_estimate": 120 if walked and small else None,
+            "size": (size if claimed else 120 if small else None) if walked else None,
             "reason": None if claimed else "dev too small" if small else "not above the best baseline (surface)",
             "share_kept": share if claimed or small else None,
             "share_flag": share < 0.9 if claimed or small else None,
             "layers_used": [0, 2, 3, 4] if claimed or small else None,
         }
+    walked = [HEADLINE] if is_twin(model) else list(CONTENDERS)
+    for name in CONTENDERS:
+        if name not in walked:
+            del curves[name]
     draws = [curves[f"random-{i}"]["judge"] for i in range(3)]
     report = {
         "metric": metric_of(task),
@@ -455,14 +463,16 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             "rows": 2000,
             "rows_needed": 13_728 if small else None,
         },
-        "headline": "lca",
-        "best_ranking": "lca",
+        "headline": HEADLINE,
+        "best_ranking": HEADLINE,
+        "mean_tune": {name: float(np.mean(curves[name]["tune"])) for name in walked},
         "curves": curves,
+        "bound": make_bound(curves[HEADLINE]["sizes"], curves[HEADLINE]["n_minimal"]),
         "layers": make_layers(layers, small),
         "beats_random": {
             "rankings": {
                 name: {"sizes": [1, 2], "difference": [0.1, 0.0], "lower": [0.05, -0.01], "random_suffices_from": 2}
-                for name in ("lca", "probeless")
+                for name in walked
             },
             "sizes": [1, 2],
             "random_suffices_from": 2,
@@ -482,7 +492,7 @@ def make_search(model: str, task: str) -> dict[str, Any]:
         "all": _frozen("oracle", None, None, range(n), top),
         "reference": _frozen("reference", None, None, range(n // 2), top),
     }
-    for name in ("lca", "probeless"):
+    for name in walked:
         size = curves[name]["size"]
         if size is not None:
             claimed = curves[name]["n_minimal"] is not None
@@ -497,10 +507,31 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             "classes": CLASSES[task],
             "layers": layers,
             "width": width,
-            "headline": "lca",
-            "best_ranking": "lca",
+            "headline": HEADLINE,
+            "best_ranking": HEADLINE,
             "sets": sets,
         },
+    }
+
+
+def make_bound(sizes: list[int], n_minimal: int | None) -> dict[str, Any] | None:
+    """Found falls with the root of the size; certified is what 1.3 times as many neurons would have found."""
+    if n_minimal is None:
+        return None
+
+    def objective(size: float) -> float:
+        return 2.5 * math.exp(-math.sqrt(size) / 8) - 0.002
+
+    n_bound = math.ceil(n_minimal / 1.3)
+    return {
+        "l1": 0.0,
+        "l2": 0.1,
+        "objective": objective(n_minimal),
+        "n_bound": n_bound,
+        "factor": n_minimal / n_bound,
+        "sizes": sizes,
+        "found": [objective(size) for size in sizes],
+        "certified": [objective(1.3 * size) for size in sizes],
     }
 
 
@@ -562,7 +593,7 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
             "lower": -loss - 0.004,
         }
     random = {}
-    for ranking in ("lca", "probeless"):
+    for ranking in CONTENDERS:
         draws = [e for e in sets.values() if e["kind"] == "random" and e["ranking"] == ranking]
         if draws:
             values = metrics(draws[0][metric])
@@ -591,7 +622,7 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
         **own,
         "untrained": None if is_twin(model) else make_report(top_score(f"{model}-untrained", task), tokens),
         "comparisons": comparisons(model, task, -0.002),
-        "share_kept": {"lca": 0.95} if "subset-lca" in sets else {},
+        "share_kept": {HEADLINE: 0.95} if f"subset-{HEADLINE}" in sets else {},
         "selectivity": make_selectivity(task),
         "confirmed": True if status == "supported" else None,
         "confirmed_status": True if status == "supported" else None,
@@ -651,7 +682,7 @@ def named(rank: int) -> bool:
 
 
 def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]:
-    chosen = frozen["sets"].get("subset-lca", {"neurons": []})["neurons"]
+    chosen = frozen["sets"].get(f"subset-{HEADLINE}", {"neurons": []})["neurons"]
     width = frozen["width"]
     neurons = []
     for rank, neuron in enumerate(chosen[:50]):
@@ -689,7 +720,7 @@ def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, An
         "task": task,
         "unit": "token",
         "feature": None,
-        "subset": "subset-lca" if chosen else None,
+        "subset": f"subset-{HEADLINE}" if chosen else None,
         "chosen": len(chosen),
         "described": len(neurons),
         "chosen_per_layer": [],

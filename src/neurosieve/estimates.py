@@ -50,6 +50,12 @@ BASE, BASE_SKLEARN, BASE_TORCH = 150, 200, 520
 CHARACTERS = 3.3  # of source code per sub-word
 TYPICAL = 1500  # characters of a function, where the limit of the task is more than twice as much
 PER_ROW = 12.0  # sub-words that are read for a token: 5 to 41 in the default benchmark
+# Of a search: what it costs in curves of a ranking, and whether it inverts the Gram matrix at each of its steps. On
+# 8,000 x 1,792 with ten classes a ranking's curve takes 5 s, elimination 6 to 8, relaxation 25, the bound 8.
+SEARCHES = {"elimination": (1.2, True), "exchange": (2.5, True), "relaxation": (8.0, False)}
+DEAREST = (8.0, True)  # for a search that is not named there
+BOUND = 1.5  # curves of a ranking
+STEP = 1.1  # ratio of the sizes between which a search inverts
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
@@ -261,14 +267,20 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         grid = 1 / (1 - 1 / subsets.ratio)  # sum of a geometric grid, in units of its largest size
         control = 1 / (1 - 1 / subsets.control_ratio)
         twin = params.models[size.model].untrained is not None
-        ranked = 1 if twin else len(subsets.rankings)
+        walked = [subsets.headline] if twin else subsets.contenders
+        searched = [SEARCHES.get(name, DEAREST) for name in walked if name in subsets.searches]
+        bounded = subsets.headline in subsets.searches  # where a minimum is claimed, which no plan knows
+        ranked = len(walked) - len(searched) + sum(curves for curves, _ in searched) + BOUND * bounded
         curves = ranked * grid + (subsets.random_draws + 1) * control + subsets.half_draws / 2
         if subsets.pipeline is not None and not twin:
             curves += len(subsets.pipeline.thresholds) / (1 - 1 / subsets.pipeline.ratio)
         cubes = ranked / (1 - subsets.ratio**-3) + (subsets.random_draws + 1) / (1 - subsets.control_ratio**-3)
-        work = 3 * curves * WARM * size.product / 2 + size.gram + cubes * size.cholesky
-        probes = 40 + (ranked + 1) * 3 * math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
+        inverses = sum(inverts for _, inverts in searched) / (1 - STEP**-3)
+        work = 3 * curves * WARM * size.product / 2 + size.gram + cubes * size.cholesky + inverses * size.columns**3
+        probes = 40 + (len(walked) + 1) * 3 * math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
         memory = size.memory(2.3) + _judging(params, str(job.task), "judge")
+        if searched:  # scaled columns or their product in float64, and a Gram matrix that is scaled or inverted
+            memory += _mb(8 * rows["train"] * size.columns + 8 * size.columns**2)
         return Need(_mb(2 * probes * rows["judge"]), memory, START + work / on_probe)
     if rule == "score_test":
         memory = BASE + _mb(8 * rows["test"] * size.columns) + _judging(params, str(job.task), "test")

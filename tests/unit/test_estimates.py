@@ -31,8 +31,7 @@ MEASURED = {
     ("fit_probes", "token-classes"): 15.2,
     ("fit_controls", "doc-match"): 2.0,
     ("fit_controls", "token-classes"): 6.1,
-    ("search_subsets", "doc-match"): 6.3,
-    ("search_subsets", "token-classes"): 23.2,
+    ("search_subsets", "token-roles"): 36.0,  # version 4: three rankings, elimination and the bound
     ("describe_neurons", "doc-match"): 2.2,
     ("describe_neurons", "token-classes"): 2.7,
     ("ablate_neurons", "token-classes"): 10.4,
@@ -95,6 +94,28 @@ def test_time_is_within_a_factor_of_five_of_what_was_measured(record_property):
     middle = statistics.geometric_mean(ratios.values())
     print(f"estimate / measured: mean {middle:.2f}, from {min(ratios.values()):.2f} to {max(ratios.values()):.2f}")
     assert 0.6 < middle < 1.7
+
+
+def with_subsets(**changes) -> config.Params:
+    return PARAMS.model_copy(update={"subsets": PARAMS.subsets.model_copy(update=changes)})
+
+
+def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking():
+    job = Job("search_subsets", BASE, "token-roles")
+    ranking = need(PARAMS, job).seconds - need(with_subsets(rankings=["lca", "greedy"]), job).seconds
+    none = need(with_subsets(searches=[], headline="lca"), job)
+    costs = {}
+    for name in (*config.search_names(), "of-tomorrow"):
+        found = need(with_subsets(searches=[name], headline="lca"), job)
+        costs[name] = (found.seconds - none.seconds) / ranking
+        assert found.mem_mb > none.mem_mb and found.disk_mb > none.disk_mb
+    assert set(estimates.SEARCHES) == set(config.search_names())
+    assert 1.2 < costs["elimination"] < 1.6 < 2.5 < costs["exchange"] < 3
+    assert 7.9 < costs["relaxation"] < 8.1 and costs["of-tomorrow"] >= max(costs.values())
+    bound = need(PARAMS, job).seconds - need(with_subsets(headline="lca"), job).seconds
+    assert 1 < bound / ranking < 2
+    twin = Job("search_subsets", f"{BASE}-untrained", "token-roles")  # the headline alone
+    assert need(with_subsets(searches=["elimination", "relaxation"]), twin) == need(PARAMS, twin)
 
 
 def test_a_device_and_fast_numerics_shorten_what_they_touch_and_nothing_else():

@@ -225,7 +225,7 @@ def _bound_chart(task: str, row: Row, css: str) -> Markup:
         slug("bound", task, row["model"]),
         f"{task}, {row['model']}: train objective found and certified",
         f"Train objective by number of neurons at l1 {bound['l1']:g}, l2 {bound['l2']:g}: {reached:.4g} with the "
-        f"{integer(size)} neurons of the minimal subset. No set of fewer than {integer(row['n_bound'])} reaches that.",
+        f"minimal subset; {_bound_text(row)}",
         x=(first, max(row["n_neurons"], first + 1)),
         y=ticks,
         log_x=True,

@@ -37,15 +37,15 @@ COLUMNS: dict[str, str] = {
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
     "untrained": "test score of the untrained twin of the model, at the twin's own reference",
-    "ranking": "contender that found the minimal subset: a ranking, one order of all neurons, or a search for the best set "
-    "at every size",
+    "ranking": "contender that found the minimal subset: a ranking (one order of all neurons) or a search (the best "
+    "set at every size)",
     "n_minimal": "fewest neurons from which on every tested size is, on judge, within the margin of the reference and "
     "above the best baseline",
     "n_minimal_low": "lower end of its 5-95 % interval",
     "n_minimal_high": "upper end of its 5-95 % interval",
     "n_failing": "largest tested size that is not",
-    "n_bound": "proven: no set of fewer neurons, whichever they are, reaches the train objective of the minimal subset at "
-    "its penalty; says nothing of accuracy; empty where the contender is a ranking",
+    "n_bound": "no set of fewer neurons, searched or not, reaches on train the objective of the minimal subset at its "
+    "penalty; says nothing of accuracy; empty without a minimum, and where the contender is a ranking",
     "bound_factor": "n_minimal / n_bound",
     "share": "n_minimal / n_neurons",
     "layers_used": "layers in which the subset lies; 0 is the embedding layer",
