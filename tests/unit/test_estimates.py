@@ -105,11 +105,11 @@ def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking()
     ranking = need(PARAMS, job).seconds - need(with_subsets(rankings=["lca", "greedy"]), job).seconds
     none = need(with_subsets(searches=[], headline="lca"), job)
     costs = {}
-    for name in (*config.search_names(), "of-tomorrow"):
+    for name in (*estimates.SEARCHES, "of-tomorrow"):
         found = need(with_subsets(searches=[name], headline="lca"), job)
         costs[name] = (found.seconds - none.seconds) / ranking
         assert found.mem_mb > none.mem_mb and found.disk_mb > none.disk_mb
-    assert set(estimates.SEARCHES) == set(config.search_names())
+    assert set(estimates.SEARCHES) <= set(config.search_names())
     assert 1.2 < costs["elimination"] < 1.6 < 2.5 < costs["exchange"] < 3
     assert 7.9 < costs["relaxation"] < 8.1 and costs["of-tomorrow"] >= max(costs.values())
     bound = need(PARAMS, job).seconds - need(with_subsets(headline="lca"), job).seconds

@@ -21,8 +21,9 @@ from neurosieve.leaderboard import build_leaderboard, charts, collect, page, pag
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
     "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,"
-    "n_failing,share,layers_used,"
-    "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,note,"
+    "n_failing,n_bound,bound_factor,share,layers_used,"
+    "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,"
+    "lca_n_minimal,lca_n_minimal_low,lca_n_minimal_high,note,"
     "published_model,published_metric,published_score,published_n_neurons,published_subset_score"
 )
 
@@ -109,6 +110,17 @@ def test_terminal_table_fits_and_shows_the_figures():
     assert "3000 [2100-3456]" in text and text.count(" ~120 ") == 4
 
 
+def test_terminal_has_the_bound_only_where_it_fits_beside_whole_names():
+    legend = ">=: no set of fewer neurons fits train as well at that penalty; not a bound on accuracy."
+    row = make_row("neurosieve-base", "token-roles")
+    short = table.format_table([row])
+    assert " 260 [182-494] >=200 " in short and legend in short
+    for changed in ({"model": "m" * 60}, {"n_bound": None, "bound_factor": None}, {"n_bound": 0}):
+        text = table.format_table([row | changed])
+        assert " 260 [182-494] " in text and ">=" not in text
+    assert ">=" not in table.format_table([make_row("neurosieve-base", "doc-match")])  # no minimum
+
+
 def test_best_baseline_skips_what_is_missing():
     row = {"majority": 0.1, "surface": None, "untrained": 0.3}
     assert table.best_baseline(row) == ("untrained", 0.3)
@@ -130,32 +142,54 @@ def test_figures_of_a_row_are_those_of_the_files(built):
     row = make_row("neurosieve-base", "token-roles")
     search = read_json(built.search("neurosieve-base", "token-roles") / "curves.json")
     scores = read_json(built.scores("neurosieve-base", "token-roles") / "scores.json")
-    lca = search["curves"]["lca"]
-    assert (row["n_minimal"], row["n_minimal_low"], row["n_minimal_high"]) == (448, 313, 851) == (
-        lca["n_minimal"], lca["n_minimal_low"], lca["n_minimal_high"],
-    )  # fmt: skip
-    assert row["share"] == 448 / 3456 and row["n_neurons"] == 9 * 384 and row["constant_neurons"] == 2
+    cells = ("n_minimal", "n_minimal_low", "n_minimal_high")
+    main, lca = search["curves"][made.HEADLINE], search["curves"]["lca"]
+    assert [row[c] for c in cells] == [260, 182, 494] == [main[c] for c in cells]
+    assert [row[f"lca_{c}"] for c in cells] == [448, 313, 851] == [lca[c] for c in cells]
+    assert row["ranking"] == row["best_ranking"] == "elimination" and row["best_n_minimal"] == 260
+    assert row["bound"] == search["bound"] and row["mean_tune"] == search["mean_tune"]
+    assert (
+        (row["n_bound"], row["bound_factor"]) == (200, 1.3) == (search["bound"]["n_bound"], search["bound"]["factor"])
+    )
+    assert row["share"] == 260 / 3456 and row["n_neurons"] == 9 * 384 and row["constant_neurons"] == 2
     for column, key in (
         ("oracle", "all"),
         ("reference", "reference"),
-        ("subset_test", "subset-lca"),
-        ("bottom_test", "bottom-lca"),
+        ("subset_test", "subset-elimination"),
+        ("bottom_test", "bottom-elimination"),
     ):
         assert row[column] == scores["sets"][key]["macro_f1"], column
-    assert row["random_test"] == scores["random"]["lca"]["macro_f1"]
+    assert row["random_test"] == scores["random"]["elimination"]["macro_f1"]
     assert row["oracle_low"] == scores["sets"]["all"]["low"] < row["oracle"] < row["oracle_high"]
     assert row["surface"] == scores["baselines"]["char-ngrams"]["macro_f1"] and row["surface_name"] == "char-ngrams"
     assert row["majority"] == scores["baselines"]["majority"]["macro_f1"]
     assert row["untrained"] == scores["untrained"]["macro_f1"]
     assert row["judge"]["surface"] == search["baselines"]["surface"]["judge"]
     assert row["reference_name"] == "layers 0-4" and row["layers_used"] == "0,2-4"
-    assert row["chosen_layers"] == made.np.bincount([n // 384 for n in row["neurons"]["lca"]], minlength=9).tolist()
-    assert row["certified"]["highest_layer"] == max(row["neurons"]["lca"]) // 384
+    assert (
+        row["chosen_layers"]
+        == made.np.bincount([n // 384 for n in row["neurons"]["elimination"]], minlength=9).tolist()
+    )
+    assert row["certified"]["highest_layer"] == max(row["neurons"]["elimination"]) // 384
     assert row["layer_scores"]["prefix"][0] == row["layer_scores"]["single"][0]
     assert (
         row["layer_scores"]["prefix"][8]
         == read_json(built.probes("neurosieve-base", "token-roles") / "probes.json")["sets"]["all"]["judge"]["macro_f1"]
     )
+
+
+def test_a_row_without_a_bound_or_without_the_curve_of_lca_has_no_such_cells(built):
+    bounded, cells = ("n_bound", "bound_factor"), ("lca_n_minimal", "lca_n_minimal_low", "lca_n_minimal_high")
+    for row in collected()[0]:
+        curves = read_json(built.search(row["model"], row["task"]) / "curves.json")
+        assert (row["bound"] is None) == (row["n_bound"] is None) == (row["bound_factor"] is None)
+        assert [row[c] for c in cells] == [curves["curves"].get("lca", {}).get(c.removeprefix("lca_")) for c in cells]
+    none = make_row("neurosieve-base", "doc-match")  # no minimum is claimed
+    assert [none[c] for c in (*bounded, *cells)] == [None] * 5 and none["estimate"] == 120
+    twin = make_row("neurosieve-base-untrained", "token-roles")  # the headline's curve alone
+    assert twin["n_minimal"] == 217 and twin["n_bound"] == 167 and [twin[c] for c in cells] == [None] * 3
+    line = table.read_csv((built.leaderboard() / "leaderboard.csv").read_text())[0]
+    assert [line[c] for c in (*bounded, *cells)] == ["200", "1.3000", "448", "313", "851"]
 
 
 def test_order_of_rows_and_files_of_the_artifact(built):
@@ -190,7 +224,7 @@ def test_metrics_are_numbers_and_nothing_else(built):
     metrics = read_json(built.leaderboard() / "metrics.json")
     assert list(metrics) == sorted(made.MODELS) and set(metrics["minilm"]) == set(made.LEVELS)
     assert all(isinstance(v, int | float) for tasks in metrics.values() for m in tasks.values() for v in m.values())
-    assert "n_minimal" not in metrics["minilm"]["doc-match"] and metrics["minilm"]["token-roles"]["n_minimal"] == 448
+    assert "n_minimal" not in metrics["minilm"]["doc-match"] and metrics["minilm"]["token-roles"]["n_minimal"] == 260
 
 
 def test_no_long_token_type_is_published(built):
@@ -296,7 +330,8 @@ def test_missing_phase_is_named(tmp_path):
 def test_ticks_span_the_values():
     assert charts.nice_ticks(0.07, 0.87) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert charts.nice_ticks(0.5, 0.5)[0] <= 0.5 <= charts.nice_ticks(0.5, 0.5)[-1]
-    assert charts.log_ticks(3456) == [1, 10, 100, 1000] and charts.log_ticks(1000) == [1, 10, 100, 1000]
+    assert charts.log_ticks(1, 3456) == [1, 10, 100, 1000] == charts.log_ticks(1, 1000)
+    assert charts.log_ticks(10, 3456) == [10, 100, 1000] and charts.log_ticks(11, 3456) == [100, 1000]
 
 
 @pytest.mark.parametrize("wanted", [[50, 50, 51], [5, 10, 100], [99, 100, 98, 97], [0, 0, 0, 0, 0, 0]])
@@ -321,6 +356,19 @@ def test_curve_is_drawn_where_its_numbers_are():
     )
     expected = f"M{left} {low}L{middle} {half}L300 {top}"
     assert f'd="{expected}"' in plot.svg()
+
+
+def test_two_marks_however_close_have_labels_that_do_not_meet():
+    plot = charts.Plot("s", "t", "d", x=(1, 1000), y=[0.0, 1.0], log_x=True)
+    for low, high in ((1, 1), (1, 2), (130, 169), (990, 1000), (2, 900)):
+        plot.body = []
+        plot.marks((low, f"n_bound {low}", "m0 estimate", "<bound>"), (high, f"n_minimal {high}", "m0", "found"))
+        svg = plot.svg()
+        assert re.findall(r'class="mark[^"]*" d="M([\d.]+) ', svg) == [charts.num(plot.x(v)) for v in (low, high)]
+        (end, left), (start, right) = re.findall(r'x="([\d.]+)" y="30" text-anchor="(?:end|start)">([^<]*)<', svg)
+        assert float(end) - len(left) * charts.LETTER >= 3.9 and float(start) > float(end)
+        assert float(start) + len(right) * charts.LETTER <= plot.width
+        assert "&lt;bound&gt;" in svg
 
 
 def test_heatmap_counts_cells_by_shade_and_leaves_missing_ones_blank():
@@ -424,6 +472,71 @@ def test_layer_0_is_the_embedding_unless_a_model_has_other_neurons():
         entry = params.models[name].model_copy(update=change)
         meta = page_facts(params.model_copy(update={"models": {**params.models, name: entry}}))
         assert page.render(rows, cards, meta, {}).count(told) > 1
+
+
+def bound_chart(row: dict[str, Any]) -> str:
+    return page._bound_chart(row["task"], row, "m1")
+
+
+def test_chart_of_the_bound_has_the_points_of_the_file():
+    row = make_row("minilm", "token-roles")
+    bound, svg = row["bound"], bound_chart(row)
+    shown = [size for size in bound["sizes"] if size >= 20]  # a tenth of the bound, 200
+    found, certified = re.findall(r'<path class="line m1[^"]*" d="M([^"]*)"', svg)
+    band = re.search(r'<path class="band m1" d="M([^"]*)Z"', svg)[1]
+    assert band.split("L") == [*certified.split("L"), *found.split("L")[::-1]]
+    ticks = charts.nice_ticks(0, bound["found"][bound["sizes"].index(shown[0])])
+    plot = charts.Plot("s", "t", "d", x=(shown[0], 2688), y=ticks, log_x=True)
+    for line, name in ((found, "found"), (certified, "certified")):
+        values = dict(zip(bound["sizes"], bound[name], strict=True))
+        assert line.split("L") == [f"{charts.num(plot.x(s))} {charts.num(plot.y(values[s]))}" for s in shown]
+    assert re.findall(r'class="mark[^"]*" d="M([\d.]+) ', svg) == [charts.num(plot.x(n)) for n in (200, 260)]
+    assert ">n_bound 200<" in svg and ">n_minimal 260<" in svg
+    assert 'aria-labelledby="bound-token_2droles-minilm-t bound-token_2droles-minilm-d"' in svg
+    assert "at least 200 at that train objective" in re.search(r"<desc[^>]*>([^<]*)<", svg)[1]
+
+
+def test_chart_of_a_bound_that_says_nothing_and_of_one_that_is_reached():
+    row = make_row("minilm", "token-roles")
+    none = row | {"bound": row["bound"] | {"n_bound": 0, "factor": None}, "n_bound": 0, "bound_factor": None}
+    assert page._bound_text(none) == "n_minimal 260; the bound at that train objective excludes no number of neurons"
+    assert "n_bound" not in bound_chart(none).split("</desc>")[1] and ">n_minimal 260<" in bound_chart(none)
+    reached = row | {"n_bound": 260, "bound_factor": 1.0}
+    assert page._bound_text(reached).endswith("within a factor of 1.0 of the smallest possible")
+    assert bound_chart(reached).count('class="mark') == 2
+    single = row["bound"] | {"sizes": [1], "found": [0.5], "certified": [-0.1], "n_bound": 1, "factor": 1.0}
+    tiny = row | {"bound": single, "n_bound": 1, "n_minimal": 1, "n_neurons": 1, "bound_factor": 1.0}
+    assert "nan" not in bound_chart(tiny)
+
+
+@pytest.mark.parametrize(("factor", "shown"), [(1.3, "1.3"), (260 / 201, "1.3"), (260 / 199, "1.4"), (2.0, "2.0")])
+def test_a_factor_is_never_shown_smaller_than_it_is(factor, shown):
+    row = make_row("minilm", "token-roles", bound_factor=factor)
+    assert page._bound_text(row) == (
+        f"n_minimal 260, at least 200 at that train objective: within a factor of {shown} of the smallest possible"
+    )
+
+
+def test_page_has_the_bound_of_supported_rows_and_says_of_what(rendered):
+    rows, cards, meta = make_all()
+    told = [row for row in rows if row["status"] == "supported" and row["bound"]]
+    assert 0 < len(told) < len([row for row in rows if row["bound"]])
+    assert len(re.findall(r'<svg role="img" aria-labelledby="bound-', rendered)) == len(told)
+    assert rendered.count("(train objective at one penalty, not accuracy)") == len(told)
+    assert rendered.count("It says nothing of accuracy.") == len({row["task"] for row in told})
+    for row in rows:
+        row |= {"bound": None, "n_bound": None, "bound_factor": None}
+    bare = page.render(rows, cards, meta, {})
+    assert "train objective at" not in bare and "what no set can pass" not in bare
+    parse(bare)
+
+
+def test_page_says_whether_the_headline_is_a_search_or_a_ranking(rendered):
+    assert "at each size the neurons of the search elimination." in rendered
+    assert "dotted: the bottom of the ranking lca." in rendered
+    rows, cards, meta = make_all()
+    rows = [row | {"ranking": "lca"} for row in rows if row["control_of"] is None]
+    assert "Solid: the ranking lca. Dashed: the other contenders." in page.render(rows, cards, meta, {})
 
 
 def test_text_is_escaped():

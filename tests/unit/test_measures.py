@@ -37,17 +37,32 @@ def test_layers_tell_a_claim_from_an_estimate(rows):
 def test_a_ranking_that_always_beats_random_says_never(rows):
     row = rows[0]
     name = f"{row['model']}: lca"
-    assert line(measures.rankings([row]), name)["random suffices from"] == "2"
+    assert line(measures.contenders([row]), name)["random suffices from"] == "2"
     never = {**row["beats_random"]["rankings"]["lca"], "random_suffices_from": None}
     changed = {**row, "beats_random": {**row["beats_random"], "rankings": {"lca": never}}}
-    assert line(measures.rankings([changed]), name)["random suffices from"] == "never"
+    assert line(measures.contenders([changed]), name)["random suffices from"] == "never"
+
+
+def test_contenders_stand_side_by_side_with_minimum_interval_and_score_on_tune(rows):
+    table = measures.contenders(rows[:2])
+    assert [name for name, _ in table["lines"]] == [
+        "neurosieve-base: lca", "neurosieve-base: probeless", "neurosieve-base: elimination",
+        "neurosieve-base-untrained: elimination",
+    ]  # fmt: skip
+    search, lca = (line(table, f"neurosieve-base: {name}") for name in ("elimination", "lca"))
+    assert search["kind"] == "search, headline, best on tune" and lca["kind"] == "ranking"
+    assert search["minimal subset"] == "260 [182–494]" and lca["minimal subset"] == "448 [313–851]"
+    tune = rows[0]["mean_tune"]
+    assert search["mean on tune"] == f"{tune['elimination']:.3f}" > lca["mean on tune"] == f"{tune['lca']:.3f}"
 
 
 def test_the_pipeline_says_what_it_searched_among(rows):
     row = rows[0]
+    curves = {**row["curves"], "pipeline": {"kind": "pipeline"}}
     entry = {**row["minima"]["lca"], "layers": 3, "threshold": 0.3, "neurons_in": 512}
-    found = line(measures.rankings([{**row, "pipeline": entry}]), f"{row['model']}: pipeline")
+    found = line(measures.contenders([{**row, "pipeline": entry, "curves": curves}]), f"{row['model']}: pipeline")
     assert found["searched among"] == "512 in 3 layers, clusters at 0.3"
+    assert found["kind"] == "pipeline" and found["mean on tune"] == "–"
 
 
 def test_selectivity_is_left_out_where_there_is_none(rows):

@@ -95,9 +95,9 @@ def contenders(rows: Sequence[Row]) -> Table:
         "title": "Contenders, and the pipeline of layers, clusters and ranking",
         "text": "A contender is a ranking (one order of all neurons) or a search (the best set at every size); lca is "
         "the ranking of the published method. Mean on tune: over log sizes, by which the best is chosen. Random "
-        "suffices from: the size from which on the contender is not above random neurons on judge (lower bound of the paired "
-        "difference to the mean of the draws); “never” where it is above up to the largest size compared. The "
-        "pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
+        "suffices from: the size from which on the contender is not above random neurons on judge (lower bound of "
+        "the paired difference to the mean of the draws); “never” where it is above up to the largest size compared. "
+        "The pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
         "heads": ["kind", "minimal subset", "mean on tune", "kept of the gain", "test", *beyond],
         "lines": lines,
     }
