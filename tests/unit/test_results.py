@@ -28,6 +28,7 @@ def make_row(**changes: Any) -> dict[str, Any]:
         **dict.fromkeys(COLUMNS),
         "benchmark": "b", "version": 1, "protocol": "strict", "model": "m", "task": "t", "status": "supported",
         "metric": "accuracy", "n_neurons": 48, "oracle": 0.123456789, "n_minimal": 7, "confirmed": False,
+        "n_bound": 5, "bound_factor": 1.4, "lca_n_minimal": 9,
         "layers_used": "0,2-4", "note": "a note", "share": 7 / 48,
         "certified": {"flops": 10, "flops_share": 0.5, "classifier": {"values": 7}},
         "test": {"subset": {"accuracy": 0.5, "seen": None, "list": [1, 2]}},
@@ -58,6 +59,9 @@ def test_wide_has_a_typed_row_per_row(tmp_path: Path) -> None:
     assert first.n_minimal == 7 and not first.confirmed and first["certified.classifier.values"] == 7
     assert found.iloc[1][["n_minimal", "confirmed", "oracle", "note", "certified.flops"]].isna().all()
     kinds = {name: str(kind) for name, kind in found.dtypes.items()}
+    whole = ("n_bound", "lca_n_minimal", "lca_n_minimal_low", "lca_n_minimal_high")
+    assert [kinds[n] for n in whole] == ["Int64"] * 4 and kinds["bound_factor"] == "Float64"
+    assert (first.n_bound, first.bound_factor, first.lca_n_minimal) == (5, 1.4, 9)
     assert [kinds[n] for n in ("version", "n_minimal", "best_n_minimal", "certified.flops")] == ["Int64"] * 4
     assert [kinds[n] for n in ("oracle", "share", "dev_half_width", "certified.flops_share")] == ["Float64"] * 4
     assert [kinds[n] for n in ("task", "status", "confirmed", "note")] == ["category", "category", "boolean", "string"]
@@ -68,6 +72,7 @@ def test_long_has_a_row_per_number(tmp_path: Path) -> None:
     assert list(found.columns) == [*KEYS, "status", "metric", "figure", "value"]
     figures = dict(zip(found.figure, found.value, strict=True))
     assert figures == {
+        "bound_factor": 1.4, "lca_n_minimal": 9, "n_bound": 5,
         "certified.classifier.values": 7, "certified.flops": 10, "certified.flops_share": 0.5, "confirmed": 0,
         "n_minimal": 7, "n_neurons": 48, "oracle": 0.123456789, "share": 7 / 48, "test.subset.accuracy": 0.5,
     }  # fmt: skip
