@@ -1,0 +1,116 @@
+"""The smallest subsets that were found and how few neurons could do: table and pictures of docs/minimal-subset.md.
+
+    python benchmarks/minimal_subset.py [--results results] [--benchmark default]
+
+Reads published results and writes the table into docs/minimal-subset.md and a picture per supported row with a bound
+beside it. Nothing is run: the same results give the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from neurosieve.artifacts import write_text
+from neurosieve.leaderboard.page import HERE, bound_chart
+
+DOCS = Path(__file__).parents[1] / "docs"
+DOCUMENT = DOCS / "minimal-subset.md"
+BEGIN, END = "<!-- made by benchmarks/minimal_subset.py -->", "<!-- end of what the script makes -->"
+
+STYLE = (HERE / "page.css").read_text(encoding="utf-8")
+
+Row = dict[str, Any]
+
+
+def table(heads: list[str], lines: list[list[str]]) -> str:
+    """Markdown, all columns but the first to the right."""
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
+
+
+def read(results: Path, benchmark: str) -> list[Row]:
+    """The supported rows, by task and model."""
+    files = sorted((results / benchmark / "rows").glob("*.json"))
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in files]
+    return sorted((r for r in rows if r["status"] == "supported"), key=lambda r: (r["task"], r["model"]))
+
+
+def found(row: Row, contender: str) -> str:
+    """The minimum of a contender with its interval, or why there is none."""
+    minimum = row["minima"].get(contender)
+    if minimum is None:
+        return "-"
+    if minimum["n_minimal"] is None:
+        return "no claim"
+    return f"{minimum['n_minimal']} [{minimum['n_minimal_low']}-{minimum['n_minimal_high']}]"
+
+
+def summary(rows: list[Row]) -> str:
+    """A line per row: minima of all contenders, the bound, whether test confirms it."""
+    contenders = list(dict.fromkeys(name for row in rows for name in row["minima"]))
+    heads = ["task", "model", "neurons", *contenders, "at least", "factor", "test"]
+    lines = [
+        [
+            row["task"],
+            row["model"],
+            str(row["n_neurons"]),
+            *(found(row, name) for name in contenders),
+            "-" if row["n_bound"] is None else str(row["n_bound"]),
+            "-" if row["bound_factor"] is None else f"{row['bound_factor']:.2f}",
+            {True: "confirmed", False: "not confirmed", None: "-"}[row["confirmed"]],
+        ]
+        for row in rows
+    ]
+    return table(heads, lines)
+
+
+def objectives(row: Row) -> str:
+    """Train objective by number of neurons, every third size: found and certified."""
+    bound = row["bound"]
+    chosen = [i for i, n in enumerate(bound["sizes"]) if row["n_bound"] / 4 <= n <= 2 * row["n_minimal"]][::3]
+    heads = ["neurons", *(str(bound["sizes"][i]) for i in chosen)]
+    lines = [[what, *(f"{bound[key][i]:.4f}" for i in chosen)] for what, key in
+             (("found", "found"), ("no set is below", "certified"))]  # fmt: skip
+    return table(heads, lines)
+
+
+def picture(row: Row) -> str:
+    """The chart of the page, as an svg file of its own."""
+    chart = str(bound_chart(row["task"], row, "m0"))
+    opening = chart.index(">") + 1
+    head = chart[:opening].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{head}<style>{STYLE}</style>{chart[opening:]}\n"
+
+
+def write(rows: list[Row], benchmark: str) -> None:
+    """The part of the document between the marks, and the pictures."""
+    parts = [summary(rows)]
+    for row in rows:
+        if row["bound"] is None:
+            continue
+        name = f"minimal-subset-{row['task']}.svg"
+        write_text(DOCS / name, picture(row))
+        parts += [
+            f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, l2 {row['bound']['l2']:g}"
+            f" (benchmark {benchmark}, version {row['version']}).",
+            objectives(row),
+            f"![{row['task']}: train objective found and certified]({name})",
+        ]
+    text = DOCUMENT.read_text(encoding="utf-8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    write_text(DOCUMENT, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--benchmark", default="default")
+    options = parser.parse_args()
+    write(read(options.results, options.benchmark), options.benchmark)
+
+
+if __name__ == "__main__":
+    main()
