@@ -91,11 +91,11 @@ def write(rows: list[Row], benchmark: str) -> None:
     for row in rows:
         if row["bound"] is None:
             continue
-        name = f"minimal-subset-{row['task']}.svg"
+        name = f"minimal-subset-{row['model']}-{row['task']}.svg"
         write_text(DOCS / name, picture(row))
         parts += [
-            f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, l2 {row['bound']['l2']:g}"
-            f" (benchmark {benchmark}, version {row['version']}).",
+            f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, "
+            f"l2 {row['bound']['l2']:g} (benchmark {benchmark}, version {row['version']}).",
             objectives(row),
             f"![{row['task']}: train objective found and certified]({name})",
         ]

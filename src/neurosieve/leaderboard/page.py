@@ -213,7 +213,7 @@ def _bound_text(row: Row) -> str:
     )
 
 
-def _bound_chart(task: str, row: Row, css: str) -> Markup:
+def bound_chart(task: str, row: Row, css: str) -> Markup:
     """Train objective that was found and that is certified, from a tenth of the bound up: fewer neurons are far off."""
     bound, colour = row["bound"], css.split()[0]
     shown = [i for i, size in enumerate(bound["sizes"]) if SHOWN * size >= (row["n_bound"] or 1)]
@@ -437,7 +437,7 @@ def _task(
             if row["curves"]
         ],
         "bounds": [
-            {"model": row["model"], "svg": _bound_chart(task, row, css[row["model"]]), "text": f"{_bound_text(row)}."}
+            {"model": row["model"], "svg": bound_chart(task, row, css[row["model"]]), "text": f"{_bound_text(row)}."}
             for row in rows
             if row["status"] == "supported" and row["bound"] is not None
         ],
