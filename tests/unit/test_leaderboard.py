@@ -475,7 +475,7 @@ def test_layer_0_is_the_embedding_unless_a_model_has_other_neurons():
 
 
 def bound_chart(row: dict[str, Any]) -> str:
-    return page._bound_chart(row["task"], row, "m1")
+    return page.bound_chart(row["task"], row, "m1")
 
 
 def test_chart_of_the_bound_has_the_points_of_the_file():
