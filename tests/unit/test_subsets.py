@@ -12,9 +12,9 @@ import pytest
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
 from neurosieve.config import Params, Penalty, load_params
 from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
+from neurosieve.probes.fit import candidates
 from neurosieve.subsets import minimal, score_test, search_subsets
 from neurosieve.subsets.score import _confirmed, predict_frozen
-from neurosieve.subsets.search import candidates
 
 # --- sizes
 

@@ -12,7 +12,7 @@ from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_man
 from neurosieve.config import Params, load_params
 from neurosieve.probes import intervals, metrics
 from neurosieve.subsets import transfer_subsets
-from neurosieve.subsets.search import random_orders
+from neurosieve.subsets.curves import random_orders
 from neurosieve.subsets.transfer import overlap
 
 LAYERS, WIDTH, DRAWS, L2 = 2, 8, 2, 0.01

@@ -23,6 +23,7 @@ from neurosieve.config.names import (
     SPLITS,
     ranking_names,
     ranks_numbers,
+    search_names,
     task_kinds,
 )
 from neurosieve.config.params import Params
@@ -48,5 +49,5 @@ __all__ = [
     "Block", "Columns", "Concepts", "ConfigError", "Corpus", "DataFile", "Finetune", "HubDataset", "Leaderboard",
     "Margin", "Model", "Name", "Negatives", "Packages", "Params", "Penalty", "Pipeline", "Prepare", "Probes",
     "Published", "PublishedFigures", "RankingName", "Redundancy", "Run", "Share", "Shares", "SplitRows", "Subsets",
-    "Task", "Tolerances", "Wheel", "load_params", "ranking_names", "ranks_numbers", "task_kinds",
+    "Task", "Tolerances", "Wheel", "load_params", "ranking_names", "ranks_numbers", "search_names", "task_kinds",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from neurosieve.config.names import ranking_names
+from neurosieve.config.names import ranking_names, search_names
 
 SHA256, COMMIT, NAME = r"^[0-9a-f]{64}$", r"^[0-9a-f]{40}$", r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?$"
 
@@ -51,6 +51,12 @@ def _known_ranking(name: str) -> str:
     return name
 
 
+def _known_search(name: str) -> str:
+    if name not in search_names():
+        raise ValueError(f"no search has this name; {suggest(name, search_names())}")
+    return name
+
+
 def each_once(value: list[Any]) -> list[Any]:
     twice = [v for i, v in enumerate(value) if v in value[:i]]
     if twice:
@@ -71,6 +77,8 @@ def suggest(found: str, names: list[str]) -> str:
 
 
 RankingName = Annotated[str, AfterValidator(_known_ranking)]
+
+SearchName = Annotated[str, AfterValidator(_known_search)]
 
 
 class Wheel(Block):

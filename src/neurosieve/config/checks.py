@@ -57,7 +57,9 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                 for j, package in enumerate(task.shares.held_out if task.shares is not None else ()):
                     known((*at, "shares", "held_out", j), package, names, what)
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
-    judged_by: list[tuple[tuple[str | int, ...], str]] = [(("subsets", "headline"), params.subsets.headline)]
+    judged_by: list[tuple[tuple[str | int, ...], str]] = []
+    if params.subsets.headline in params.subsets.rankings:
+        judged_by.append((("subsets", "headline"), params.subsets.headline))
     if params.subsets.pipeline is not None:
         judged_by.append((("subsets", "pipeline", "ranking"), params.subsets.pipeline.ranking))
     for keys, ranking in judged_by:
@@ -67,9 +69,11 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             faults.append((keys, f"{found}; write one of: {', '.join(able)}"))
     for i, ranking in enumerate(params.subsets.rankings):
         known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
-    curves = [*params.subsets.rankings, *CONTROL_RANKINGS, *(["pipeline"] if params.subsets.pipeline else [])]
+    curves = [*params.subsets.contenders, *CONTROL_RANKINGS, *(["pipeline"] if params.subsets.pipeline else [])]
     for i, ranking in enumerate(params.leaderboard.curve_rankings or ()):
-        known(("leaderboard", "curve_rankings", i), ranking, curves, "curve: a ranking under `subsets.rankings:`")
+        known(
+            ("leaderboard", "curve_rankings", i), ranking, curves, "curve: one under `subsets:`, rankings and searches"
+        )
     figures = params.leaderboard.published_figures
     if figures is not None:
         own = ("leaderboard", "published_figures")

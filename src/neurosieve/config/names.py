@@ -46,6 +46,12 @@ def ranking_names() -> list[str]:
     return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
 
 
+def search_names() -> list[str]:
+    """Names of the searches for the best set at every size: one file of subsets/contenders/ each."""
+    folder = PACKAGE / "subsets" / "contenders"
+    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+
+
 def ranks_numbers(name: str) -> bool:
     """Whether the file of a ranking says that it also ranks where a number is predicted: a line ``NUMBERS = True``."""
     path = PACKAGE / "probes" / "rankings" / f"{name.replace('-', '_')}.py"

@@ -135,9 +135,9 @@ class Params(Block):
         return sorted({*files_below(folder, *kinds), *(p.as_posix() for p in code_below(folder) if p.is_file())})
 
     def curve_rankings(self) -> list[str]:
-        """Rankings whose curves the page has."""
+        """Rankings and searches whose curves the page has."""
         named = self.leaderboard.curve_rankings
-        return [*self.subsets.rankings, *CONTROL_RANKINGS] if named is None else list(named)
+        return [*self.subsets.contenders, *CONTROL_RANKINGS] if named is None else list(named)
 
     def margin(self, task: str) -> Margin:
         return self.subsets.margins.get(task, self.subsets.margins["default"])

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, RankingName, Share, each_once
+from neurosieve.config.base import Block, RankingName, SearchName, Share, each_once
 from neurosieve.config.names import CONTROL_RANKINGS
 
 
@@ -31,7 +31,11 @@ class Subsets(Block):
     rankings: list[RankingName] = Field(
         min_length=1, description="those of probes.rankings along which a minimal subset is searched"
     )
-    headline: RankingName = Field(description="the ranking of the leaderboard's main columns")
+    searches: list[SearchName] = Field(
+        default_factory=list,
+        description="searches for the best set at every size, beside the rankings: files of subsets/contenders/",
+    )
+    headline: str = Field(description="the search or ranking of the leaderboard's main columns")
     ratio: float = Field(gt=1, le=1.2, description="ratio of the geometric grid of sizes")
     control_ratio: float = Field(gt=1, le=4, description="the same for the random and bottom curves")
     random_draws: int = Field(ge=2)
@@ -40,7 +44,12 @@ class Subsets(Block):
     transfer: bool = Field(False, description="try the subset of each task on every other task of the run")
     margins: dict[str, Margin] = Field(description="by task; `default` for the others")
 
-    _unique = field_validator("rankings")(each_once)
+    _unique = field_validator("rankings", "searches")(each_once)
+
+    @property
+    def contenders(self) -> list[str]:
+        """Names of the curves that are walked to a minimum: rankings, then searches."""
+        return [*self.rankings, *self.searches]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -49,6 +58,8 @@ class Subsets(Block):
         for name in self.rankings:
             if name in CONTROL_RANKINGS:
                 raise ValueError(f"{name!r} is a control, which every search has beside its rankings; leave it out")
-        if self.headline not in self.rankings:
-            raise ValueError(f"headline {self.headline!r} is not among rankings {self.rankings}")
+        if self.headline not in self.contenders:
+            raise ValueError(
+                f"headline {self.headline!r} is not among rankings {self.rankings}, nor among searches {self.searches}"
+            )
         return self

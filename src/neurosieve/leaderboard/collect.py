@@ -132,7 +132,9 @@ def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
     found = _read(paths, model, task)
     headline = found.curves["headline"]
-    searched = [name for name in params.subsets.rankings if name in found.curves["curves"]]  # of a twin headline alone
+    searched = [
+        name for name in params.subsets.contenders if name in found.curves["curves"]
+    ]  # of a twin headline alone
     minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in searched}
     test = {name: report for name, report in _named(found.scores, headline).items() if report is not None}
     return {

@@ -37,7 +37,7 @@ from neurosieve.probes.agreement import chance_overlap
 from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import candidates, tuned
 from neurosieve.subsets import minimal
-from neurosieve.subsets.search import RANDOM, random_orders
+from neurosieve.subsets.curves import RANDOM, random_orders
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,115 @@
+"""Searches for the best set of neurons at every size: one file, one contender; a file dropped in is registered.
+
+A file ``<name>.py`` (``_`` for ``-``) defines ``begin(given: SubsetInput) -> Choose``. What it returns is asked for
+sizes from large to small, each time with the probe of the next larger set that was tested, and answers with a set of
+exactly that size: positions of neurons, best first. Sets need not be nested. Reads and writes no files; files whose
+name begins with ``_`` are helpers. Orders of neurons (probes/rankings) are contenders without a file: :func:`along`.
+
+Every contender keeps to this: it looks at train alone; the columns of one neuron are taken or left as one; two classes,
+more, and numbers all work; the same input gives the same sets.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from neurosieve.config import search_names
+from neurosieve.probes.solver import GramCache, Probe, fit
+from neurosieve.subsets.target import Target
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A set of neurons (positions, in the order of the probe's columns) and its probe, at the penalty it was given."""
+
+    neurons: np.ndarray
+    probe: Probe
+
+
+@dataclass(frozen=True)
+class SubsetInput:
+    """Train, as a contender may look at it.
+
+    X : float32 (rows, neurons * columns), standardised, neuron-major columns. y : (rows,) classes or numbers.
+    columns : columns per neuron. n_classes : metrics.NUMBER for numbers. gram : of X. full : the probe of all neurons.
+    gap, max_iterations : of the fits.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    columns: int
+    n_classes: int
+    gram: GramCache
+    full: Fitted
+    target: Target
+    gap: float
+    max_iterations: int
+
+    @property
+    def neurons(self) -> int:
+        return self.X.shape[1] // self.columns
+
+    def at(self, neurons: np.ndarray) -> np.ndarray:
+        """Columns of some neurons, in their order."""
+        return (np.asarray(neurons)[:, None] * self.columns + np.arange(self.columns)).ravel()
+
+    def per_neuron(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the columns of each neuron, of values by column."""
+        return values.reshape(-1, self.columns).sum(axis=1)
+
+    def fit(self, neurons: np.ndarray, near: Fitted) -> Fitted:
+        """The probe of some neurons at the penalty of ``near``, begun from its weights."""
+        columns, probe = self.at(neurons), near.probe
+        found = fit(
+            np.take(self.X, columns, axis=1), self.y, self.n_classes, probe.l1, probe.l2, gap=self.gap,
+            max_iterations=self.max_iterations, cache=self.gram.take(columns),
+            warm=replace(probe, weights=carried(probe.weights, near.neurons, neurons, self.columns)),
+        )  # fmt: skip
+        return Fitted(neurons, found)
+
+    def outputs(self, fitted: Fitted) -> np.ndarray:
+        """float64 (K', rows), see Target."""
+        return self.target.outputs(fitted.probe.scores(np.take(self.X, self.at(fitted.neurons), axis=1)))
+
+    def gradient(self, outputs: np.ndarray) -> np.ndarray:
+        """Gradient of the mean loss by the weights of every column, float32 (K', neurons * columns)."""
+        residual = (outputs - self.target.wanted) / len(self.y)
+        return residual.astype(np.float32) @ self.X
+
+
+Choose = Callable[[int, Fitted], np.ndarray]
+
+
+def carried(weights: np.ndarray, there: np.ndarray, wanted: np.ndarray, columns: int) -> np.ndarray:
+    """Weights (wanted * columns, K) of the neurons ``wanted``, from those of the neurons ``there``; else zero."""
+    if len(wanted) <= len(there) and np.array_equal(there[: len(wanted)], wanted):
+        return weights[: len(wanted) * columns]
+    grouped = weights.reshape(len(there), columns, -1)
+    place = np.full(max(int(there.max()), int(wanted.max())) + 1, -1)
+    place[there] = np.arange(len(there))
+    at = place[wanted]
+    found = np.where((at >= 0)[:, None, None], grouped[at], np.float32(0))
+    return found.reshape(len(wanted) * columns, -1)
+
+
+def along(order: np.ndarray) -> Choose:
+    """The first neurons of an order."""
+    return lambda size, above: order[:size]
+
+
+def load(name: str) -> Callable[[SubsetInput], Choose]:
+    """``begin`` of a registered contender.
+
+    Raises
+    ------
+    ValueError
+        for a name without a file.
+    """
+    if name not in search_names():
+        raise ValueError(f"search {name!r} has no file; write one of: {', '.join(search_names())}")
+    begin: Callable[[SubsetInput], Choose] = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").begin
+    return begin

@@ -1,0 +1,85 @@
+"""The k neurons of largest share in the convex relaxation of "at most k neurons".
+
+    min over W and z in [0, 1]^p with sum z <= k of  mean loss + l2/2 sum_j ||W_j||^2 / z_j
+
+For fixed z it is the probe on columns scaled by sqrt(z_j), for fixed W z_j = min(1, ||W_j|| / tau); the two take turns.
+l1 > 0 is taken for the scaled columns as it is, which is not quite the relaxation of the elastic net: the sets are
+candidates as good, and the outputs certify what they certify (subsets/bound.py), whatever problem they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from neurosieve.probes.solver import GramCache, fit
+from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput, carried
+
+ROUNDS = 3  # turns at a size, begun from those of the size above
+LEAST = 1e-6  # smallest share, so that a neuron may come back
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """Shares z and norms ||W_j|| (neurons,), the weights W as a probe of all neurons, and its outputs (K', rows)."""
+
+    shares: np.ndarray
+    norms: np.ndarray
+    fitted: Fitted
+    outputs: np.ndarray
+
+
+def shares_of(norms: np.ndarray, size: int) -> np.ndarray:
+    """z_j = min(1, ||W_j|| / tau) with sum z = size; all one where no more than ``size`` norms are above zero."""
+    if size >= np.count_nonzero(norms):
+        return np.where(norms > 0, 1.0, LEAST)
+    falling = np.sort(norms)[::-1]
+    rest = np.cumsum(falling[::-1])[::-1]  # sum of the norms from the i-th on
+    whole = int(np.argmax(falling[:size] * (size - np.arange(size)) <= rest[:size]))  # so many shares are one
+    return np.clip(norms / (rest[whole] / (size - whole)), LEAST, 1.0)
+
+
+def relax(given: SubsetInput, size: int, start: Fitted) -> Relaxed:
+    """One turn: the shares of a probe of all neurons, then the probe on columns scaled by their roots."""
+    before = start.probe
+    norms = np.sqrt(given.per_neuron(np.square(before.weights, dtype=np.float64).sum(axis=1)))
+    shares = shares_of(norms, size)
+    root = np.repeat(np.sqrt(shares), given.columns).astype(np.float32)
+    cache = GramCache.__new__(GramCache)
+    cache.gram = given.gram.gram * root[:, None] * root
+    scaled = given.X * root
+    found = fit(
+        scaled, given.y, given.n_classes, before.l1, before.l2, gap=given.gap, max_iterations=given.max_iterations,
+        warm=replace(before, weights=before.weights / root[:, None]), cache=cache,
+    )  # fmt: skip
+    outputs = given.target.outputs(found.scores(scaled))
+    fitted = Fitted(start.neurons, replace(found, weights=found.weights * root[:, None]))
+    norms = np.sqrt(given.per_neuron(np.square(fitted.probe.weights, dtype=np.float64).sum(axis=1)))
+    return Relaxed(shares, norms, fitted, outputs)
+
+
+def of_all(given: SubsetInput, near: Fitted) -> Fitted:
+    """A probe of all neurons at the penalty of ``near``, from which turns begin."""
+    every = np.arange(given.neurons)
+    full = given.full
+    weights = carried(full.probe.weights, full.neurons, every, given.columns)
+    if (full.probe.l1, full.probe.l2) == (near.probe.l1, near.probe.l2):
+        return Fitted(every, replace(full.probe, weights=weights))
+    start = replace(full.probe, weights=weights, l1=near.probe.l1, l2=near.probe.l2)
+    return given.fit(every, Fitted(every, start))
+
+
+def begin(given: SubsetInput) -> Choose:
+    last: dict[tuple[float, float], Fitted] = {}
+
+    def choose(size: int, above: Fitted) -> np.ndarray:
+        penalty = above.probe.l1, above.probe.l2
+        fitted = last[penalty] if penalty in last else of_all(given, above)
+        for _ in range(ROUNDS):
+            relaxed = relax(given, size, fitted)
+            fitted = relaxed.fitted
+        last[penalty] = fitted
+        return np.argsort(-relaxed.norms, kind="stable")[:size]
+
+    return choose

@@ -1,0 +1,202 @@
+"""Curves: the best set that a contender finds at each size, judged, and walked to the minimum. No files."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from neurosieve.config import Params
+from neurosieve.subsets import contenders, minimal
+from neurosieve.subsets.contenders import Choose, along
+from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, warm_from
+from neurosieve.subsets.exchange import exchanging
+
+RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
+
+
+@dataclass
+class Curve:
+    """Sets of falling size that a contender chooses among some of the kept neurons.
+
+    ``points`` begin with the largest set, whose features ``part`` holds, and grow by :meth:`test`.
+    """
+
+    data: Data
+    rival: Rival
+    choose: Choose
+    points: dict[int, Point]
+    _part: Part | None = None
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.array(sorted(self.points))
+
+    @property
+    def largest(self) -> int:
+        return max(self.points)
+
+    def test(self, size: int) -> Point:
+        """Choose, fit, tune and judge a set, each penalty from its weights at the next larger size."""
+        if size not in self.points:
+            above = self.points[min(s for s in self.points if s > size)]
+            neurons = self.choose(size, above.fitted)
+            held = self._part
+            if held is None or len(held.neurons) < size:
+                held = self.data.whole.take(self.points[self.largest].neurons, self.data)
+            part = held.take(neurons, self.data)
+            # views of the largest set serve along an order; of other sets a smaller copy serves the next size better
+            self._part = held if part.X["train"].base is held.X["train"] else part
+            warm = warm_from(above, neurons, self.data.features.columns_per_neuron)
+            self.points[size] = fit_point(self.data, part, warm)
+        return self.points[size]
+
+    def lowers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower bounds of (subset - reference) and of (subset - best baseline), by size."""
+        found = [self.points[s].judged for s in self.sizes]
+        return (
+            np.array([self.rival.lower(j, self.rival.reference) for j in found]),
+            np.array([self.rival.lower(j, self.rival.baseline) for j in found]),
+        )
+
+    def differences(self) -> np.ndarray:
+        return np.array([self.points[s].judged.value for s in self.sizes]) - self.rival.reference.value
+
+    def passes(self) -> np.ndarray:
+        return minimal.passes(*self.lowers(), self.rival.margin)
+
+    def within(self) -> np.ndarray:
+        """Whether the estimate alone is within the margin, by size."""
+        return self.differences() > -self.rival.margin
+
+    def release(self) -> None:
+        """Free the copies of the features; the points stay."""
+        self._part = None
+
+
+def random_orders(params: Params, model: str, task: str, n: int, draws: int) -> list[np.ndarray]:
+    """Permutations of ``n`` neurons, seeded by the benchmark, the row and the draw."""
+    names = [zlib.crc32(name.encode()) for name in (model, task, RANDOM)]
+    return [np.random.default_rng([params.seed, *names, draw]).permutation(n) for draw in range(draws)]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How the curves of a row are walked. ``full``: the point of all neurons, the same whatever the contender."""
+
+    data: Data
+    rival: Rival
+    full: Point
+    progress: tqdm[Any]
+
+    def start(self, choose: Choose, full: Point | None = None) -> Curve:
+        """The curve of a contender, with the largest set tested."""
+        full = self.full if full is None else full
+        return Curve(self.data, self.rival, choose, {len(full.neurons): full})
+
+    def along(self, order: np.ndarray) -> Curve:
+        """The curve along an order of the kept neurons."""
+        return self.start(along(order), self.full.ordered(order, self.data.features.columns(order)))
+
+    def search(self, name: str) -> Curve:
+        """The curve of a search, with exchanges after each of its sets."""
+        given = self.data.given(self.full)
+        return self.start(exchanging(given, contenders.load(name)(given)))
+
+    def test(self, curve: Curve, sizes: Iterable[int]) -> None:
+        for size in sorted(sizes, reverse=True):
+            curve.test(size)
+            self.progress.update()
+        curve.release()
+
+    def close_in(self, curve: Curve, too_small: bool) -> None:
+        """Bisect towards the minimum, or the estimate where none can be claimed."""
+        while (size := _next(curve, too_small)) is not None:
+            self.test(curve, [size])
+
+
+@dataclass(frozen=True)
+class Dev:
+    """Whether judge can resolve the margin: half-widths of the difference of random halves to the reference."""
+
+    half_size: int
+    half_widths: list[float]
+    margin: float
+
+    @property
+    def half_width(self) -> float:
+        return float(np.median(self.half_widths))
+
+    @property
+    def too_small(self) -> bool:
+        return self.half_width > self.margin / 2
+
+    def report(self, data: Data) -> dict[str, Any]:
+        """ "dev" of curves.json."""
+        rows = len(data.y["judge"])
+        return {
+            "too_small": self.too_small,
+            "half_width": self.half_width,
+            "half_widths": self.half_widths,
+            "half_size": self.half_size,
+            "rows": rows,
+            "files": data.bootstrap.n_drawn,
+            "rows_needed": minimal.rows_needed(rows, self.half_width, self.margin) if self.too_small else None,
+        }
+
+
+def walk_random(walk: Walk, model: str, task: str) -> tuple[Dev, dict[str, Curve]]:
+    """Random orders: at their halves for ``Dev``, and the first ``random_draws`` at a coarse grid, as controls."""
+    n, rival, settings = len(walk.data.kept), walk.rival, walk.data.params.subsets
+    coarse = minimal.thin(minimal.size_grid(n, settings.ratio), settings.control_ratio)
+    half = -(-n // 2)
+    controls: dict[str, Curve] = {}
+    half_widths: list[float] = []
+    draws = max(settings.random_draws, settings.half_draws)
+    for draw, order in enumerate(random_orders(walk.data.params, model, task, n, draws)):
+        curve = walk.along(order)
+        walk.test(curve, {*coarse, half} if draw < settings.random_draws else {half})
+        if draw < settings.half_draws:
+            found = curve.points[half].judged
+            half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
+        if draw < settings.random_draws:
+            controls[f"{RANDOM}-{draw}"] = curve
+    return Dev(half, half_widths, rival.margin), controls
+
+
+def _next(curve: Curve, too_small: bool) -> int | None:
+    """Size to test next, towards the minimum; where none can be claimed, towards the smallest size within margin."""
+    passes = curve.passes()
+    if too_small or not passes[-1]:
+        return minimal.next_estimate(curve.sizes, curve.within())
+    return minimal.next_size(curve.sizes, passes)
+
+
+def against_random(curves: dict[str, Curve], draws: list[Curve], confidence: float) -> dict[str, Any]:
+    """ "beats_random" of curves.json, over the sizes that a ranking and the random draws have in common."""
+    tested = set.intersection(*(set(draw.points) for draw in draws)) - {draws[0].largest}
+    found: dict[str, dict[str, Any]] = {}
+    for name, curve in curves.items():
+        sizes = sorted(tested & set(curve.points))
+        judged = [curve.points[s].judged for s in sizes]
+        random = [[draw.points[s].judged for s in sizes] for draw in draws]
+        if sizes:
+            found[name] = minimal.beats_random(
+                sizes,
+                np.array([j.value for j in judged]),
+                np.stack([j.replicates for j in judged]),
+                np.array([[j.value for j in draw] for draw in random]),
+                np.stack([np.stack([j.replicates for j in draw]) for draw in random]),
+                confidence,
+            )
+    common = sorted(set.intersection(*(set(f["sizes"]) for f in found.values()))) if found else []
+    better = [any(f["lower"][f["sizes"].index(s)] > 0 for f in found.values()) for s in common]
+    return {
+        "rankings": found,
+        "sizes": common,
+        "random_suffices_from": minimal.suffices_from(common, np.array(better)) if common else None,
+    }

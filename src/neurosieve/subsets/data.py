@@ -1,0 +1,246 @@
+"""What a search works on: standardised features of the row, what subsets are compared with, how a set is fitted.
+
+Reads what the module docstring of search.py says; writes no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from neurosieve.artifacts import Paths, read_json, read_npy, read_tensors
+from neurosieve.config import Params, Penalty
+from neurosieve.probes import intervals, metrics
+from neurosieve.probes.baselines import MAJORITY
+from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
+from neurosieve.probes.fit import candidates
+from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
+from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
+from neurosieve.subsets.target import Target
+
+SPLITS = ("train", "tune", "judge")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Standardised features of the kept neurons, in the order of ``kept``, and how predictions are scored."""
+
+    features: Features
+    kept: np.ndarray
+    standardizer: Standardizer
+    X: dict[str, np.ndarray]
+    y: dict[str, np.ndarray]
+    gram: GramCache
+    metric: str
+    score: metrics.Metric
+    bootstrap: intervals.FileBootstrap
+    penalties: list[Penalty]
+    params: Params
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.features.classes)
+
+    @cached_property
+    def whole(self) -> Part:
+        """All kept neurons, in their own order."""
+        return Part(np.arange(len(self.kept)), self.X, self.gram)
+
+    def given(self, full: Point) -> SubsetInput:
+        """What contenders may look at; ``full`` is the point of all neurons."""
+        return SubsetInput(
+            X=self.X["train"], y=self.y["train"], columns=self.features.columns_per_neuron, n_classes=self.n_classes,
+            gram=self.gram, full=full.fitted, target=Target.of(self.y["train"], self.n_classes),
+            gap=self.params.probes.gap, max_iterations=self.params.probes.max_iterations,
+        )  # fmt: skip
+
+    def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
+        """Confusion counts by file, (..., F, K, K), or sums of numbers."""
+        return metrics.counts_by_file(self.y[split], predicted, self.features.files(split), self.n_classes)
+
+    def value(self, split: str, predicted: np.ndarray) -> float:
+        return float(self.score(self.counts(split, predicted).sum(0)))
+
+    def judged(self, predicted: np.ndarray) -> Judged:
+        C = self.counts("judge", predicted)
+        return Judged(float(self.score(C.sum(0))), self.bootstrap.replicates(C, self.score))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Primary metric on judge, and in the (B,) bootstrap replicates."""
+
+    value: float
+    replicates: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What subsets are compared with: the reference and the best baseline."""
+
+    reference: Judged
+    baseline: Judged
+    margin: float
+    confidence: float
+
+    def lower(self, found: Judged, other: Judged) -> float:
+        return float(intervals.lower(found.replicates - other.replicates, self.confidence))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The features of some neurons (positions among the kept ones), columns in their order."""
+
+    neurons: np.ndarray
+    X: dict[str, np.ndarray]
+    gram: GramCache
+
+    def take(self, neurons: np.ndarray, data: Data) -> Part:
+        """Those of other neurons: a view where they are the first of these, else a copy from the smaller source."""
+        if len(neurons) <= len(self.neurons) and np.array_equal(neurons, self.neurons[: len(neurons)]):
+            first = slice(0, len(neurons) * data.features.columns_per_neuron)
+            return Part(neurons, {split: X[:, first] for split, X in self.X.items()}, self.gram.take(first))
+        place = np.full(len(data.kept), -1)
+        place[self.neurons] = np.arange(len(self.neurons))
+        source, at = (self, place[neurons]) if (place[neurons] >= 0).all() else (data.whole, neurons)
+        columns = data.features.columns(at)
+        X = {split: np.take(X, columns, axis=1) for split, X in source.X.items()}
+        return Part(neurons, X, source.gram.take(columns))
+
+
+@dataclass(frozen=True)
+class Point:
+    """One set of neurons (positions among the kept ones): the probes of the candidate penalties (for warm starts), with
+    columns in the order of ``neurons``, and which of them is best on tune."""
+
+    neurons: np.ndarray
+    tried: list[Probe]
+    chosen: int
+    tune: float
+    predicted: np.ndarray
+    judged: Judged
+
+    @property
+    def probe(self) -> Probe:
+        return self.tried[self.chosen]
+
+    @property
+    def fitted(self) -> Fitted:
+        return Fitted(self.neurons, self.probe)
+
+    def ordered(self, order: np.ndarray, columns: np.ndarray) -> Point:
+        """The same with its neurons in another order: ``order`` and ``columns`` index those here."""
+        tried = [replace(probe, weights=probe.weights[columns]) for probe in self.tried]
+        return replace(self, neurons=self.neurons[order], tried=tried)
+
+
+def fit_point(data: Data, part: Part, warm: Sequence[Probe]) -> Point:
+    """Fit each candidate penalty from its probe in ``warm``, of the columns of ``part``; judge the best on tune."""
+    tried = [
+        fit(
+            part.X["train"], data.y["train"], data.n_classes, penalty.l1, penalty.l2, gap=data.params.probes.gap,
+            max_iterations=data.params.probes.max_iterations, warm=start, cache=part.gram,
+        )
+        for penalty, start in zip(data.penalties, warm, strict=True)
+    ]  # fmt: skip
+    tune = [data.value("tune", probe.predict(part.X["tune"])) for probe in tried]
+    chosen = tune.index(max(tune))
+    predicted = metrics.stored(tried[chosen].predict(part.X["judge"]))
+    return Point(part.neurons, tried, chosen, tune[chosen], predicted, data.judged(predicted))
+
+
+def warm_from(above: Point, neurons: np.ndarray, columns: int) -> list[Probe]:
+    """Starts for a set of neurons: the probes of another, zero for neurons that it lacks."""
+    return [replace(p, weights=carried(p.weights, above.neurons, neurons, columns)) for p in above.tried]
+
+
+def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe, reference: Probe) -> Data:
+    """Features as the probes phase makes them: constant neurons dropped, standardised by train."""
+    features = layout(paths, params, model, task)
+    card = read_json(paths.task(task) / "card" / "card.json")
+    everything = np.arange(features.n_neurons)
+    X = {split: features.load(split) for split in SPLITS}
+    alive, standardizer = standardize_train(X["train"], features, everything)
+    kept = everything[alive]
+    columns = features.columns(kept)
+    for split in SPLITS:
+        X[split] = standardizer.apply(X[split])
+        if len(kept) < len(everything):
+            X[split] = np.take(X[split], columns, axis=1)
+    n = params.probes.bootstrap
+    return Data(
+        features=features,
+        kept=kept,
+        standardizer=standardizer.take(columns),
+        X=X,
+        y={split: features.labels(split) for split in SPLITS},
+        gram=GramCache(X["train"], row_weights(oracle, X["train"])),
+        metric=card["metric"],
+        score=metrics.primary(card),
+        bootstrap=intervals.task_bootstrap(
+            params.seed, task, "judge", features.files("judge"), n, features.rows("judge").sides
+        ),
+        penalties=candidates(params.probes.penalties, reference.l1, reference.l2),
+        params=params,
+    )
+
+
+def best_baseline(
+    data: Data, paths: Paths, task: str, twin: str | None
+) -> tuple[str, np.ndarray, dict[str, dict[str, float]]]:
+    """Name and judge predictions of the opponent that is best on tune, and the scores of all of them.
+
+    The opponents are the majority class, the best surface baseline and the reference of the untrained twin.
+    """
+    named = read_json(paths.baselines(task) / "baselines.json")
+    stored = {split: read_npy(paths.baselines(task) / f"predictions_{split}.npy") for split in ("tune", "judge")}
+    rows = {"majority": named["order"].index(MAJORITY), "surface": named["order"].index(named["surface"])}
+    predicted = {name: {split: table[row] for split, table in stored.items()} for name, row in rows.items()}
+    if twin is not None:
+        folder = paths.probes(twin, task)
+        probes = read_json(folder / "probes.json")
+        row = probes["order"].index(probes["reference"])
+        predicted["untrained"] = {split: read_npy(folder / f"predictions_{split}.npy")[row] for split in stored}
+    scores = {name: {split: data.value(split, p[split]) for split in stored} for name, p in predicted.items()}
+    best = max(scores, key=lambda name: scores[name]["tune"])
+    return best, predicted[best]["judge"], scores
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the probes phase found for the row.
+
+    probes: probes.json. judge: feature set -> its judge predictions (rows,). kept: global indices of the neurons that
+    are not constant. oracle, chosen: the probes of all neurons and of the reference.
+    """
+
+    probes: dict[str, Any]
+    judge: dict[str, np.ndarray]
+    kept: np.ndarray
+    oracle: Probe
+    chosen: Probe
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The reference's entry of probes.json."""
+        found: dict[str, Any] = self.probes["sets"][self.probes["reference"]]
+        return found
+
+
+def read_given(paths: Paths, model: str, task: str) -> Given:
+    folder = paths.probes(model, task)
+    probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+    number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
+    oracle, chosen = (
+        Probe(
+            stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
+            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
+        )
+        for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
+    )  # fmt: skip
+    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
+    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, chosen)

@@ -1,0 +1,48 @@
+"""Exchange of neurons in and out of a set of one size (splicing, Zhu et al. 2020). No files."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput
+from neurosieve.subsets.contenders._saliency import saliency
+
+FIRST = 4  # of a set of k neurons at first k / FIRST are exchanged at a time, then half as many where that is no better
+TRIALS = 12  # fits at a size
+BETTER = 2e-4  # the objective falls by at least this part: twice what the gap of a fit leaves open
+LARGEST = 0.5  # of all neurons: in larger sets hardly any neuron matters
+
+
+def exchange(given: SubsetInput, fitted: Fitted) -> Fitted:
+    """The set after exchanges, none of which raised the train objective, most salient first."""
+    size = len(fitted.neurons)
+    number = min(max(1, size // FIRST), given.neurons - size)
+    diagonal = np.diag(given.gram.gram).astype(np.float64)
+    trials = 0
+    while number >= 1 and trials < TRIALS:
+        trials += 1
+        outputs = given.outputs(fitted)
+        slope = np.maximum(np.abs(given.gradient(outputs).astype(np.float64)) - fitted.probe.l1, 0)
+        stiffness = given.target.curvature(outputs) * diagonal + fitted.probe.l2
+        gain = given.per_neuron(np.square(slope).sum(axis=0) / stiffness)
+        gain[fitted.neurons] = -1
+        inside = fitted.neurons[np.argsort(-saliency(given, fitted), kind="stable")]
+        tried = given.fit(np.concatenate([inside[: size - number], np.argsort(-gain, kind="stable")[:number]]), fitted)
+        if tried.probe.objective < fitted.probe.objective * (1 - BETTER):
+            fitted = tried
+        else:
+            number //= 2
+    order = np.argsort(-saliency(given, fitted), kind="stable")
+    return Fitted(fitted.neurons[order], fitted.probe)
+
+
+def exchanging(given: SubsetInput, choose: Choose) -> Choose:
+    """What a contender chooses, after exchanges at the penalty of the set above."""
+
+    def better(size: int, above: Fitted) -> np.ndarray:
+        neurons = choose(size, above)
+        if size > LARGEST * given.neurons:
+            return neurons
+        return exchange(given, given.fit(neurons, above)).neurons
+
+    return better
