@@ -14,7 +14,6 @@ from neurosieve.config import Params
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Choose, along
 from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, warm_from
-from neurosieve.subsets.exchange import exchanging
 
 RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
 
@@ -103,9 +102,8 @@ class Walk:
         return self.start(along(order), self.full.ordered(order, self.data.features.columns(order)))
 
     def search(self, name: str) -> Curve:
-        """The curve of a search, with exchanges after each of its sets."""
-        given = self.data.given(self.full)
-        return self.start(exchanging(given, contenders.load(name)(given)))
+        """The curve of a search."""
+        return self.start(contenders.load(name)(self.data.given(self.full)))
 
     def test(self, curve: Curve, sizes: Iterable[int]) -> None:
         for size in sorted(sizes, reverse=True):

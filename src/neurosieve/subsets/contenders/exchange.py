@@ -1,10 +1,13 @@
-"""Exchange of neurons in and out of a set of one size (splicing, Zhu et al. 2020). No files."""
+"""Elimination, then exchanges of neurons in and out at each size (splicing, Zhu et al. 2020).
+
+The train objective is never higher than elimination's; whether that helps beyond train, tune says.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput
+from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput, elimination
 from neurosieve.subsets.contenders._saliency import saliency
 
 FIRST = 4  # of a set of k neurons at first k / FIRST are exchanged at a time, then half as many where that is no better
@@ -36,13 +39,13 @@ def exchange(given: SubsetInput, fitted: Fitted) -> Fitted:
     return Fitted(fitted.neurons[order], fitted.probe)
 
 
-def exchanging(given: SubsetInput, choose: Choose) -> Choose:
-    """What a contender chooses, after exchanges at the penalty of the set above."""
+def begin(given: SubsetInput) -> Choose:
+    eliminate = elimination.begin(given)
 
-    def better(size: int, above: Fitted) -> np.ndarray:
-        neurons = choose(size, above)
+    def choose(size: int, above: Fitted) -> np.ndarray:
+        neurons = eliminate(size, above)
         if size > LARGEST * given.neurons:
             return neurons
         return exchange(given, given.fit(neurons, above)).neurons
 
-    return better
+    return choose
