@@ -254,7 +254,15 @@ def run_subsets(params: Params, paths: Paths, task: str) -> None:
     measure_redundancy(params, paths, model=MODEL, task=task)
     search_subsets(params, paths, model=MODEL, task=task)
     # of the twin the reference alone is scored on test, so its curves may be few
-    few = {"rankings": ["lca"], "headline": "lca", "pipeline": None, "random_draws": 2, "half_draws": 1, "ratio": 1.2}
+    few = {
+        "rankings": ["lca"],
+        "searches": [],
+        "headline": "lca",
+        "pipeline": None,
+        "random_draws": 2,
+        "half_draws": 1,
+        "ratio": 1.2,
+    }
     light = params.model_copy(update={"subsets": params.subsets.model_copy(update=few)})
     search_subsets(light, paths, model=TWIN, task=task)
     fit_controls(params, paths, model=MODEL, task=task)
@@ -283,7 +291,7 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
     frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
     scores = read_json(paths.scores(MODEL, task) / "scores.json")
     curves = {}
-    for name in [*params.subsets.rankings, "pipeline"]:
+    for name in [*params.subsets.contenders, "pipeline"]:
         curve = found["curves"][name]
         chosen = frozen[f"subset-{name}"]["neurons"] if curve["size"] else []
         curves[name] = {

@@ -13,7 +13,7 @@ from neurosieve.artifacts import Paths, Writer, read_json, read_npy, read_tensor
 from neurosieve.config import Params, load_params
 from neurosieve.probes import fit_baselines, fit_probes, intervals, metrics
 from neurosieve.probes.features import read_rows
-from neurosieve.subsets import minimal, search, search_subsets
+from neurosieve.subsets import minimal, pipeline, search, search_subsets
 
 LAYERS, WIDTH, MARGIN = 3, 16, 0.06
 ROWS, FILES = {"train": 1500, "tune": 700, "judge": 4000}, {"train": 20, "tune": 20, "judge": 80}
@@ -36,7 +36,7 @@ def make_params(**pipeline) -> Params:
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 1.0}], "baseline_ngrams": [1, 1]}
     raw["probes"] |= {"rankings": ["lca"]}
     margins = {"default": {"value": MARGIN, "reason": "what 4000 rows can resolve"}}
-    raw["subsets"] |= {"rankings": ["lca"], "headline": "lca", "margins": margins}
+    raw["subsets"] |= {"rankings": ["lca"], "searches": [], "headline": "lca", "margins": margins}
     raw["subsets"]["pipeline"] = {"thresholds": [None, 0.3], "ranking": "lca", "ratio": 1.5, **pipeline}
     return Params.model_validate(raw)
 
@@ -123,8 +123,10 @@ def test_every_threshold_clusters_what_the_layers_left_and_the_medoid_stands_for
     params, paths = bench
     params = make_params(thresholds=[0.3, 0.9, None, 0.1])
     seen = []
-    original = search.cluster_neurons
-    monkeypatch.setattr(search, "cluster_neurons", lambda *given: seen.append((given, original(*given))) or seen[-1][1])
+    original = pipeline.cluster_neurons
+    monkeypatch.setattr(
+        pipeline, "cluster_neurons", lambda *given: seen.append((given, original(*given))) or seen[-1][1]
+    )
     made = []
     whole = search.pipeline_curve
     monkeypatch.setattr(search, "pipeline_curve", lambda *given: made.append((given[0], whole(*given))) or made[-1][1])
@@ -132,24 +134,24 @@ def test_every_threshold_clusters_what_the_layers_left_and_the_medoid_stands_for
     (((_, thresholds, neurons), found),) = seen  # one tree of these neurons, cut at all thresholds
     assert thresholds == [0.3, 0.9, 0.1]
     assert neurons.tolist() == [i for i in range(2 * WIDTH) if i != CONSTANT]
-    kept = search.representatives(found, 0, neurons)
+    kept = pipeline.representatives(found, 0, neurons)
     assert kept.tolist() == [i for i in neurons.tolist() if i != TWINS[1]]  # a cluster of two: the lower unit
-    pipeline = read_json(paths.search("m", "t") / "curves.json")["curves"]["pipeline"]
+    written = read_json(paths.search("m", "t") / "curves.json")["curves"]["pipeline"]
     X = np.delete(train(paths), CONSTANT, axis=1)[:, : 2 * WIDTH - 1]
     expected = [len(set(clusters(X, t))) if t else 31 for t in (0.3, 0.9, None, 0.1)]
-    assert [t["neurons"] for t in pipeline["tried"]] == expected
-    best = max(t["tune"] for t in pipeline["tried"])
-    chosen = min((t for t in pipeline["tried"] if t["tune"] == best), key=lambda t: t["neurons"])
-    assert (pipeline["threshold"], pipeline["neurons_in"]) == (chosen["threshold"], chosen["neurons"])
+    assert [t["neurons"] for t in written["tried"]] == expected
+    best = max(t["tune"] for t in written["tried"])
+    chosen = min((t for t in written["tried"] if t["tune"] == best), key=lambda t: t["neurons"])
+    assert (written["threshold"], written["neurons_in"]) == (chosen["threshold"], chosen["neurons"])
     ((data, (curve, _)),) = made  # the point of all its neurons has its weights in the order of the ranking
-    point = curve.points[len(curve.order)]
-    assert (point.probe.predict(data.X["judge"][:, curve.order]) == point.predicted).mean() > 0.999
+    point = curve.points[curve.largest]
+    assert (point.probe.predict(data.X["judge"][:, point.neurons]) == point.predicted).mean() > 0.999
     search_subsets(bench[0], paths, model="m", task="t")  # as it was
 
 
 def test_neurons_that_cannot_be_clustered_stand_for_themselves():
-    found = search.Clusters(np.array([1, 2, 3]), np.zeros((1, 8)), [np.array([2])], np.zeros((3, 1)))
-    assert search.representatives(found, 0, np.array([1, 2, 3, 6])).tolist() == [2, 6]
+    found = pipeline.Clusters(np.array([1, 2, 3]), np.zeros((1, 8)), [np.array([2])], np.zeros((3, 1)))
+    assert pipeline.representatives(found, 0, np.array([1, 2, 3, 6])).tolist() == [2, 6]
 
 
 def test_the_pipeline_has_one_margin_against_the_one_reference(bench, curves):

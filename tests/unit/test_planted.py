@@ -61,12 +61,12 @@ def test_the_best_accuracy_is_what_a_probe_on_many_rows_has():
 
 
 def test_the_minimum_is_the_number_of_carriers(bench):
-    """Along an order that knows of copies, after clustering, and along LCA on a sparse probe."""
+    """Along an order that knows of copies, after clustering, along LCA on a sparse probe, and by elimination."""
     _, _, truth, found = bench
     k = truth.setting.carriers
     assert found["status"] == found["test_status"] == "supported" and found["confirmed"]
     assert not found["dev_too_small"]
-    for order in ("greedy", "pipeline", "lca"):
+    for order in ("greedy", "pipeline", "lca", "elimination"):
         curve = found["curves"][order]
         assert curve["n_minimal"] in (k, k + 1), order
         assert curve["low"] <= curve["n_minimal"] <= curve["high"]

@@ -63,7 +63,7 @@ def test_the_minimum_is_the_number_of_carriers(bench):
     k = truth.setting.carriers
     assert found["status"] == found["test_status"] == "supported" and found["confirmed"]
     assert not found["dev_too_small"]
-    for order in ("greedy", "pipeline", "lca"):
+    for order in ("greedy", "pipeline", "lca", "elimination"):
         curve = found["curves"][order]
         assert curve["n_minimal"] in (k, k + 1), order
         assert curve["low"] <= curve["n_minimal"] <= curve["high"]

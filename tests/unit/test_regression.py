@@ -233,7 +233,7 @@ def test_correlation_is_pearsons_and_of_classes_the_correlation_ratio():
 
 def test_params_refuse_a_headline_that_ranks_by_classes_only(tmp_path):
     text = Path("tests/data/tiny.yaml").read_text(encoding="utf-8")
-    text = text.replace("metric: accuracy", "metric: r2").replace("headline: lca", "headline: probeless")
+    text = text.replace("metric: accuracy", "metric: r2").replace("headline: elimination", "headline: probeless")
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"subsets\.headline: 'probeless' ranks by classes.*doc-match.*correlation"):

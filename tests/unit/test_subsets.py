@@ -241,7 +241,7 @@ def tiny_params(**subsets) -> Params:
     raw["probes"] |= {"bootstrap": 199, "gap": 1e-4, "penalties": [{"l1": 0.0, "l2": 0.1}, {"l1": 0.002, "l2": 0.002}]}
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 1.0}], "baseline_ngrams": [1, 2]}
     raw["probes"] |= {"rankings": ["lca", "probeless"]}
-    raw["subsets"] |= {"rankings": ["lca", "probeless"]}
+    raw["subsets"] |= {"rankings": ["lca", "probeless"], "searches": [], "headline": "lca"}
     raw["subsets"] |= {"margins": {"default": {"value": 0.06, "reason": "what 4000 rows can resolve"}}, **subsets}
     return Params.model_validate(raw)
 

@@ -67,6 +67,10 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             able = [n for n in ranking_names() if ranks_numbers(n) and n not in CONTROL_RANKINGS]
             found = f"{ranking!r} ranks by classes, and task {numbers[0]!r} has `metric: r2`, a number"
             faults.append((keys, f"{found}; write one of: {', '.join(able)}"))
+    if numbers and not any(ranks_numbers(name) for name in params.subsets.rankings):
+        found = f"none of {params.subsets.rankings} ranks for a number, and task {numbers[0]!r} has `metric: r2`"
+        able = [n for n in params.probes.rankings if ranks_numbers(n) and n not in CONTROL_RANKINGS]
+        faults.append((("subsets", "rankings"), f"{found}; add one of: {', '.join(able) or '(none defined)'}"))
     for i, ranking in enumerate(params.subsets.rankings):
         known(("subsets", "rankings", i), ranking, params.probes.rankings, "ranking under `probes.rankings:`")
     curves = [*params.subsets.contenders, *CONTROL_RANKINGS, *(["pipeline"] if params.subsets.pipeline else [])]

@@ -17,7 +17,7 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null}.
                        Curves: rankings and searches (of an untrained twin the headline alone), pipeline (not of a
                        twin; see :func:`pipeline.pipeline_curve`; it also has "layers", "threshold",
-                       "neurons_in", "tried"), random-<draw>, bottom (the first ranking from its end)
+                       "neurons_in", "tried"), random-<draw>, bottom (the first ranking of the row from its end)
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
                        in the rows that the curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
@@ -199,7 +199,8 @@ def walk_contenders(row: Row, walk: Walk, controls: dict[str, Curve], too_small:
 def walk_controls(row: Row, walk: Walk, searched: Searched) -> None:
     """Add the curve from the end of the first ranking, and test all controls at the sizes of the contenders."""
     settings = row.params.subsets
-    searched.controls[BOTTOM] = bottom = walk.along(row.order(settings.rankings[0])[::-1])
+    first = next(name for name in settings.rankings if name in row.given.probes["rankings"])
+    searched.controls[BOTTOM] = bottom = walk.along(row.order(first)[::-1])
     walk.test(bottom, minimal.thin(minimal.size_grid(len(row.data.kept), settings.ratio), settings.control_ratio))
     for curve in searched.controls.values():
         walk.test(curve, {searched.results[name]["size"] for name in searched.controlled})

@@ -78,7 +78,7 @@ class Target:
             inside = mixed.min() >= 0 and total.max() <= 1 + 1e-12 and (len(mixed) == 1 or total.min() >= 1 - 1e-12)
             if not inside:
                 raise InfeasibleError(f"outputs from {mixed.min():g} to {mixed.max():g}, sums to {total.max():g}")
-        if np.abs((mixed - self.wanted).mean(axis=1)).max() > 1e-12:
+        if not np.abs((mixed - self.wanted).mean(axis=1)).max() <= 1e-12:  # nor NaN
             raise InfeasibleError(f"residuals sum to {np.abs((mixed - self.wanted).sum(axis=1)).max():g} over the rows")
         return mixed
 

@@ -71,15 +71,17 @@ def of_all(given: SubsetInput, near: Fitted) -> Fitted:
 
 
 def begin(given: SubsetInput) -> Choose:
-    last: dict[tuple[float, float], Fitted] = {}
+    solved: dict[tuple[float, float], dict[int, Fitted]] = {}  # by penalty and size
 
     def choose(size: int, above: Fitted) -> np.ndarray:
-        penalty = above.probe.l1, above.probe.l2
-        fitted = last[penalty] if penalty in last else of_all(given, above)
+        those = solved.setdefault((above.probe.l1, above.probe.l2), {})
+        # never from a smaller size: what it left with next to no share would hardly come back in a few turns
+        larger = [s for s in those if s > size]
+        fitted = those[min(larger)] if larger else of_all(given, above)
         for _ in range(ROUNDS):
             relaxed = relax(given, size, fitted)
             fitted = relaxed.fitted
-        last[penalty] = fitted
+        those[size] = fitted
         return np.argsort(-relaxed.norms, kind="stable")[:size]
 
     return choose
