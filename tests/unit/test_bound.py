@@ -18,11 +18,12 @@ from neurosieve.subsets.contenders.relaxation import LEAST, Relaxed, of_all, rel
 from neurosieve.subsets.target import InfeasibleError, Target
 
 ROWS = 50
-STEPS = 500  # of the minimisation of all sets at once; its error falls by a fifth or more in each
+CHUNK = 256  # sets that are minimised together
+ACCURACY = 26  # e to the power of so much is what the error of the minimisation has fallen by
 
 
 def neurons_of(case: Case) -> int:
-    return 12 if len(case.classes) < 3 and case.columns == 1 else 10
+    return 12 if case in (CASES["two classes"], CASES["a number"]) else 9
 
 
 def minima(given: SubsetInput, l1: float, l2: float) -> tuple[np.ndarray, np.ndarray]:
@@ -49,16 +50,20 @@ def minima(given: SubsetInput, l1: float, l2: float) -> tuple[np.ndarray, np.nda
     largest = np.linalg.eigvalsh(X.T @ X / n)[-1]
     step = 1 / (stiff * (0.5 if k == 1 and stiff < 1 else 1.0) * max(largest, 1.0) + l2)
     momentum = (1 - np.sqrt(l2 * step)) / (1 + np.sqrt(l2 * step))
-    W = V = np.zeros((len(sets), k, X.shape[1]))
-    b = c = np.zeros((len(sets), k, 1))
-    for _ in range(STEPS):
-        R = (loss(V @ X.T + c)[0] - wanted) / n
-        U = (V - step * (R @ X + l2 * V)) * inside
-        N = np.sign(U) * np.maximum(np.abs(U) - step * l1, 0)
-        m = c - step * R.sum(axis=2, keepdims=True)
-        V, c, W, b = N + momentum * (N - W), m + momentum * (m - b), N, m
-    value = loss(W @ X.T + b)[1] + l1 * np.abs(W).sum((1, 2)) + l2 / 2 * np.square(W).sum((1, 2))
-    return sets, value
+    values = []
+    for first in range(0, len(sets), CHUNK):
+        these = inside[first : first + CHUNK]
+        W = V = np.zeros((len(these), k, X.shape[1]))
+        b = c = np.zeros((len(these), k, 1))
+        for _ in range(int(ACCURACY / np.sqrt(l2 * step))):
+            R = (loss(V @ X.T + c)[0] - wanted) / n
+            U = (V - step * (R @ X + l2 * V)) * these
+            N = np.sign(U) * np.maximum(np.abs(U) - step * l1, 0) if l1 else U
+            m = c - step * R.sum(axis=2, keepdims=True)
+            V, c, W, b = N + momentum * (N - W), m + momentum * (m - b), N, m
+        penalty = l1 * np.abs(W).sum((1, 2)) + l2 / 2 * np.square(W).sum((1, 2))
+        values.append(loss(W @ X.T + b)[1] + penalty)
+    return sets, np.concatenate(values)
 
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=list(CASES))
@@ -99,7 +104,7 @@ def test_the_minima_by_brute_force_are_scikit_learns():
 
 
 def test_the_minima_by_brute_force_are_the_solvers(truth):
-    case, given, least = truth
+    _, given, least = truth
     assert least[-1] == pytest.approx(given.full.probe.objective, rel=2e-6)
     assert (np.diff(least) <= 1e-12).all() and least[0] > 1.2 * least[-1]
 
@@ -122,15 +127,6 @@ def test_the_bound_of_all_neurons_is_off_by_the_duality_gap(truth):
     assert least[-1] * (1 - 2e-6) <= last <= least[-1] * (1 + 1e-9)
 
 
-def test_the_relaxation_certifies_most_of_what_is_true(truth):
-    """A bound that is far too low would pass all the others."""
-    case, given, least = truth
-    for size in (1, 2, 3):
-        found = max(lower_bounds(given, t.outputs, case.l1, case.l2)[size] for t in turns(given, size, 8))
-        lost = least[0] - least[size]
-        assert least[0] - found < 1.6 * lost + (0.2 * least[0] if case.l1 else 0.02 * least[0]), size
-
-
 def test_fewest_that_are_not_excluded_is_never_more_than_the_truth(truth):
     case, given, least = truth
     above = given.full
@@ -141,7 +137,8 @@ def test_fewest_that_are_not_excluded_is_never_more_than_the_truth(truth):
         fewest = int(np.argmax(least <= above.probe.objective * (1 + 1e-7)))
         assert found["n_bound"] <= fewest <= size
         assert (best <= least * (1 + 1e-9)).all() and (np.diff(best) <= 0).all()
-        assert best[size] <= above.probe.objective == found["objective"]
+        assert best[size] <= above.probe.objective * (1 + 1e-9) and found["objective"] == above.probe.objective
+        assert best[0] == pytest.approx(least[0], rel=1e-9)
         assert (found["l1"], found["l2"]) == (case.l1, case.l2)
         assert found["factor"] == pytest.approx(size / found["n_bound"])
         seen.append(found["n_bound"])
@@ -149,18 +146,18 @@ def test_fewest_that_are_not_excluded_is_never_more_than_the_truth(truth):
 
 
 def test_certified_at_the_penalty_of_the_set_not_of_the_probe_of_all_neurons():
-    given = make(Case(l2=0.01), ROWS, 10)
+    given = make(Case(l2=0.01), ROWS, 8)
     l1, l2 = 0.01, 0.2
     asked = Fitted(np.array([0, 1]), replace(given.full.probe, l1=l1, l2=l2))
     asked = replace(asked, probe=replace(asked.probe, weights=asked.probe.weights[:2]))
     found, best = certify(given, given.fit(asked.neurons, asked))
     sets, value = minima(given, l1, l2)
-    least = np.array([value[sets.sum(axis=1) == k].min() for k in range(11)])
+    least = np.array([value[sets.sum(axis=1) == k].min() for k in range(9)])
     assert (found["l1"], found["l2"]) == (l1, l2)
     assert (best <= least * (1 + 1e-9)).all() and found["n_bound"] in (1, 2)
     assert best[-1] > value[-1] * 0.9  # and it is of this penalty: that of the other one lies far below
     start = of_all(given, asked)
-    assert (start.probe.l1, start.probe.l2) == (l1, l2) and start.neurons.tolist() == list(range(10))
+    assert (start.probe.l1, start.probe.l2) == (l1, l2) and start.neurons.tolist() == list(range(8))
     assert start.probe.objective == pytest.approx(value[-1], rel=1e-5)
 
 
@@ -194,10 +191,10 @@ def test_outputs_outside_the_simplex_certify_nothing():
     even = np.full((3, 6), 1 / 3)
     with pytest.raises(InfeasibleError, match="sums to"):
         target.feasible(even * np.array([1.2, 0.8] * 3))
-    with pytest.raises(InfeasibleError, match="from -0.1"):
+    with pytest.raises(InfeasibleError, match=r"from -0\.1"):
         target.feasible(even + np.array([[1], [-1], [0]]) * np.array([1, -1] * 3) * (1 / 3 + 0.1))
     two = Target.of(np.array([0, 1, 0, 1]), 2)
-    with pytest.raises(InfeasibleError, match=r"from -0.2 to 1.2"):
+    with pytest.raises(InfeasibleError, match=r"from -0\.2 to 1\.2"):
         two.feasible(np.array([[1.2, -0.2, 1.2, -0.2]]))
 
 
@@ -210,7 +207,7 @@ def test_shares_are_those_of_the_one_threshold_that_spends_the_size(size):
     norms[[4, 11]] = 0.0, norms[3]  # one of nothing, two alike
     found = shares_of(norms, size)
     if size < 19:
-        tau = brentq(lambda t: np.minimum(1, norms / t).sum() - size, 1e-12, norms.sum(), xtol=1e-15)
+        tau = brentq(lambda t: np.minimum(1, norms / t).sum() - size, 1e-12, 2 * norms.sum(), xtol=1e-15)
         np.testing.assert_allclose(found, np.maximum(np.minimum(1, norms / tau), LEAST), rtol=1e-9)
     else:  # enough for all that are above zero
         np.testing.assert_array_equal(found, np.where(norms > 0, 1.0, LEAST))
@@ -230,7 +227,7 @@ def test_no_other_shares_cost_less():
 
 @pytest.mark.parametrize("case", [CASES[n] for n in ("two classes", "classes", "a number", "pairs")], ids=str)
 def test_turns_of_the_relaxation_descend_to_between_the_bound_and_the_best_set(case):
-    given = make(case, ROWS, 10, gap=1e-7)
+    given = make(case, ROWS, 8, gap=1e-7)
     sets, value = minima(given, 0.0, case.l2)
     for size in (2, 4):
         least = value[sets.sum(axis=1) == size].min()
@@ -245,9 +242,9 @@ def test_turns_of_the_relaxation_descend_to_between_the_bound_and_the_best_set(c
                 loss = -np.log(np.where(given.target.wanted == 1, p, 1 - p)).mean()
             else:
                 loss = -(given.target.wanted * np.log(p)).sum(axis=0).mean()
-            norms = np.sqrt(np.square(W).sum(axis=1).reshape(10, -1).sum(axis=1))
+            norms = np.sqrt(np.square(W).sum(axis=1).reshape(8, -1).sum(axis=1))
             costs.append(loss + case.l2 / 2 * (np.square(norms) / turn.shares).sum())
-            assert turn.shares.sum() <= size + 10 * LEAST and turn.shares.max() <= 1
+            assert turn.shares.sum() <= size + 8 * LEAST and turn.shares.max() <= 1
         assert costs[-1] == pytest.approx(found[-1].fitted.probe.objective, rel=1e-5)
         assert (np.diff(costs) <= 1e-6 * costs[0]).all()
         bound = lower_bounds(given, found[-1].outputs, 0.0, case.l2)[size]

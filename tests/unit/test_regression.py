@@ -240,6 +240,14 @@ def test_params_refuse_a_headline_that_ranks_by_classes_only(tmp_path):
         load_params(path)
 
 
+def test_params_refuse_rankings_none_of_which_ranks_for_a_number(tmp_path):
+    text = Path("tests/data/tiny.yaml").read_text(encoding="utf-8").replace("metric: accuracy", "metric: r2")
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("rankings: [lca, probeless]\n  searches", "rankings: [probeless]\n  searches"))
+    with pytest.raises(ConfigError, match=r"subsets\.rankings: none of \['probeless'\] ranks for a number.*lca"):
+        load_params(path)
+
+
 # --- baselines -------------------------------------------------------------------------------------------------------
 
 

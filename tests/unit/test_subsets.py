@@ -13,7 +13,7 @@ from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_mani
 from neurosieve.config import Params, Penalty, load_params
 from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
 from neurosieve.probes.fit import candidates
-from neurosieve.subsets import minimal, score_test, search_subsets
+from neurosieve.subsets import curves, minimal, score_test, search_subsets
 from neurosieve.subsets.score import _confirmed, predict_frozen
 
 # --- sizes
@@ -517,6 +517,92 @@ def test_search_is_deterministic_and_reads_no_test(bench, tmp_path):
         for i, path in enumerate(away):
             (tmp_path / str(i)).rename(path)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def searched(bench, tmp_path_factory):
+    """The planted task again with the three searches, one of them the headline; test is not there."""
+    root = tmp_path_factory.mktemp("searched")
+    shutil.copytree(bench[1].root, root / "tiny")
+    paths = Paths("tiny", root)
+    for path in (paths.task("planted") / "test", paths.activations("tiny", "planted", "test")):
+        shutil.rmtree(path)
+    names = ["elimination", "exchange", "relaxation"]
+    params = tiny_params(searches=names, headline="elimination", pipeline=None)
+    called = []
+    original = curves.Curve.test
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves.Curve, "test", lambda self, size: called.append((id(self), size)) or original(self, size))
+        search_subsets(params, paths, model="tiny", task="planted")
+        search_subsets(params, paths, model="tiny-untrained", task="planted")
+    return params, paths, called
+
+
+@pytest.mark.parametrize("name", ["elimination", "exchange", "relaxation"])
+def test_searches_find_the_planted_carriers(searched, name):
+    _, paths, _ = searched
+    found = read_json(paths.search("tiny", "planted") / "curves.json")
+    frozen = read_json(paths.search("tiny", "planted") / "frozen.json")
+    curve, entry = found["curves"][name], frozen["sets"][f"subset-{name}"]
+    assert (curve["kind"], found["curves"]["lca"]["kind"]) == ("search", "ranking")
+    assert curve["n_minimal"] in (6, 7) and curve["n_failing"] == curve["n_minimal"] - 1
+    assert set(CARRIERS) <= set(entry["neurons"]) and len(entry["neurons"]) == curve["n_minimal"] and entry["claimed"]
+    assert set(minimal.size_grid(47, 1.2)) <= set(curve["sizes"]) and curve["sizes"][-1] == 47
+    assert found["mean_tune"].keys() == {"lca", "probeless", "elimination", "exchange", "relaxation"}
+    assert found["headline"] == frozen["headline"] == "elimination"
+    assert name in found["beats_random"]["rankings"]
+    tensors = read_tensors(paths.search("tiny", "planted") / "frozen.safetensors")
+    X = np.hstack([read_npy(paths.activations("tiny", "planted", "judge") / f"layer_{i:02d}.npy") for i in range(3)])
+    key = f"subset-{name}"
+    Z = (X[:, entry["neurons"]].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
+    predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
+    row = curve["predictions"][curve["sizes"].index(curve["size"])]
+    assert (predicted == read_npy(paths.search("tiny", "planted") / "predictions_judge.npy")[row]).mean() > 0.999
+
+
+def test_controls_are_of_the_headlines_size_and_of_the_first_ranking(searched):
+    _, paths, _ = searched
+    found = read_json(paths.search("tiny", "planted") / "curves.json")
+    frozen = read_json(paths.search("tiny", "planted") / "frozen.json")["sets"]
+    size = found["curves"]["elimination"]["size"]
+    ranking = read_npy(paths.probes("tiny", "planted") / "ranking_lca.npy")
+    assert frozen["bottom-elimination"]["neurons"] == ranking[::-1][:size].tolist()
+    assert len(frozen["random-0-elimination"]["neurons"]) == size
+    twin = read_json(paths.search("tiny-untrained", "planted") / "curves.json")
+    assert [n for n, c in twin["curves"].items() if c["kind"] in ("ranking", "search")] == ["elimination"]
+
+
+def test_no_set_is_below_what_is_certified(searched):
+    _, paths, _ = searched
+    found = read_json(paths.search("tiny", "planted") / "curves.json")
+    bound, curve = found["bound"], found["curves"]["elimination"]
+    assert set(bound) == {"l1", "l2", "objective", "n_bound", "factor", "sizes", "found", "certified"}
+    assert bound["sizes"] == curve["sizes"]
+    assert all(low <= at * (1 + 1e-6) for low, at in zip(bound["certified"], bound["found"], strict=True))
+    assert bound["certified"] == sorted(bound["certified"], reverse=True)
+    at = curve["sizes"].index(curve["n_minimal"])
+    assert (bound["l1"], bound["l2"]) == (curve["l1"][at], curve["l2"][at])
+    assert bound["objective"] == pytest.approx(bound["found"][at])
+    assert 1 <= bound["n_bound"] <= curve["n_minimal"]
+    assert bound["factor"] == pytest.approx(curve["n_minimal"] / bound["n_bound"])
+
+
+def test_where_no_minimum_is_claimed_nothing_is_bounded(searched):
+    _, paths, _ = searched
+    twin = read_json(paths.search("tiny-untrained", "planted") / "curves.json")
+    assert twin["curves"]["elimination"]["n_minimal"] is None and twin["bound"] is None
+
+
+def test_the_bound_is_for_sets_that_were_searched(bench):
+    assert curves_of(bench, "planted")["bound"] is None and curves_of(bench, "planted")["headline"] == "lca"
+
+
+def test_curves_are_walked_from_large_to_small_before_bisection(searched):
+    grid = minimal.size_grid(47, 1.2)[::-1]
+    by_curve: dict[int, list[int]] = {}
+    for curve, size in searched[2]:
+        by_curve.setdefault(curve, []).append(size)
+    assert sum(sizes[: len(grid)] == grid for sizes in by_curve.values()) >= 5  # every ranking and search
 
 
 def test_dev_too_small_claims_no_minimum(bench, tmp_path):

@@ -52,7 +52,8 @@ def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarr
     """
     size, probe = len(found.neurons), found.probe
     reached = probe.objective * (1 + ROUNDING)
-    best = np.full(given.neurons + 1, -np.inf)
+    nothing = np.broadcast_to(given.target.wanted.mean(axis=1, keepdims=True), given.target.wanted.shape)
+    best = lower_bounds(given, nothing, probe.l1, probe.l2)  # of no neuron the objective itself
     start = of_all(given, found)
 
     def raise_at(k: int) -> None:
