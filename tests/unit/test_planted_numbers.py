@@ -31,7 +31,7 @@ SETTINGS = [
 CHANGES = {
     "probes": {"bootstrap": 300, "rankings": ["lca", "greedy", "correlation", "l1-path", "probeless"]},
     "redundancy": {"rows": 2000, "thresholds": [0.3], "cka_batches": 1},
-    "subsets": {"rankings": ["lca", "greedy", "probeless"], "control_ratio": 4.0, "random_draws": 2},
+    "subsets": {"rankings": ["probeless", "lca", "greedy"], "control_ratio": 4.0, "random_draws": 2},
 }
 
 
