@@ -22,7 +22,7 @@ RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
 class Curve:
     """Sets of falling size that a contender chooses among some of the kept neurons.
 
-    ``points`` begin with the largest set, whose features ``part`` holds, and grow by :meth:`test`.
+    ``points`` begin with the largest set and grow by :meth:`test`, which keeps the features of the set before.
     """
 
     data: Data
@@ -44,12 +44,7 @@ class Curve:
         if size not in self.points:
             above = self.points[min(s for s in self.points if s > size)]
             neurons = self.choose(size, above.fitted)
-            held = self._part
-            if held is None or len(held.neurons) < size:
-                held = self.data.whole.take(self.points[self.largest].neurons, self.data)
-            part = held.take(neurons, self.data)
-            # views of the largest set serve along an order; of other sets a smaller copy serves the next size better
-            self._part = held if part.X["train"].base is held.X["train"] else part
+            part = self._part = (self._part or self.data.whole).take(neurons, self.data)
             warm = warm_from(above, neurons, self.data.features.columns_per_neuron)
             self.points[size] = fit_point(self.data, part, warm)
         return self.points[size]
