@@ -533,7 +533,7 @@ def test_page_has_the_bound_of_supported_rows_and_says_of_what(rendered):
 
 def test_page_says_whether_the_headline_is_a_search_or_a_ranking(rendered):
     assert "at each size the neurons of the search elimination." in rendered
-    assert "dotted: the bottom of the ranking lca." in rendered
+    assert "dotted: the bottom of the first ranking of the params file that ranks for the task." in rendered
     rows, cards, meta = make_all()
     rows = [row | {"ranking": "lca"} for row in rows if row["control_of"] is None]
     assert "Solid: the ranking lca. Dashed: the other contenders." in page.render(rows, cards, meta, {})

@@ -334,7 +334,7 @@ def _cut(
     windows: list[np.ndarray] = []
     parts: list[np.ndarray] = []
     dropped: list[tuple[str, str]] = []  # tokens without a sub-word, and where they stand
-    unknown: list[tuple[int, str]] = []  # of inputs with unknown sub-words: how many, and where they stand
+    unknown, strange, first_strange = 0, 0, ""  # unknown sub-words, inputs that have any, and where the first stands
     total = count = n_windows = n_windowed = n_split = n_special = 0
     for chunk in _chunks(inputs):
         encodings = coding.tokenizer.encode_batch([row["text"] for row in chunk], add_special_tokens=False)
@@ -363,7 +363,8 @@ def _cut(
             n_windowed += len(starts) > 1
             n_special += int(np.isin(found, special_ids).sum())
             if coding.unknown is not None and (lacking := int((found == coding.unknown).sum())):
-                unknown.append((lacking, where("inputs", count)))
+                unknown, strange = unknown + lacking, strange + 1
+                first_strange = first_strange or where("inputs", count)
             n_split += split
             total += length
             n_windows += len(starts)
@@ -378,20 +379,18 @@ def _cut(
     if dropped:
         raise DroppedTokens(Counter(text for text, _ in dropped), dict(reversed(dropped)))
     if unknown:
-        _tell_unknown(unknown, total)
+        _tell_unknown(unknown, total, strange, first_strange)
     return _Cut(
         np.concatenate(ids), np.concatenate(windows), np.concatenate(parts),
         inputs=count, windowed_inputs=n_windowed, split_tokens=n_split, special_ids=n_special,
-        unknown=sum(lacking for lacking, _ in unknown),
+        unknown=unknown,
     )  # fmt: skip
 
 
-def _tell_unknown(unknown: list[tuple[int, str]], total: int) -> None:
+def _tell_unknown(number: int, total: int, inputs: int, first: str) -> None:
     """A warning that the tokenizer does not know a part of the texts; an error where that is most of them."""
-    number = sum(lacking for lacking, _ in unknown)
-    _, place = unknown[0]
     found = (
-        f"{place}: {number} of {total} sub-words of this split, in {len(unknown)} input{'s' * (len(unknown) > 1)} of "
+        f"{first}: {number} of {total} sub-words of this split, in {inputs} input{'s' * (inputs > 1)} of "
         "which this is the first, are the tokenizer's sign for what it does not know"
     )
     if number > MOST_UNKNOWN * total:

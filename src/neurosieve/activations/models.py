@@ -840,8 +840,16 @@ def read_coding(folder: Path, model: Any, fast: Any) -> Coding:
         pad=pad if isinstance(pad, int) and 0 <= pad < embedded else 0,  # masked: any id will do
         maximum=min(known) if known else None,
         marks=white_marks(tokenizer),
-        unknown=fast.unk_token_id,
+        unknown=_unknown(tokenizer),
     )
+
+
+def _unknown(tokenizer: Tokenizer) -> int | None:
+    """Id that the tokenizer's model gives what its vocabulary lacks; a name in the configuration need not be that."""
+    stated = json.loads(tokenizer.to_str())["model"]
+    named = stated.get("unk_token")
+    found: int | None = stated.get("unk_id") if named is None else tokenizer.token_to_id(named)
+    return found
 
 
 def _named_specials(folder: Path, config: Any) -> str:

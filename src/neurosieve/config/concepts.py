@@ -32,7 +32,7 @@ class Ablation(Block):
 
 
 class Concepts(Block):
-    neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, in rank order")
+    neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
     min_count: int = Field(gt=0, description="a type must occur so often to be listed")
     context: int = Field(ge=0, description="characters of context each side, kept in build/ only")

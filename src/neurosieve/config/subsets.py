@@ -55,6 +55,10 @@ class Subsets(Block):
     def _check(self) -> Self:
         if "default" not in self.margins:
             raise ValueError("margins needs an entry `default`")
+        each_once(self.contenders)
+        for name in self.searches:
+            if name in (*CONTROL_RANKINGS, "pipeline"):
+                raise ValueError(f"a search cannot have the name {name!r}, which another curve has; rename its file")
         for name in self.rankings:
             if name in CONTROL_RANKINGS:
                 raise ValueError(f"{name!r} is a control, which every search has beside its rankings; leave it out")

@@ -57,7 +57,6 @@ def page_facts(params: Params) -> dict[str, Any]:
         "models": params.run.models,
         "tasks": params.run.tasks,
         "curves": params.curve_rankings(),
-        "bottom": params.subsets.rankings[0],
         "other_neurons": any(entry.neurons != "hidden" or entry.part != "encoder" for entry in trained),
     }
 

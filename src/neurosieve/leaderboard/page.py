@@ -586,7 +586,7 @@ def render(
     rows : as collect_row makes them, any order; shown task by task, models in the order given.
     cards : as collect_cards makes them, by task.
     meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of contenders
-        and controls that are drawn), bottom (the ranking whose end is the control of that name).
+        and controls that are drawn).
     transfers : transfer.json by model; empty where transfer is off.
     published : rows of the protocol `published`, cells of the table alone.
     beside : the rows beside the published figures (published_figures.table), where there are any.

@@ -51,7 +51,8 @@ COLUMNS: dict[str, str] = {
     "layers_used": "layers in which the subset lies; 0 is the embedding layer",
     "subset_test": "test score of the minimal subset, or of its estimate where no minimum is claimed",
     "random_test": "test score of as many neurons drawn at random, mean over draws",
-    "bottom_test": "test score of as many neurons from the end of the first of subsets.rankings",
+    "bottom_test": "test score of as many neurons from the end of the first of subsets.rankings that ranks for the "
+    "task",
     "confirmed": "whether test confirms a supported row: status after Holm, and the subset within the margin",
     "dev_half_width": "h: half-width of the interval of a random half of the neurons; above margin/2 no claim",
     "best_ranking": "contender that is best on tune, mean over log sizes",

@@ -11,18 +11,25 @@ float64. It speaks of the train objective at one penalty, not of accuracy.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from neurosieve.probes.solver import SolverError
 from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 from neurosieve.subsets.contenders.relaxation import of_all, relax
 
-RATIO = 1.5  # of the sizes at which the relaxation is solved, from the size that was found down
+log = logging.getLogger(__name__)
+
+RATIO = 2.0  # of the sizes at which the relaxation is solved, from all neurons down
 SMALLEST = 5
 TURNS = 12  # of the relaxation at a size
-WORTH = 1e-3  # a turn that raises the bound by less of it is the last
+WORTH = 2e-3  # a turn that raises the bound by less of it is the last
+GAP = 1e-5  # of the fits of a turn: a looser one leaves late turns where they are
+NEAR = 0.04  # of n_bound, to which it is found
 ROUNDING = 1e-6  # of the objective, which the solver measures from float32 logits
 
 
@@ -45,35 +52,51 @@ def lower_bounds(given: SubsetInput, outputs: np.ndarray, l1: float, l2: float) 
 def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarray]:
     """What no set of neurons can do at the penalty of a set that was found.
 
+    A fit that does not come to its gap ends the turns at a size: any outputs certify, others only certify more.
+
     Returns
     -------
-    {"l1", "l2", "objective": that of the set that was found, "n_bound": the fewest neurons that are not excluded from
-    reaching it, "factor": size of the set / n_bound}, and the best bound by number of neurons, float64 (neurons + 1,).
+    {"l1", "l2", "objective": that of the set that was found, "n_bound": the fewest neurons that the outputs met here do
+    not exclude from reaching it, "factor": size of the set / n_bound}, and the best bound by number of neurons, float64
+    (neurons + 1,).
     """
     size, probe = len(found.neurons), found.probe
     reached = probe.objective * (1 + ROUNDING)
     nothing = np.broadcast_to(given.target.wanted.mean(axis=1, keepdims=True), given.target.wanted.shape)
     best = lower_bounds(given, nothing, probe.l1, probe.l2)  # of no neuron the objective itself
-    start = of_all(given, found)
+    given = replace(given, gap=min(given.gap, GAP))
+    full = of_all(given, found)
+    np.maximum(best, lower_bounds(given, given.outputs(full), probe.l1, probe.l2), out=best)
 
-    def raise_at(k: int) -> None:
-        nonlocal start
+    starts = {given.neurons: full}
+
+    def raise_at(k: int, decided: bool = False) -> None:
+        """Turns at k, begun where those at the next larger number ended, until one is hardly worth it; with ``decided``
+        until k is excluded, or the relaxation itself reaches what was reached, so that no outputs exclude k."""
+        start, bound = starts[min(n for n in starts if n >= k)], -np.inf
         for _ in range(TURNS):
-            before = best[k]
-            relaxed = relax(given, k, start)
-            start = relaxed.fitted
-            np.maximum(best, lower_bounds(given, relaxed.outputs, probe.l1, probe.l2), out=best)
-            if best[k] - before < WORTH * abs(best[k]):
+            before = bound
+            try:
+                relaxed = relax(given, k, start)
+            except SolverError as error:
+                log.warning("the bound of %d neurons is looser than it need be: %s", k, error)
+                return
+            start = starts[k] = relaxed.fitted
+            bounds = lower_bounds(given, relaxed.outputs, probe.l1, probe.l2)
+            np.maximum(best, bounds, out=best)
+            bound = bounds[k]
+            if decided and (best[k] > reached or start.probe.objective <= reached):
+                return
+            if bound - before < WORTH / (10 if decided else 1) * abs(bound):
                 return
 
-    for k in reversed(minimal.thin([k for k in range(min(SMALLEST, size), size + 1)], RATIO)):
+    for k in reversed(minimal.thin(range(min(SMALLEST, size), given.neurons), RATIO)):
         raise_at(k)
-    n_bound = 0
-    while n_bound < size and best[n_bound] > reached:
-        n_bound += 1
-        if n_bound < size and best[n_bound] <= reached:
-            start = of_all(given, found)
-            raise_at(n_bound)
+    n_bound, most = _not_excluded(best, reached), size
+    while most - n_bound > n_bound * NEAR:
+        k = (n_bound + most) // 2
+        raise_at(k, decided=True)
+        n_bound, most = _not_excluded(best, reached), most if best[k] > reached else k
     return {
         "l1": probe.l1,
         "l2": probe.l2,
@@ -81,3 +104,8 @@ def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarr
         "n_bound": n_bound,
         "factor": size / n_bound if n_bound else None,
     }, best
+
+
+def _not_excluded(best: np.ndarray, reached: float) -> int:
+    """The fewest neurons whose bound is not above the objective that was reached."""
+    return int(np.argmax(best <= reached))

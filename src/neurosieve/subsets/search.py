@@ -23,7 +23,7 @@ predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge pr
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
                        {key: {"kind": oracle|reference|subset|random|bottom, "ranking": whose size it has, "draw",
                        "claimed": the size is n_minimal (else it is an estimate), "neurons": global indices, best
-                       first, "l1", "l2", "judge": primary metric}}}. Keys: all, reference, subset-<ranking>,
+                       first, "l1", "l2", "judge": primary metric}}}. Keys: all, reference, subset-<contender>,
                        random-<draw>-<ranking>, bottom-<ranking>, subset-pipeline
 frozen.safetensors     <key>.weights (columns, K), <key>.intercept (K,), <key>.mean and <key>.scale (columns,), float32:
                        scores = ((x - mean) * scale) @ weights + intercept
@@ -282,7 +282,7 @@ def _bound(row: Row, walk: Walk, searched: Searched) -> dict[str, Any] | None:
     """
     headline = row.params.subsets.headline
     size = searched.results[headline]["n_minimal"]
-    if size is None or headline not in row.params.subsets.searches:
+    if size is None or row.control or headline not in row.params.subsets.searches:
         return None
     curve = searched.curves[headline]
     minimum = curve.points[size]

@@ -16,7 +16,7 @@ from neurosieve.use.neurons import ENTRY, FORMAT, SCHEMA, NeuronsError, manifest
 def export_neurons(
     params: Params, paths: Paths, *, model: str, task: str, ranking: str | None = None
 ) -> dict[str, Any]:
-    """Content of a file of neurons: the frozen subset of a row along ``ranking`` (by default the headline's).
+    """Content of a file of neurons: the subset that ``ranking``, a ranking or search, found (default: the headline).
 
     Raises
     ------
@@ -35,7 +35,7 @@ def export_neurons(
         why = f"no subset along {ranking!r} was frozen for {model} on {task}"
         if ranking in curves["curves"]:
             why += ": no size of it is within the margin of the reference"
-        raise NeuronsError(f"{why}; rankings with a subset: {', '.join(there) or 'none'}")
+        raise NeuronsError(f"{why}; rankings and searches with a subset: {', '.join(there) or 'none'}")
     entry, found = frozen["sets"][key], curves["curves"][ranking]
     width, columns = frozen["width"], curves["columns_per_neuron"]
     trained = params.models[params.trained(model)].model_dump(mode="json", exclude_defaults=True)

@@ -5,8 +5,9 @@ sizes from large to small, each time with the probe of the next larger set that 
 exactly that size: positions of neurons, best first. Sets need not be nested. Reads and writes no files; files whose
 name begins with ``_`` are helpers. Orders of neurons (probes/rankings) are contenders without a file: :func:`along`.
 
-Every contender keeps to this: it looks at train alone; the columns of one neuron are taken or left as one; two classes,
-more, and numbers all work; the same input gives the same sets.
+Every contender keeps to this: of labels it sees those of train alone (the penalty of the probe that it is given was
+chosen on tune, and sizes between those of the grid are asked for by judge); the columns of one neuron are taken or left
+as one; two classes, more, and numbers all work; the same input gives the same sets.
 """
 
 from __future__ import annotations

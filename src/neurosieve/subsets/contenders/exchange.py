@@ -1,6 +1,7 @@
 """Elimination, then exchanges of neurons in and out at each size (splicing, Zhu et al. 2020).
 
-The train objective is never higher than elimination's; whether that helps beyond train, tune says.
+At a size the train objective is never higher than that of the set that elimination made of the set above; whether that
+helps beyond train, tune says.
 """
 
 from __future__ import annotations
