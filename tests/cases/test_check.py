@@ -345,7 +345,7 @@ def test_S6_curves_are_those_of_searched_rankings(load):
     def named(*names):
         return lambda raw: raw["leaderboard"].update(curve_rankings=list(names))
 
-    with pytest.raises(config.ConfigError, match=r"curve_rankings.1: found 'auroc', .*write one of: bottom, lca"):
+    with pytest.raises(config.ConfigError, match=r"curve_rankings.1: found 'auroc', .*write one of: bottom, elimination"):
         load(named("lca", "auroc"))
     with pytest.raises(config.ConfigError, match=r"found 'probless', .*'probeless'"):
         load(named("probless"))

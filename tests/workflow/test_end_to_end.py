@@ -92,7 +92,7 @@ def test_another_seed_beside_it_gives_other_figures_and_touches_nothing(done):
     }
     (new,) = done.table("other")
     (old,) = [row for row in done.table() if (row["model"], row["task"]) == ("tiny", "token-roles")]
-    assert all(new[name] != old[name] for name in ("oracle", "subset_random"))
+    assert any(new[name] != old[name] for name in ("oracle", "subset_test", "random_test"))
 
 
 def test_a_wrong_file_is_refused_before_anything_runs(make_checkout):
@@ -110,8 +110,10 @@ def test_after_a_kill_the_next_run_mends_what_was_half_written(done):
     (folder / "manifest.json").unlink()  # as after a kill between two files
     (folder / "layer_00.npy").write_bytes(b"half")
     folder.with_name(".train.part").mkdir()
-    for phase in ("redundancy", "probes", "subsets", "concepts"):  # none of it was there yet
-        shutil.rmtree(done.root / "build/tiny" / phase / "tiny" / "doc-match")
+    later = [p for p in (done.root / "build/tiny").glob("*/**/tiny/doc-match") if "activations" not in p.parts]
+    assert len(later) > 4
+    for path in later:  # none of it was there yet
+        shutil.rmtree(path)
     shutil.rmtree(done.root / "build/tiny/leaderboard")
     done.snakemake()
     assert done.files("build/tiny") == before
