@@ -82,7 +82,7 @@ def picture(row: Row) -> str:
     chart = str(bound_chart(row["task"], row, "m0"))
     opening = chart.index(">") + 1
     head = chart[:opening].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    return f"{head}<style>{STYLE}</style>{chart[opening:]}\n"
+    return f"{head}<style>{STYLE}text {{ font-family: sans-serif; }}</style>{chart[opening:]}\n"
 
 
 def write(rows: list[Row], benchmark: str) -> None:
