@@ -72,8 +72,10 @@ def objectives(row: Row) -> str:
     bound = row["bound"]
     chosen = [i for i, n in enumerate(bound["sizes"]) if row["n_bound"] / 4 <= n <= 2 * row["n_minimal"]][::3]
     heads = ["neurons", *(str(bound["sizes"][i]) for i in chosen)]
-    lines = [[what, *(f"{bound[key][i]:.4f}" for i in chosen)] for what, key in
-             (("found", "found"), ("no set is below", "certified"))]  # fmt: skip
+    lines = [
+        [what, *(f"{values[i]:.4f}" for i in chosen)]
+        for what, values in (("found", bound["found"]), ("no set is below", bound["certified"]))
+    ]
     return table(heads, lines)
 
 
@@ -88,6 +90,8 @@ def picture(row: Row) -> str:
 def write(rows: list[Row], benchmark: str) -> None:
     """The part of the document between the marks, and the pictures."""
     parts = [summary(rows)]
+    for old in DOCS.glob("minimal-subset-*.svg"):  # of rows that may be supported no more
+        old.unlink()
     for row in rows:
         if row["bound"] is None:
             continue
