@@ -174,6 +174,73 @@ def test_interval_counts_replicates_where_all_fail():
     assert interval([1, 4, 8], np.array([good] * 20).T) == (1, 1, 0)
 
 
+# --- the minimum on a fitted curve
+
+
+def test_increasing_fit_by_hand():
+    sizes = np.array([1, 2, 4, 8])  # weights 1/2, 1, 1, 1/2 in octaves
+    assert minimal.increasing_fit(sizes, np.array([0.0, 3, 1, 2.5])) == pytest.approx([0, 2, 2, 2.5])
+    assert minimal.increasing_fit(sizes, np.array([1.0, 0, 5, 6])) == pytest.approx([1 / 3, 1 / 3, 5, 6])
+    assert minimal.increasing_fit(sizes, np.array([4.0, 3, 2, 1])) == pytest.approx([2.5] * 4)
+    assert minimal.increasing_fit(sizes, np.array([1.0, 2, 2, 3])).tolist() == [1, 2, 2, 3]
+    assert minimal.increasing_fit(np.array([7]), np.array([[0.5, -0.5]])).tolist() == [[0.5, -0.5]]
+
+
+def test_increasing_fit_takes_every_replicate_by_itself():
+    columns = np.array([[0.0, 1.0], [3.0, 0.0], [1.0, 5.0], [2.5, 6.0]])
+    fit = minimal.increasing_fit(np.array([1, 2, 4, 8]), columns)
+    assert fit[:, 0] == pytest.approx([0, 2, 2, 2.5]) and fit[:, 1] == pytest.approx([1 / 3, 1 / 3, 5, 6])
+
+
+def test_increasing_fit_does_not_count_close_sizes_double():
+    # 4 and 5 stand close together, so both weigh little against 16: widths log 2 + log(5/4)/2, log(4)/2, (log 16/5)/2
+    fit = minimal.increasing_fit(np.array([1, 4, 5, 16]), np.array([-9.0, 3.0, 3.0, 0.0]))
+    a, b, c = math.log(5) / 2, math.log(4) / 2, math.log(16 / 5) / 2
+    assert fit == pytest.approx([-9, *[3 * (a + b) / (a + b + c)] * 3])
+
+
+def fitted(rows, baseline=None):
+    """20 replicates at confidence 0.9: the bounds are the 2nd smallest and the 2nd largest; margin 0.01."""
+    replicates = np.array(rows, float).T
+    base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float).T
+    return np.array([1, 2, 4, 8, 16])[: len(replicates)], replicates, base, 0.01, 0.9
+
+
+def test_one_noisy_size_does_not_move_the_fitted_minimum():
+    given = fitted([[-0.1, 0.0, -0.011, 0.0, 0.0]] * 20)
+    ok = minimal.fitted_passes(*given)
+    assert ok.tolist() == [False, True, False, True, True]  # the fit is -0.0055 at 2 and 4; 4 itself fails
+    assert minimal.minimum(given[0], ok).first_passing == 2
+    assert minimal.minimum(given[0], given[1][:, 0] > -0.01).n_minimal == 8  # every larger size has to pass
+
+
+def test_one_lucky_size_is_not_the_fitted_minimum():
+    ok = minimal.fitted_passes(*fitted([[-0.1, 0.0, -0.05, -0.001, 0.0]] * 20))
+    assert ok.tolist() == [False, False, False, True, True]  # the fit is -0.025 at 2 and 4
+
+
+def test_fitted_minimum_passes_by_itself_too():
+    # in two replicates size 1 is high and 2 low, their fit -0.02 / 3; alone 2 fails at its 2nd smallest, -0.02
+    rows = [[0.02, -0.02, 0.0]] * 2 + [[-0.1, 0.0, 0.0]] * 18
+    assert minimal.fitted_passes(*fitted(rows)).tolist() == [False, False, True]
+
+
+def test_fitted_minimum_beats_the_baseline_too():
+    rows = [[0.0] * 4] * 20
+    assert minimal.fitted_passes(*fitted(rows, [[-0.1, 0.0, 0.1, 0.2]] * 20)).tolist() == [False, False, True, True]
+
+
+def test_least_possible_by_hand():
+    # size 2: -0.02 but in two replicates, so its 2nd largest is 0 and it is not ruled out; by its 2nd smallest it fails
+    rows = [[-0.1, 0.0, 0.0, 0.0]] * 2 + [[-0.1, -0.02, 0.0, 0.0]] * 18
+    assert minimal.least_possible(*fitted(rows)) == 2
+    assert minimal.minimum(np.array([1, 2, 4, 8]), minimal.fitted_passes(*fitted(rows))).first_passing == 4
+    assert minimal.least_possible(*fitted([[-0.1, -0.02, -0.02, 0.0]] * 20)) == 5  # 5, 6 and 7 were not tested
+    assert minimal.least_possible(*fitted([[0.0, 0.0]] * 20)) == 1
+    assert minimal.least_possible(*fitted([[-0.1, -0.1]] * 20)) is None
+    assert minimal.least_possible(*fitted([[0.0, 0.0, 0.0]] * 20, [[-0.1, 0.0, 0.1]] * 20)) == 3
+
+
 # --- random neurons
 
 

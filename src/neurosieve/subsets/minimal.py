@@ -139,6 +139,75 @@ def interval(
     return low, high, int((run == 0).sum())
 
 
+def increasing_fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Increasing least-squares fit over the first axis (isotonic regression), by the max-min formula.
+
+    A size weighs half the log distance between its neighbours, so sizes added by bisection do not count double.
+
+    Parameters
+    ----------
+    sizes : (S,) ascending. values : (S, ...) differences, in units of the metric.
+
+    Returns
+    -------
+    float64 (S, ...), in each column the increasing values nearest to it.
+    """
+    values = np.asarray(values, np.float64)
+    if len(sizes) == 1:
+        return values.copy()
+    x = np.log(np.asarray(sizes, np.float64))
+    weights = np.diff(np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]]))
+    flat = values.reshape(len(values), -1)
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    sums = np.concatenate([np.zeros((1, flat.shape[1])), np.cumsum(weights[:, None] * flat, axis=0)])
+    fit = np.full(flat.shape, -np.inf)
+    for a in range(len(flat)):  # the mean of sizes a .. b; of those with a <= i <= b the largest over a, least over b
+        means = (sums[a + 1 :] - sums[a]) / (total[a + 1 :] - total[a])[:, None]
+        fit[a:] = np.maximum(fit[a:], np.minimum.accumulate(means[::-1], axis=0)[::-1])
+    return fit.reshape(values.shape)
+
+
+def fitted_passes(
+    sizes: np.ndarray, replicates: np.ndarray, baseline_replicates: np.ndarray, margin: float, confidence: float
+) -> np.ndarray:
+    """Which sizes pass on the increasing curve fitted to all tested ones, and by themselves too.
+
+    The same fit in every replicate gives the bounds of the fitted curve: a size that is low or high by the noise of
+    judge is seen together with its neighbours. The curve is taken to increase, up to noise. The minimum is the
+    smallest size that passes, ``minimum(...).first_passing``, and :func:`next_estimate` closes in on it.
+
+    Parameters
+    ----------
+    sizes : (S,) tested sizes, ascending.
+    replicates, baseline_replicates : (S, B) differences to the reference and to the best baseline, per replicate.
+
+    Returns
+    -------
+    bool (S,).
+    """
+    fits, baseline_fits = increasing_fit(sizes, replicates), increasing_fit(sizes, baseline_replicates)
+    fitted, itself = (
+        passes(intervals.lower(of_reference, confidence), intervals.lower(of_baseline, confidence), margin)
+        for of_reference, of_baseline in ((fits, baseline_fits), (replicates, baseline_replicates))
+    )
+    return np.asarray(fitted & itself)
+
+
+def least_possible(
+    sizes: np.ndarray, replicates: np.ndarray, baseline_replicates: np.ndarray, margin: float, confidence: float
+) -> int | None:
+    """The smallest size that the fitted curve does not rule out: one more than the largest tested size whose upper
+    bound fails. Parameters as in :func:`fitted_passes`. With the minimum, which the lower bounds give, it makes an
+    interval of the smallest size that is truly within the margin. 1 where no size is ruled out, None where all are."""
+    upper, baseline_upper = (
+        intervals.upper(increasing_fit(sizes, r), confidence) for r in (replicates, baseline_replicates)
+    )
+    failing = minimum(sizes, passes(upper, baseline_upper, margin)).n_failing
+    if failing is None:
+        return 1
+    return failing + 1 if failing < sizes[-1] else None
+
+
 def rows_needed(rows: int, half_width: float, margin: float) -> int:
     """Judge rows at which the half-width would be margin/2: it falls with the root of the rows."""
     return math.ceil(rows * (2 * half_width / margin) ** 2 - 1e-9)
