@@ -242,11 +242,11 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     entry = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
     sets = predict_frozen(paths, model, task)
     baselines = dict(zip(*predict_baselines(paths, task, SPLIT), strict=True))
-    untrained = None if twin is None else predict_frozen(paths, twin, task, ["reference"])["reference"]
+    untrained = None if twin is None else predict_frozen(paths, twin, task, ["layer-reference"])["layer-reference"]
     controls = predict_controls(paths, model, task, frozen_features(paths, model, task, frozen))
 
     reported = _report_sets(scorer, frozen["sets"], sets)
-    status = _status(scorer, entry, sets["reference"], baselines, untrained)
+    status = _status(scorer, entry, sets["layer-reference"], baselines, untrained)
     report = {
         "model": model,
         "task": task,
