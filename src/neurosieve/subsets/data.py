@@ -91,8 +91,8 @@ class Rival:
     def lower(self, found: Judged, other: Judged) -> float:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
 
-    def tested(self, sizes: np.ndarray, judged: Sequence[Judged]) -> minimal.Tested:
-        """The differences of the sizes of a curve, ascending, to the reference and to the baseline."""
+    def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
+        """The differences of the sizes of a curve, ascending, to the reference and to the baseline. ``tune``: scores."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
         return minimal.Tested(
             sizes=sizes,
@@ -102,6 +102,7 @@ class Rival:
             baseline_replicates=replicates - self.baseline.replicates,
             margin=self.margin,
             confidence=self.confidence,
+            peak=int(np.argmax(tune)),
         )
 
 
