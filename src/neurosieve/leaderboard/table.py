@@ -173,7 +173,8 @@ def _not_above(row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | N
     if against is None:
         return None
     majority = "the mean" if row["metric"] == "r2" else "the majority class"
-    names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
+    twin = "the best untrained twin" if "twins" in against else "the untrained twin"
+    names = {"majority": majority, "surface": row["surface_name"], "untrained": twin}
     return opponent, names[opponent], against
 
 
