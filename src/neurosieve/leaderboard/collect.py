@@ -28,7 +28,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | rankings_left_out | those that rank by classes only; absent but where a number is predicted |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
-| weak_reference | whether the subset is above the reference by more than a margin on judge |
+| weak_reference | as in curves.json: the set that is above the reference by more than a margin on judge, or null |
 | certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
 | concepts | as in concepts.json, long token types shortened |
@@ -56,8 +56,8 @@ from neurosieve.probes.status import PARTS, SUPPORTED, adjust, status_of
 
 TYPE_LENGTH = 24  # characters of a token type that are published: a name, never a piece of source code
 MINIMA = (
-    "n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "first_passing", "n_estimate",
-    "size", "reason", "share_kept", "share_flag", "layers_used",
+    "n_minimal", "n_least", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "n_every",
+    "n_estimate", "size", "reason", "share_kept", "share_flag", "layers_used",
 )  # fmt: skip
 LCA = "lca"  # the published method's ranking, whose minimum stays comparable whatever the headline is
 LCA_CELLS = ("n_minimal", "n_minimal_low", "n_minimal_high")
@@ -182,6 +182,7 @@ def _cells(
         "untrained": primary("untrained"),
         "ranking": headline,
         "n_minimal": main["n_minimal"],
+        "n_least": main["n_least"],
         "n_minimal_low": main["n_minimal_low"],
         "n_minimal_high": main["n_minimal_high"],
         "n_failing": main["n_failing"],
@@ -210,7 +211,7 @@ def _of_the_model(params: Params, model: str, found: _Found) -> dict[str, Any]:
         "constant_neurons": layers * width - probes["kept"],
         "model_note": _model_note(params, model),
         "control_of": params.models[model].untrained,
-        "reference_name": set_name(probes["sets"][probes["reference"]]["layers"], layers),
+        "reference_name": reference_name(found.curves["reference"], probes["sets"], layers),
     }
 
 
@@ -272,7 +273,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
-        "weak_reference": weak_reference(found.frozen, found.curves),
+        "weak_reference": found.curves["weak_reference"],
     }
 
 
@@ -373,12 +374,6 @@ def layer_scores(probes: Mapping[str, Any], metric: str) -> dict[str, Any]:
     }
 
 
-def weak_reference(frozen: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
-    """Whether the headline subset is above its reference by more than a margin on judge: all else is easy then."""
-    subset = frozen["sets"].get(f"subset-{curves['headline']}")
-    return subset is not None and subset["judge"] - curves["reference"]["judge"] > curves["margin"]["value"]
-
-
 def pipeline(curves: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the pipeline kept and where it ended (its sizes are among the curves); None where it is off."""
     curve = curves["curves"].get("pipeline")
@@ -442,6 +437,13 @@ def ranges(layers: Sequence[int]) -> str:
         run = [layer for _, layer in group]
         parts.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
     return ",".join(parts)
+
+
+def reference_name(reference: Mapping[str, Any], sets: Mapping[str, Any], layers: int) -> str:
+    """Name of a reference of curves.json; ``sets`` of probes.json."""
+    if reference["curve"] is None:
+        return set_name(sets[reference["set"]]["layers"], layers)
+    return f"{reference['neurons']:,} neurons of {reference['curve']}"
 
 
 def set_name(span: Sequence[int], layers: int) -> str:
@@ -563,14 +565,20 @@ def notes(row: Mapping[str, Any]) -> list[str]:
             f"keeps only {100 * main['share_kept']:.0f} % of what the reference has above {row['best_baseline']} "
             "on judge"
         )
+    if row["n_minimal"] is not None and main["n_failing"] is not None and main["n_failing"] > row["n_minimal"]:
+        parts.append(
+            f"a larger number of neurons fails ({main['n_failing']:,}); from {main['n_every']:,} on all pass"
+            if main["n_every"] is not None
+            else f"a larger number of neurons fails ({main['n_failing']:,})"
+        )
     if main["replicates_without"]:
         parts.append(
             f"in {main['replicates_without']:,} bootstrap replicates no size passes, so the interval may end higher"
         )
     if row["weak_reference"]:
         parts.append(
-            f"its subset scores more than the reference ({row['reference_name']}) by over a margin on judge, so "
-            "that is weak: give more train rows, or penalties with l1"
+            f"the best on tune ({row['reference_name']}) is a weak reference: give more train or tune rows, or other "
+            "penalties"
         )
     if row["status"] == SUPPORTED and row["selectivity"] is not None and row["selectivity"]["low"] <= 0:
         parts.append(

@@ -97,7 +97,8 @@ def contenders(rows: Sequence[Row]) -> Table:
         "the ranking of the published method. Mean on tune: over log sizes, by which the best is chosen. Random "
         "suffices from: the size from which on the contender is not above random neurons on judge (lower bound of "
         "the paired difference to the mean of the draws); “never” where it is above up to the largest size compared. "
-        "The pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
+        "The pipeline's number of layers is chosen on judge as well, and its interval does not carry that. Brackets: "
+        "where another judge of the same size would put the number, 5-95 %.",
         "heads": ["kind", "minimal subset", "mean on tune", "kept of the gain", "test", *beyond],
         "lines": lines,
     }
@@ -211,8 +212,8 @@ def ranks(rows: Sequence[Row]) -> Table:
     return {
         "title": "Ranks",
         "text": "One more than the number of models that are shown to be better, by the paired bootstrap on test with "
-        "Holm over the pairs, or by disjoint intervals of the minimal subset. Two models of different ranks need not "
-        "be shown to differ from each other. Untrained twins are ranked among themselves.",
+        "Holm over the pairs, or by disjoint intervals from n_least to n_minimal. Two models of different ranks "
+        "need not be shown to differ from each other. Untrained twins are ranked among themselves.",
         "heads": ["score of all neurons", "score of the subset", "neurons needed"],
         "lines": lines,
     }

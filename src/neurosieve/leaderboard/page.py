@@ -115,7 +115,7 @@ def _minimal_text(row: Row) -> str:
     if row["n_minimal"] is not None:
         text = f"{integer(row['n_minimal'])} of {integer(row['n_neurons'])} neurons"
         if row["n_minimal_low"] is not None:
-            text += f", interval {integer(row['n_minimal_low'])}–{integer(row['n_minimal_high'])}"
+            text += f", on another judge {integer(row['n_minimal_low'])}–{integer(row['n_minimal_high'])}"
         return text
     if row["estimate"]:
         return f"about {integer(row['estimate'])} of {integer(row['n_neurons'])} neurons, an estimate"
@@ -359,7 +359,7 @@ def _facts(row: Row) -> dict[str, str]:
         "status, unseen types": row["status_unseen"] or "–",
         "h (half-width)": score(row["dev_half_width"]),
         "largest failing": size(main["n_failing"]),
-        "first passing": size(main["first_passing"]),
+        "not ruled out": size(main["n_least"]),
         "kept of the gain, test": percent(row["share_kept_test"]),
         "constant neurons": integer(row["constant_neurons"]),
         "judge rows, effective": size(row["sample"]["effective_rows"]),

@@ -20,6 +20,7 @@ from neurosieve.probes.features import Features, Standardizer, layout, standardi
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 from neurosieve.probes.twins import choose_twin
+from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
 from neurosieve.subsets.target import Target
 
@@ -90,6 +91,19 @@ class Rival:
 
     def lower(self, found: Judged, other: Judged) -> float:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
+
+    def tested(self, sizes: np.ndarray, judged: Sequence[Judged]) -> minimal.Tested:
+        """The differences of the sizes of a curve, ascending, to the reference and to the baseline."""
+        values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
+        return minimal.Tested(
+            sizes=sizes,
+            difference=values - self.reference.value,
+            replicates=replicates - self.reference.replicates,
+            baseline_difference=values - self.baseline.value,
+            baseline_replicates=replicates - self.baseline.replicates,
+            margin=self.margin,
+            confidence=self.confidence,
+        )
 
 
 @dataclass(frozen=True)
@@ -217,18 +231,18 @@ class Given:
     """What the probes phase found for the row.
 
     probes: probes.json. judge: feature set -> its judge predictions (rows,). kept: global indices of the neurons that
-    are not constant. oracle, chosen: the probes of all neurons and of the reference.
+    are not constant. oracle, layer_probe: the probes of all neurons and of the best of whole layers.
     """
 
     probes: dict[str, Any]
     judge: dict[str, np.ndarray]
     kept: np.ndarray
     oracle: Probe
-    chosen: Probe
+    layer_probe: Probe
 
     @property
-    def reference(self) -> dict[str, Any]:
-        """The reference's entry of probes.json."""
+    def layer_entry(self) -> dict[str, Any]:
+        """Of probes.json, the entry of the best of whole layers."""
         found: dict[str, Any] = self.probes["sets"][self.probes["reference"]]
         return found
 
@@ -237,7 +251,7 @@ def read_given(paths: Paths, model: str, task: str) -> Given:
     folder = paths.probes(model, task)
     probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
     number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
-    oracle, chosen = (
+    oracle, layer_probe = (
         Probe(
             stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
             objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
@@ -245,4 +259,4 @@ def read_given(paths: Paths, model: str, task: str) -> Given:
         for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
     )  # fmt: skip
     judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
-    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, chosen)
+    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, layer_probe)

@@ -65,7 +65,7 @@ def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, to
 def number_that_passes(side: Mapping[str, Any]) -> int:
     """Fewest layers from which on every larger number passes, whether it is claimed or not; all where none passes."""
     passes = np.array(side["passes"])
-    return minimal.minimum(np.arange(1, len(passes) + 1), passes).n_minimal or len(passes)
+    return minimal.bracket(np.arange(1, len(passes) + 1), passes).every or len(passes)
 
 
 def _passes(found: Found | None, margin: float) -> bool:
@@ -82,9 +82,9 @@ def _fewest(found: Sequence[Found | None], margin: float, too_small: bool) -> di
     numbers = np.arange(1, len(found) + 1)
     ok = [_passes(f, margin) for f in found]
     within = [f is not None and f.difference > -margin for f in found]
-    fewest = minimal.minimum(numbers, np.array(ok)).n_minimal
+    fewest = minimal.bracket(numbers, np.array(ok)).every
     reason = "dev too small" if too_small else "all layers fail" if fewest is None else None
-    estimate = minimal.minimum(numbers, np.array(within)).first_passing
+    estimate = minimal.bracket(numbers, np.array(within)).first
     number = estimate if reason else fewest
     at = None if number is None else found[number - 1]
     return {

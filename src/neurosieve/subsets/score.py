@@ -268,7 +268,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     controls = predict_controls(paths, model, task, frozen_features(paths, model, task, frozen))
 
     reported = _report_sets(scorer, frozen["sets"], sets)
-    status = _status(scorer, entry, sets["reference"], baselines, untrained)
+    status = _status(scorer, entry, sets["layer-reference"], baselines, untrained)
     if len(references) > 1:
         scores = {name: {"test": scorer.value(predicted)} for name, predicted in references.items()}
         status["comparisons"]["untrained"]["twins"] = scores
