@@ -145,7 +145,7 @@ def notices(params: Params, jobs_cores: int | None = None) -> list[str]:
         if network is not None and (other := found.setdefault(network, name)) != name:
             told.append(
                 f"models.{name}: the same network as {other}: its configuration, its tokenizer and its seed are equal; "
-                "their rows will be too: give one another `seed:`, or leave one out"
+                "their figures will be too: give one another `seed:`, or leave one out"
             )
     return told
 

@@ -378,7 +378,8 @@ def plan(params: Params, device: str = "cpu") -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     rows = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in lines]  # fmt: skip
-    twins = f" and {len(params.run.twins)} further untrained twins" if params.run.twins else ""
+    more = len(params.run.twins)
+    twins = f" and {more} further untrained twin{'s' if more > 1 else ''}" if more else ""
     text = [f"benchmark {params.benchmark}: {len(params.run.models)} models{twins}, {len(params.run.tasks)} tasks, "
             f"protocols {', '.join(params.run.protocols)}; numerics {params.numerics}, models on {device}",
             *rows[:1], "-" * len(rows[0]), *rows[1:-1], "-" * len(rows[0]), rows[-1]]  # fmt: skip
