@@ -215,6 +215,8 @@ def _check(args: argparse.Namespace) -> int:
     print(f"{args.params}: benchmark {params.benchmark}, version {params.version}")
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
+    if params.run.twins:
+        print(f"twins:  {', '.join(params.run.twins)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
     from neurosieve import check, estimates
 

@@ -99,13 +99,15 @@ def jobs(params: Params) -> Iterator[Job]:
     """Every job of the run, in the order of the phases; a test compares them with Snakemake's."""
     run = params.run
     cells = [(model, task) for model in run.models for task in run.tasks]
+    probed = [(model, task) for model in params.probed for task in run.tasks]
     yield from (Job("extract_corpus", corpus=c) for c in sorted({c for t in run.tasks for c in params.task_corpora(t)}))
     yield from (Job("prepare_task", task=t) for t in run.tasks)
-    yield from (Job("finetune_model", m, t) for m, t in cells if params.finetunes(m, t))
-    yield from (Job("dump_activations", m, t) for m, t in cells)
+    yield from (Job("finetune_model", m, t) for m, t in probed if params.finetunes(m, t))
+    yield from (Job("dump_activations", m, t) for m, t in probed)
     yield from (Job("measure_redundancy", m, t) for m, t in cells)
     yield from (Job("fit_baselines", task=t) for t in run.tasks)
-    yield from (Job(rule, m, t) for rule in ("fit_probes", "fit_controls") for m, t in cells)
+    yield from (Job("fit_probes", m, t) for m, t in probed)
+    yield from (Job("fit_controls", m, t) for m, t in cells)
     yield Job("decide_status")
     yield from (Job("search_subsets", m, t) for m, t in cells)
     yield from (Job("transfer_subsets", m) for m in run.models if params.subsets.transfer)
@@ -196,7 +198,7 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         return Need(50, BASE, 15)
     if rule == "decide_status":
         judged = max(_judging(params, t, "judge") for t in run.tasks)
-        return Need(1, BASE + judged, START + 0.1 * cells)
+        return Need(1, BASE + judged, START + 0.1 * len(params.probed) * len(run.tasks))
     if rule == "build_leaderboard":
         return Need(2 + cells, BASE + 2 * cells, START + 0.3 * cells)
     if rule == "transfer_subsets":
@@ -284,7 +286,8 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         return Need(_mb(2 * probes * rows["judge"]), memory, START + work / on_probe)
     if rule == "score_test":
         memory = BASE + _mb(8 * rows["test"] * size.columns) + _judging(params, str(job.task), "test")
-        return Need(1, memory, START + 20 * rows["test"] * size.columns / on_probe)
+        predicted = 20 + 2 * len(params.twins_of(size.model)[1:])
+        return Need(1, memory, START + predicted * rows["test"] * size.columns / on_probe)
     if rule == "reproduce_published":
         return _published(params, size, rows, on_probe)
     if rule == "describe_neurons":
@@ -375,7 +378,9 @@ def plan(params: Params, device: str = "cpu") -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     rows = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in lines]  # fmt: skip
-    text = [f"benchmark {params.benchmark}: {len(params.run.models)} models, {len(params.run.tasks)} tasks, "
+    more = len(params.run.twins)
+    twins = f" and {more} further untrained twin{'s' if more > 1 else ''}" if more else ""
+    text = [f"benchmark {params.benchmark}: {len(params.run.models)} models{twins}, {len(params.run.tasks)} tasks, "
             f"protocols {', '.join(params.run.protocols)}; numerics {params.numerics}, models on {device}",
             *rows[:1], "-" * len(rows[0]), *rows[1:-1], "-" * len(rows[0]), rows[-1]]  # fmt: skip
     text.append(

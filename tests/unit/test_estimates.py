@@ -168,12 +168,17 @@ def test_the_unit_of_a_kind_is_that_of_its_module(kind):
 
 def test_the_jobs_are_those_of_snakemake(tmp_path):
     file = tmp_path / "params.yaml"
-    file.write_text(Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]"))
+    text = Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]")
+    text = text.replace("\nmodels:\n", "\nmodels:\n  second: {untrained: neurosieve-base, seed: 2}\n")
+    file.write_text(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:"))
     done = subprocess.run([sys.executable, "tests/list_jobs.py", str(file)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = Counter(job["rule"] for job in json.loads(done.stdout) if job["output"])
     params = config.load_params(file)
-    assert params.run.protocols == ["strict", "published"] and params.subsets.transfer
+    assert (
+        params.run.protocols == ["strict", "published"] and params.subsets.transfer and params.run.twins == ["second"]
+    )
+    assert "2 models and 1 further untrained twin, 5 tasks" in estimates.plan(params)
     jobs = list(estimates.jobs(params))
     assert Counter(job.rule for job in jobs) == wanted and len(set(jobs)) == len(jobs)
     for job in jobs:

@@ -286,6 +286,20 @@ def test_notes_in_plain_words():
     assert notes["minilm-untrained", "token-roles"].startswith("control row; not above char-ngrams on judge")
 
 
+@pytest.mark.parametrize("status", ["supported", "untrained"])
+def test_several_twins_are_told_as_a_range_and_one_is_not(status):
+    row = {**make_row("neurosieve-base", "token-roles"), "status": status, "status_unseen": status}
+    against = row["comparisons"]["judge"]["untrained"]
+    one = "not above the untrained twin on judge"
+    assert [text.partition(":")[0] for text in collect.notes(row)] == ([] if status == "supported" else [one])
+    against["twins"] = {
+        name: {"tune": 0.9 - score, "judge": score} for name, score in (("a", 0.7118), ("b", 0.7434), ("c", 0.72))
+    }
+    found = collect.notes(row)
+    assert found[-1] == "3 untrained twins: 0.712 to 0.743 on judge"
+    assert len(found) == 1 if status == "supported" else found[0].startswith("not above the best of 3 untrained twins")
+
+
 @pytest.mark.parametrize(
     ("training", "twin", "note"),
     [

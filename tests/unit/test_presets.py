@@ -52,7 +52,7 @@ def test_the_published_models_run_with_their_twins_and_the_others_are_off(publis
     assert {name: published.models[name].hub for name in MODELS} == MODELS
     for name in MODELS:
         entry = published.models[name]
-        assert (entry.layers, entry.width) == (13, 768) and published.twin_of(name) == f"{name}-untrained"
+        assert (entry.layers, entry.width) == (13, 768) and published.twins_of(name) == [f"{name}-untrained"]
         assert entry.finetune is not None and entry.finetune.tasks == SENTENCES
         assert not any(published.finetunes(f"{name}-untrained", task) for task in published.run.tasks)
     assert {entry.hub for name, entry in published.models.items() if name not in published.run.models} == ALSO

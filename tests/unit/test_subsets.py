@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
-from neurosieve.config import Params, Penalty, load_params
+from neurosieve.config import Model, Params, Penalty, load_params
 from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
 from neurosieve.probes.fit import candidates
 from neurosieve.subsets import curves, minimal, score_test, search_subsets
@@ -521,6 +521,52 @@ def test_scores_on_test(bench):
     twin = scores_of(bench, "planted", "tiny-untrained")
     assert twin["untrained"] is None and twin["confirmed"] is None
     assert scores["untrained"]["accuracy"] == twin["sets"]["layer-reference"]["accuracy"]
+
+
+def test_of_several_twins_the_best_on_tune_is_the_baseline_and_is_scored_on_test(bench, tmp_path):
+    """A further twin with some signal: better on tune than the noise of the first, and worse than the model."""
+    params, paths = bench
+    further = params.models | {"second": Model(untrained="tiny"), "third": Model(untrained="tiny", seed=2)}
+    run = params.run.model_copy(update={"twins": ["second", "third"]})
+    params = params.model_copy(update={"models": further, "run": run})
+    shutil.copytree(paths.root, tmp_path / "tiny")
+    paths = Paths("tiny", tmp_path)
+    rng, carried = np.random.default_rng(2), {}
+    for split, n in ROWS.items():
+        labels = np.array([row["label"] for row in read_jsonl(paths.task("planted") / split / "rows.jsonl")])
+        for name, strength in (("second", 0.5), ("third", 0.0)):
+            X = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
+            X[np.arange(n), labels] += strength
+            write_vectors(paths, name, "planted", split, X)
+            carried[name, split] = X
+    for name in ("second", "third"):
+        fit_probes(params, paths, model=name, task="planted")
+    planted = params.model_copy(update={"run": run.model_copy(update={"tasks": ["planted"]})})
+    decide_status(planted, paths)
+    search_subsets(planted, paths, model="tiny", task="planted")
+    score_test(planted, paths, model="tiny", task="planted")
+
+    status = read_json(paths.status() / "status.json")["rows"]["tiny/planted"]
+    assert status["twin"] == "second" and list(status["comparisons"]["untrained"]["twins"]) == [
+        "second", "third", "tiny-untrained",
+    ]  # fmt: skip
+    found = read_json(paths.search("tiny", "planted") / "curves.json")["baselines"]["untrained"]
+    assert found == pytest.approx(status["comparisons"]["untrained"]["twins"]["second"])
+    assert found["judge"] > scores_of(bench, "planted")["baselines"]["majority"]["accuracy"] + 0.05
+    scores = read_json(paths.scores("tiny", "planted") / "scores.json")
+    told = scores["comparisons"]["untrained"]["twins"]
+    assert told["second"]["test"] == scores["untrained"]["accuracy"] == scores["comparisons"]["untrained"]["score"]
+    assert told["tiny-untrained"]["test"] == scores_of(bench, "planted")["untrained"]["accuracy"]
+    # the same probe, standardised here by its own train vectors
+    probes = read_json(paths.probes("second", "planted") / "probes.json")
+    first, last = probes["sets"][probes["reference"]]["layers"]
+    columns = slice(first * WIDTH, (last + 1) * WIDTH)
+    X = carried["second", "train"][:, columns].astype(np.float64)
+    weights = read_tensors(paths.probes("second", "planted") / "weights.safetensors")
+    Z = (carried["second", "test"][:, columns] - X.mean(0)) / X.std(0)
+    wanted = (Z @ weights["reference_weights"] + weights["reference_intercept"]).argmax(axis=1)
+    predicted = read_npy(paths.scores("tiny", "planted") / "predictions_test.npy")
+    assert (predicted[scores["predictions"].index("untrained")] == wanted).mean() > 0.999
 
 
 def test_selectivity_on_test(bench):

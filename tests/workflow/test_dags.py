@@ -212,6 +212,34 @@ def test_two_params_files_are_never_merged(tmp_path):
     assert "seed: missing; add `seed:`" in done.stdout + done.stderr
 
 
+def test_further_twins_get_activations_and_probes_alone(jobs, tmp_path):
+    """Their model's status, search and test scores read them; nothing else does, and no other job is changed."""
+    text = Path("params.yaml").read_text()
+    assert text.count("\nmodels:\n") == 1 and text.count("\n  tasks: [") == 1
+    entries = "  second: {untrained: neurosieve-base, seed: 2}\n"
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        text.replace("\nmodels:\n", f"\nmodels:\n{entries}").replace("\n  tasks: [", "\n  twins: [second]\n  tasks: [")
+    )
+    planned = list_jobs(path)
+    build = f"build/{PARAMS.benchmark}"
+    tasks = PARAMS.run.tasks
+    splits = {f"{build}/activations/second/{t}/{s}/manifest.json" for t in tasks for s in config.SPLITS}
+    probes = {f"{build}/probes/models/second/{t}/manifest.json" for t in tasks}
+    assert set(planned) - set(jobs) == splits | probes and set(jobs) <= set(planned)
+    readers = set()
+    for made, (rule, inputs) in planned.items():
+        if made in jobs:
+            assert set(inputs) - splits - probes == set(jobs[made][1])
+            readers |= {(rule, "test" if "/test/" in p else "dev", Path(made).parts[-3]) for p in set(inputs) & splits}
+            readers |= {(rule, "probes", Path(made).parts[-3]) for p in set(inputs) & probes}
+    model = "neurosieve-base"
+    assert readers == {
+        ("decide_status", "probes", "probes"), ("search_subsets", "probes", model), ("score_test", "probes", model),
+        ("score_test", "test", model),
+    }  # fmt: skip
+
+
 def test_a_model_is_trained_before_its_activations_are_taken(jobs, tmp_path):
     """Only the model and the task that are named; the dump, and what runs the model again, take the trained one."""
     text = Path("params.yaml").read_text()

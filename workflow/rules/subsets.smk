@@ -14,7 +14,7 @@ rule search_subsets:
         activations=lambda w: activation_splits(w.model, w.task, DEV),
         baselines=lambda w: made(PATHS.baselines(w.task)),
         probes=lambda w: [
-            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
+            made(PATHS.probes(m, w.task)) for m in [w.model, *P.twins_of(w.model)]
         ],
     output:
         search=made(PATHS.search("{model}", "{task}")),
@@ -79,18 +79,15 @@ rule score_test:
         card=lambda w: made(PATHS.task(w.task) / "card"),
         activations=lambda w: [
             path
-            for m in [w.model, *twin(w.model)]
+            for m in [w.model, *P.twins_of(w.model)]
             for path in activation_splits(m, w.task, ["test"])
         ],
         baselines=lambda w: made(PATHS.baselines(w.task)),
-        probes=lambda w: [
-            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
-        ],
+        # the references of the twins
+        probes=lambda w: [made(PATHS.probes(m, w.task)) for m in P.twins_of(w.model)],
         controls=lambda w: made(PATHS.controls(w.model, w.task)),
         status=made(PATHS.status()),
-        search=lambda w: [
-            made(PATHS.search(m, w.task)) for m in [w.model, *twin(w.model)]
-        ],
+        search=lambda w: made(PATHS.search(w.model, w.task)),
     output:
         scores=made(PATHS.scores("{model}", "{task}")),
     log:

@@ -51,7 +51,7 @@ def rule_settings(
     if rule in ("fit_probes", "fit_controls"):
         return {**common, "probes": params.probes.model_dump(mode="json")}
     if rule == "decide_status":
-        twins = {m: params.twin_of(m) for m in params.run.models}
+        twins = {m: params.twins_of(m) for m in params.run.models}
         return {**common, "probes": params.probes.model_dump(mode="json"), "twins": twins, "tasks": params.run.tasks}
     if rule in ("search_subsets", "score_test"):
         subsets = params.subsets.model_dump(mode="json", exclude={"margins", "transfer"})

@@ -22,7 +22,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | layer_scores | judge scores of each layer alone and of the first layers together |
 | chosen_layers | neurons of the headline subset per layer |
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
-| comparisons | judge, test, each _unseen: reference against majority, surface and untrained, p adjusted by Holm |
+| comparisons | judge, test, each _unseen: reference against majority, surface, untrained ("twins": of all); by Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
@@ -155,6 +155,7 @@ def _cells(
     metric, headline, best = found.curves["metric"], found.curves["headline"], found.curves["best_ranking"]
     n_neurons = found.probes["layers"] * found.probes["width"]
     main, bound = minima[headline], found.curves["bound"] or {}
+    twin = model if params.models[model].untrained is not None else found.status["twin"]
 
     def primary(name: str, key: str = metric) -> float | None:
         return test[name][key] if name in test else None
@@ -166,7 +167,7 @@ def _cells(
         "model": model,
         "task": task,
         "training": params.training(model, task),
-        "twin_training": None if (twin := params.twin_of(model)) is None else params.training(twin, task),
+        "twin_training": None if twin is None else params.training(twin, task),
         "status": found.status["status"],
         "metric": metric,
         "n_neurons": n_neurons,
@@ -309,6 +310,8 @@ def _model_note(params: Params, model: str) -> str:
     if trained.neurons != "hidden":
         what = {"feed-forward": "feed-forward activations", "attention": "attention outputs"}[trained.neurons]
         parts.append(f"neurons are {what}, layer 0 is block 1")
+    if params.models[model].embeddings == "kept":
+        parts.append("its embeddings are the trained ones")
     return "; ".join(filter(None, parts))
 
 
@@ -537,6 +540,9 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         parts.append("fine-tuned on train, its untrained twin not: give the twin a `finetune:` block to compare alike")
     if (why := not_above(row)) is not None:
         parts.append(why)
+    if twins := ((row["comparisons"]["judge"] or {}).get("untrained") or {}).get("twins"):
+        scores = [scores["judge"] for scores in twins.values()]
+        parts.append(f"{len(twins)} untrained twins: {min(scores):.3f} to {max(scores):.3f} on judge")
     if row["status_unseen"] is not None and row["status_unseen"] != row["status"]:
         parts.append(f"status on types unseen in train: {row['status_unseen']}")
     context = row["test"].get(f"baseline-{CONTEXT_NGRAMS}")

@@ -176,7 +176,8 @@ def _not_above(row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | N
     if against is None:
         return None
     majority = "the mean" if row["metric"] == "r2" else "the majority class"
-    names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
+    twin = f"the best of {len(against['twins'])} untrained twins" if "twins" in against else "the untrained twin"
+    names = {"majority": majority, "surface": row["surface_name"], "untrained": twin}
     return opponent, names[opponent], against
 
 

@@ -19,6 +19,7 @@ from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
+from neurosieve.probes.twins import choose_twin
 from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
 from neurosieve.subsets.target import Target
@@ -205,17 +206,18 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
 
 
 def best_baseline(
-    data: Data, paths: Paths, task: str, twin: str | None
+    data: Data, paths: Paths, task: str, twins: Sequence[str]
 ) -> tuple[str, np.ndarray, dict[str, dict[str, float]]]:
     """Name and judge predictions of the opponent that is best on tune, and the scores of all of them.
 
-    The opponents are the majority class, the best surface baseline and the reference of the untrained twin.
+    The opponents are the majority class, the best surface baseline and the reference of the untrained twin, of several
+    (``twins``) that of :func:`choose_twin`.
     """
     named = read_json(paths.baselines(task) / "baselines.json")
     stored = {split: read_npy(paths.baselines(task) / f"predictions_{split}.npy") for split in ("tune", "judge")}
     rows = {"majority": named["order"].index(MAJORITY), "surface": named["order"].index(named["surface"])}
     predicted = {name: {split: table[row] for split, table in stored.items()} for name, row in rows.items()}
-    if twin is not None:
+    if (twin := choose_twin(paths, task, twins)[0]) is not None:
         folder = paths.probes(twin, task)
         probes = read_json(folder / "probes.json")
         row = probes["order"].index(probes["reference"])

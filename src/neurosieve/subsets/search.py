@@ -1,7 +1,7 @@
 """The search for the smallest subset of neurons, on train, tune and judge (METHOD 3.1); all that test scores is frozen.
 
 Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/{train,tune,judge},
-probes/baselines/<task>, probes/models/<model>/<task>, and that of the untrained twin where the model has one.
+probes/baselines/<task>, probes/models/<model>/<task>, and those of its untrained twins.
 Writes subsets/search/<model>/<task>:
 
 curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not constant, "n_layers", "width",
@@ -92,15 +92,15 @@ class Searched:
 class Row:
     """A model and a task: what is searched, and what for.
 
-    twin: the untrained twin of the model, if any. control: whether the model is one itself. baseline, opponent: name of
-    the best baseline, and its judge scores; baselines: scores of all.
+    twins: the untrained twins of the model. control: whether the model is one itself. baseline, opponent: name of the
+    best baseline, and its judge scores; baselines: scores of all.
     """
 
     params: Params
     paths: Paths
     model: str
     task: str
-    twin: str | None
+    twins: list[str]
     control: bool
     given: Given
     data: Data
@@ -131,7 +131,7 @@ class Row:
             *(paths.task(task) / split for split in (*SPLITS, "card")),
             *(paths.activations(model, task, split) for split in SPLITS),
             paths.baselines(task),
-            *(paths.probes(name, task) for name in (model, self.twin) if name),
+            *(paths.probes(name, task) for name in (model, *self.twins)),
         ]
 
 
@@ -143,16 +143,15 @@ def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
     ArtifactError
         where the probes were fitted on other neurons than are there now.
     """
-    twin = params.twin_of(model)
-    twin = None if twin == model else twin
+    twins = params.twins_of(model)
     given = read_given(paths, model, task)
     data = load_data(params, paths, model, task, given.oracle, given.layer_probe)
     if not np.array_equal(data.kept, given.kept):
         folder = paths.probes(model, task)
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
-    baseline, predicted, baselines = best_baseline(data, paths, task, twin)
+    baseline, predicted, baselines = best_baseline(data, paths, task, twins)
     control = params.models[model].untrained is not None
-    return Row(params, paths, model, task, twin, control, given, data, baseline, data.judged(predicted), baselines)
+    return Row(params, paths, model, task, twins, control, given, data, baseline, data.judged(predicted), baselines)
 
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
@@ -171,7 +170,7 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     found = curves_report(row, walk, searched)
     frozen = freeze(row, searched)
     predictions = [curve.points[s].predicted for curve in _every(searched).values() for s in curve.sizes]
-    used = {"model": model, "task": task, "twin": row.twin, **params.settings("search_subsets", task=task)}
+    used = {"model": model, "task": task, "twins": row.twins, **params.settings("search_subsets", task=task)}
     with Writer(paths.search(model, task), "subsets", used, row.inputs) as out:
         out.json("curves.json", found)
         out.npy("predictions_judge.npy", np.stack(predictions))
