@@ -93,7 +93,8 @@ class Rival:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
 
     def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
-        """The differences of the sizes of a curve, ascending, to the reference and to the baseline. ``tune``: scores."""
+        """The differences of the sizes of a curve, ascending, to the reference and to the baseline. ``tune``: what they
+        score there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
         return minimal.Tested(
             sizes=sizes,
