@@ -129,7 +129,7 @@ def other_judge(sizes, replicates, difference=None, baseline=None, margin=0.01):
     replicates = np.array(replicates, float)
     difference = np.median(replicates, axis=1) if difference is None else np.array(difference, float)
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float)
-    tested = minimal.Tested(np.array(sizes), difference, replicates, base[:, 0], base, margin, 0.9)
+    tested = minimal.Tested(np.array(sizes), difference, replicates, base[:, 0], base, margin, 0.9, len(sizes) - 1)
     return minimal.other_judge(tested)
 
 
@@ -180,12 +180,13 @@ def test_increasing_fit_does_not_count_close_sizes_double():
     assert fit == pytest.approx([-9, *[3 * (a + b) / (a + b + c)] * 3])
 
 
-def fitted(rows, baseline=None):
+def fitted(rows, baseline=None, peak=None):
     """20 replicates at confidence 0.9: the bounds are the 2nd smallest and the 2nd largest; margin 0.01."""
     replicates = np.array(rows, float).T
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float).T
     sizes = np.array([1, 2, 4, 8, 16])[: len(replicates)]
-    return minimal.Tested(sizes, replicates.mean(1), replicates, base.mean(1), base, 0.01, 0.9)
+    peak = len(sizes) - 1 if peak is None else peak
+    return minimal.Tested(sizes, replicates.mean(1), replicates, base.mean(1), base, 0.01, 0.9, peak)
 
 
 def test_one_noisy_size_does_not_move_the_fitted_minimum():
@@ -194,6 +195,17 @@ def test_one_noisy_size_does_not_move_the_fitted_minimum():
     assert ok.tolist() == [False, True, False, True, True]  # the fit is -0.0055 at 2 and 4; 4 itself fails
     assert minimal.bracket(given.sizes, ok).first == 2
     assert minimal.bracket(given.sizes, given.difference > -0.01).every == 8  # every larger size has to pass
+
+
+def test_sizes_above_the_best_on_tune_do_not_lower_the_fit():
+    """With few train rows all larger sets are worse: fitted together with them no size would pass."""
+    rows = [[-0.1, -0.004, 0.0, -0.04, -0.08]] * 20
+    assert not minimal.fitted_passes(fitted(rows)).any()  # the fit is -0.031 from 2 on
+    given = fitted(rows, peak=2)
+    assert minimal.fitted_passes(given).tolist() == [False, True, True, False, False]
+    assert given.fit(given.replicates)[:, 0] == pytest.approx([-0.1, -0.004, 0, 0, 0])
+    assert minimal.least_possible(given) == 2
+    assert minimal.other_judge(given) == (2, 2, 0)
 
 
 def test_one_lucky_size_is_not_the_fitted_minimum():
