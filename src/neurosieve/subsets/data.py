@@ -93,8 +93,7 @@ class Rival:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
 
     def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
-        """The differences of the sizes of a curve, ascending, to the reference and to the baseline. ``tune``: what they
-        score there."""
+        """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
         return minimal.Tested(
             sizes=sizes,

@@ -3,8 +3,7 @@
 Reads and writes no files. A size passes when the lower end of the one-sided interval of (subset - reference) is above
 -margin and that of (subset - best baseline) is above 0, both by itself and on the increasing curve that is fitted to
 the tested sizes up to the one that is best on tune; the minimum is the smallest tested size that passes
-(docs/minimum-rule.md says why not another rule). A curve need not increase, so the largest size that fails stands
-beside it.
+(docs/minimum-rule.md says why not another rule). The largest size that fails stands beside it.
 """
 
 from __future__ import annotations
@@ -54,9 +53,10 @@ class Tested:
     peak: int
 
     def fit(self, values: np.ndarray) -> np.ndarray:
-        """The increasing curve of values (S, ...) up to the peak, and from there on its value there. With few rows
-        larger sets are worse, for what train says of the neurons they add is noise: that tells nothing against
-        smaller ones.
+        """The increasing curve of values (S, ...) up to the peak, and from there on its value at the peak.
+
+        With few rows larger sets are worse, for what train says of the neurons they add is noise. That tells nothing
+        against the smaller ones.
         """
         rise = increasing_fit(self.sizes[: self.peak + 1], values[: self.peak + 1])
         return np.concatenate([rise, np.broadcast_to(rise[-1:], values[self.peak + 1 :].shape)])
