@@ -13,6 +13,7 @@ as one; two classes, more, and numbers all work; the same input gives the same s
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -43,7 +44,7 @@ class SubsetInput:
 
     X : float32 (rows, neurons * columns), standardised, neuron-major columns. y : (rows,) classes or numbers.
     columns : columns per neuron. n_classes : metrics.NUMBER for numbers. gram : of X. full : the probe of all neurons.
-    gap, max_iterations : of the fits.
+    gap, max_iterations : of the fits. coarse_above : sets of more neurons than these may shrink in larger steps.
     """
 
     X: np.ndarray
@@ -55,6 +56,7 @@ class SubsetInput:
     target: Target
     gap: float
     max_iterations: int
+    coarse_above: float = math.inf
 
     @property
     def neurons(self) -> int:
