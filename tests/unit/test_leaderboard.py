@@ -20,8 +20,8 @@ from neurosieve.leaderboard import build_leaderboard, charts, collect, page, pag
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
-    "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,"
-    "n_failing,n_bound,bound_factor,share,layers_used,"
+    "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_least,n_minimal_low,"
+    "n_minimal_high,n_failing,n_bound,bound_factor,share,layers_used,"
     "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,"
     "lca_n_minimal,lca_n_minimal_low,lca_n_minimal_high,note,"
     "published_model,published_metric,published_score,published_n_neurons,published_subset_score"
@@ -579,15 +579,32 @@ def test_rows_that_may_not_speak_are_greyed_with_their_note(rendered):
     )
 
 
-def test_a_subset_above_its_reference_makes_a_note():
-    curves = {"headline": "lca", "reference": {"judge": 0.8}, "margin": {"value": 0.01}}
-    for judge, weak in ((0.809, False), (0.8101, True)):
-        frozen = {"sets": {"subset-lca": {"judge": judge}}}
-        assert collect.weak_reference(frozen, curves) is weak
-    assert collect.weak_reference({"sets": {}}, curves) is False
+def test_a_weak_reference_and_a_curve_that_falls_again_are_told():
     row = make_row("neurosieve-base", "token-roles")
-    assert "is weak" not in "".join(collect.notes(row))
-    assert "is weak" in "".join(collect.notes(row | {"weak_reference": True}))
+    main = row["minima"][row["ranking"]]
+    plain = "; ".join(collect.notes(row))
+    assert "weak reference" not in plain and "larger number" not in plain
+    weak = {"curve": "lca", "neurons": 30, "difference": 0.02, "lower": 0.01}
+    assert "the best on tune (layers 0-4) is a weak reference" in "; ".join(
+        collect.notes(row | {"weak_reference": weak})
+    )
+    minima = {row["ranking"]: main | {"n_failing": 1300, "n_every": 1301}}
+    told = "; ".join(collect.notes(row | {"minima": minima}))
+    assert "a larger number of neurons fails (1,300); from 1,301 on all pass" in told
+    minima = {row["ranking"]: main | {"n_failing": 3456, "n_every": None}}
+    assert "a larger number of neurons fails (3,456);" not in (
+        told := "; ".join(collect.notes(row | {"minima": minima}))
+    )
+    assert "a larger number of neurons fails (3,456)" in told
+
+
+def test_the_reference_is_named_by_its_layers_or_by_its_contender():
+    sets = {"prefix-02": {"layers": [0, 2]}, "all": {"layers": [0, 3]}}
+    of = {"set": "prefix-02", "curve": None, "neurons": 12}
+    assert collect.reference_name(of, sets, 4) == "layers 0-2"
+    assert collect.reference_name(of | {"set": "all"}, sets, 4) == "all layers"
+    of = {"set": "greedy-1721", "curve": "greedy", "neurons": 1721}
+    assert collect.reference_name(of, sets, 4) == "1,721 neurons of greedy"
 
 
 def test_a_class_is_named_only_for_neurons_beyond_chance(rendered):

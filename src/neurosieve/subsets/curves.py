@@ -50,7 +50,8 @@ class Curve:
 
     def tested(self, rival: Rival) -> minimal.Tested:
         """All its sizes beside the rival."""
-        return rival.tested(self.sizes, [self.points[s].judged for s in self.sizes])
+        points = [self.points[s] for s in self.sizes]
+        return rival.tested(self.sizes, [p.judged for p in points], [p.tune for p in points])
 
     def passes(self, rival: Rival) -> np.ndarray:
         """bool (sizes,), by the rule of the minimum."""

@@ -92,9 +92,10 @@ class Rival:
     def lower(self, found: Judged, other: Judged) -> float:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
 
-    def tested(self, sizes: np.ndarray, judged: Sequence[Judged]) -> minimal.Tested:
-        """The differences of the sizes of a curve, ascending, to the reference and to the baseline."""
+    def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
+        """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
+        near = np.asarray(tune) >= max(tune) - self.margin
         return minimal.Tested(
             sizes=sizes,
             difference=values - self.reference.value,
@@ -103,6 +104,7 @@ class Rival:
             baseline_replicates=replicates - self.baseline.replicates,
             margin=self.margin,
             confidence=self.confidence,
+            last=int(np.flatnonzero(near)[-1]),
         )
 
 

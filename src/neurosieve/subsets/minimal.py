@@ -2,8 +2,8 @@
 
 Reads and writes no files. A size passes when the lower end of the one-sided interval of (subset - reference) is above
 -margin and that of (subset - best baseline) is above 0, both by itself and on the increasing curve that is fitted to
-all tested sizes; the minimum is the smallest tested size that passes (docs/minimum-rule.md says why not another rule).
-A curve need not increase, so the largest size that fails stands beside it.
+the tested sizes up to the largest that is within the margin of the best on tune; the minimum is the smallest tested
+size that passes (docs/minimum-rule.md says why not another rule). The largest size that fails stands beside it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Tested:
 
     sizes : (S,) ascending. difference, baseline_difference : (S,) score less that of the reference, and of the best
     baseline. replicates, baseline_replicates : (S, B) the same in every bootstrap replicate. margin : in units of the
-    metric. confidence : of the one-sided bounds, 0.95 for the 5-95 % interval.
+    metric. confidence : of the one-sided bounds, 0.95 for the 5-95 % interval. last : position of the largest size that
+    is within the margin of the best on tune: up to it the curve is taken to increase.
     """
 
     sizes: np.ndarray
@@ -49,6 +50,16 @@ class Tested:
     baseline_replicates: np.ndarray
     margin: float
     confidence: float
+    last: int
+
+    def fit(self, values: np.ndarray) -> np.ndarray:
+        """The increasing curve of values (S, ...) up to ``last``, and from there on its value at ``last``.
+
+        With few rows larger sets are worse, for what train says of the neurons they add is noise. That tells nothing
+        against the smaller ones.
+        """
+        rise = increasing_fit(self.sizes[: self.last + 1], values[: self.last + 1])
+        return np.concatenate([rise, np.broadcast_to(rise[-1:], values[self.last + 1 :].shape)])
 
 
 def size_grid(n: int, ratio: float) -> list[int]:
@@ -134,16 +145,16 @@ def increasing_fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def fitted_passes(tested: Tested) -> np.ndarray:
-    """bool (S,): which sizes pass on the increasing curve fitted to all tested ones, and by themselves too.
+    """bool (S,): which sizes pass on the curve fitted to all of them (:meth:`Tested.fit`), and by themselves too.
 
     The same fit in every replicate gives the bounds of the fitted curve: a size that is low or high by the noise of
-    judge is seen together with its neighbours. The curve is taken to increase, up to noise.
+    judge is seen together with its neighbours.
     """
-    sizes, replicates, of_baseline = tested.sizes, tested.replicates, tested.baseline_replicates
+    replicates, of_baseline = tested.replicates, tested.baseline_replicates
     fitted, itself = (
         passes(intervals.lower(r, tested.confidence), intervals.lower(b, tested.confidence), tested.margin)
         for r, b in (
-            (increasing_fit(sizes, replicates), increasing_fit(sizes, of_baseline)),
+            (tested.fit(replicates), tested.fit(of_baseline)),
             (replicates, of_baseline),
         )
     )
@@ -158,8 +169,7 @@ def least_possible(tested: Tested) -> int | None:
     margin: in simulation it holds that size in 90 % of answers at a confidence of 0.95 (docs/minimum-rule.md).
     """
     upper, baseline_upper = (
-        intervals.upper(increasing_fit(tested.sizes, r), tested.confidence)
-        for r in (tested.replicates, tested.baseline_replicates)
+        intervals.upper(tested.fit(r), tested.confidence) for r in (tested.replicates, tested.baseline_replicates)
     )
     failing = bracket(tested.sizes, passes(upper, baseline_upper, tested.margin)).failing
     if failing is None:
@@ -192,7 +202,7 @@ def other_judge(tested: Tested) -> tuple[int, int, int]:
         estimate = np.asarray(values, np.float64)[:, None]
         drawn = estimate + math.sqrt(2) * (replicates - estimate)
         for found, of_drawn, of_estimate, of_replicates in (
-            (fitted, increasing_fit(sizes, drawn), increasing_fit(sizes, estimate), increasing_fit(sizes, replicates)),
+            (fitted, tested.fit(drawn), tested.fit(estimate), tested.fit(replicates)),
             (itself, drawn, estimate, replicates),
         ):
             half = of_estimate - intervals.lower(of_replicates, confidence)[:, None]
