@@ -38,6 +38,7 @@ from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_wei
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 from neurosieve.subsets.data import SPLITS, Data, Judged, Rival
+from neurosieve.subsets.reference import reference_judge
 from neurosieve.subsets.search import Row, load_row
 from neurosieve.subsets.target import Target
 
@@ -78,7 +79,7 @@ class Subset:
 
     def judge(self, fitted: Fitted) -> dict[str, Any]:
         """Judge score of a set, "difference" to the reference and "lower", its bound, "baseline_lower": that of the
-        difference to the best baseline; "passes": by the rule of the search."""
+        difference to the best baseline; "passes": what the rule of the search asks of a set by itself."""
         X = np.take(self.data.X["judge"], self.given.at(fitted.neurons), axis=1)
         return self.verdict(self.data.judged(metrics.stored(fitted.probe.predict(X))))
 
@@ -121,15 +122,15 @@ def check_robustness(params: Params, paths: Paths, *, model: str, task: str) -> 
             found["halves"] = halves(subset, settings.resamples, _seed(params, task, "halves"), progress)
             found["disjoint"] = disjoint(subset, settings.disjoint, progress)
             found["shuffled"] = shuffled(subset, _seed(params, task, "shuffled"), progress)
-    twin = params.twin_of(model)
+    twins = params.twins_of(model)
     inputs = [
         *(paths.task(task) / part for part in (*SPLITS, "card")),
         *(paths.activations(model, task, split) for split in SPLITS),
         paths.baselines(task),
-        *(paths.probes(name, task) for name in dict.fromkeys((model, twin)) if name),
+        *(paths.probes(name, task) for name in (model, *twins)),
         paths.search(model, task),
     ]
-    used = {"model": model, "task": task, "twin": twin, **params.settings("check_robustness", task=task)}
+    used = {"model": model, "task": task, "twins": twins, **params.settings("check_robustness", task=task)}
     with Writer(paths.robustness(model, task), "subsets", used, inputs) as out:
         out.json("robustness.json", found)
         out.facts = {"reason": found["reason"]}
@@ -155,8 +156,9 @@ def read_subset(params: Params, paths: Paths, model: str, task: str, headline: s
 
 
 def _rival(row: Row) -> Rival:
-    """What sets are compared with: judge predictions of reference and best baseline, the margin, the confidence."""
-    return row.rival
+    """What sets are compared with, as the search had it."""
+    reference = row.data.judged(reference_judge(row.paths, row.model, row.task))
+    return Rival(reference, row.opponent, row.params.margin(row.task).value, row.params.probes.confidence)
 
 
 def _of_the_row(subset: Subset) -> dict[str, Any]:
