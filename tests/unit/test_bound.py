@@ -137,7 +137,8 @@ def test_fewest_that_are_not_excluded_is_never_more_than_the_truth(truth):
         fewest = int(np.argmax(least <= above.probe.objective * (1 + 1e-7)))
         assert found["n_bound"] <= fewest <= size
         assert (best <= least * (1 + 1e-9)).all() and (np.diff(best) <= 0).all()
-        assert best[size] <= above.probe.objective * (1 + 1e-9) and found["objective"] == above.probe.objective
+        assert best[size] <= above.probe.objective * (1 + 1e-7)  # which the solver measures from float32 logits
+        assert found["objective"] == above.probe.objective
         assert best[0] == pytest.approx(least[0], rel=1e-9)
         assert (found["l1"], found["l2"]) == (case.l1, case.l2)
         assert found["factor"] == pytest.approx(size / found["n_bound"])

@@ -82,3 +82,9 @@ def test_why_no_size_passes():
     level = curve(n3=(0.7, 0.795), n9=(0.7, 0.8))
     why = report.no_claim(level, rival(baseline=0.8), "untrained", False, None)
     assert why == "all neurons are not above the best baseline (untrained), nor is a smaller set"
+
+
+@pytest.mark.parametrize(("tune", "last"), [((0.5, 0.8, 0.795), 2), ((0.5, 0.8, 0.785), 1), ((0.8, 0.8, 0.8), 2)])
+def test_the_curve_increases_up_to_the_largest_size_a_margin_from_the_best_on_tune(tune, last):
+    values = dict(zip(("n2", "n4", "n8"), ((t, 0.8) for t in tune), strict=True))
+    assert curve(**values).tested(rival()).last == last

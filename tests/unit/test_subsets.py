@@ -180,13 +180,13 @@ def test_increasing_fit_does_not_count_close_sizes_double():
     assert fit == pytest.approx([-9, *[3 * (a + b) / (a + b + c)] * 3])
 
 
-def fitted(rows, baseline=None, peak=None):
+def fitted(rows, baseline=None, last=None):
     """20 replicates at confidence 0.9: the bounds are the 2nd smallest and the 2nd largest; margin 0.01."""
     replicates = np.array(rows, float).T
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float).T
     sizes = np.array([1, 2, 4, 8, 16])[: len(replicates)]
-    peak = len(sizes) - 1 if peak is None else peak
-    return minimal.Tested(sizes, replicates.mean(1), replicates, base.mean(1), base, 0.01, 0.9, peak)
+    last = len(sizes) - 1 if last is None else last
+    return minimal.Tested(sizes, replicates.mean(1), replicates, base.mean(1), base, 0.01, 0.9, last)
 
 
 def test_one_noisy_size_does_not_move_the_fitted_minimum():
@@ -202,13 +202,13 @@ def test_one_lucky_size_is_not_the_fitted_minimum():
     assert ok.tolist() == [False, False, False, True, True]  # the fit is -0.025 at 2 and 4
 
 
-def test_sizes_above_the_one_that_is_best_on_tune_tell_nothing_against_smaller_ones():
+def test_sizes_above_the_last_near_the_best_on_tune_tell_nothing_against_smaller_ones():
     rows = [[-0.1, 0.0, -0.02, -0.03, -0.04]] * 20  # with few rows, larger sets are worse
     assert not minimal.fitted_passes(fitted(rows)).any()
-    assert minimal.fitted_passes(fitted(rows, peak=1)).tolist() == [False, True, False, False, False]
-    assert minimal.least_possible(fitted(rows, peak=1)) == 2 and minimal.other_judge(fitted(rows, peak=1)) == (2, 2, 0)
-    assert fitted(rows, peak=1).fit(np.array([3.0, 1, 9, 0, 0])) == pytest.approx([2] * 5)  # both weigh half an octave
-    assert minimal.fitted_passes(fitted([[-0.1, 0.0, -0.02, 0.0, 0.0]] * 20, peak=1)).tolist() == [
+    assert minimal.fitted_passes(fitted(rows, last=1)).tolist() == [False, True, False, False, False]
+    assert minimal.least_possible(fitted(rows, last=1)) == 2 and minimal.other_judge(fitted(rows, last=1)) == (2, 2, 0)
+    assert fitted(rows, last=1).fit(np.array([3.0, 1, 9, 0, 0])) == pytest.approx([2] * 5)  # both weigh half an octave
+    assert minimal.fitted_passes(fitted([[-0.1, 0.0, -0.02, 0.0, 0.0]] * 20, last=1)).tolist() == [
         False, True, False, True, True,
     ]  # fmt: skip
 

@@ -120,6 +120,13 @@ class GramCache:
         part.gram = self.gram[columns, columns] if isinstance(columns, slice) else self.gram[np.ix_(columns, columns)]
         return part
 
+    def scaled(self, factors: np.ndarray) -> GramCache:
+        """The cache of ``X * factors``, float32 (columns,)."""
+        part = object.__new__(GramCache)
+        part.gram = self.gram * factors[:, None]
+        part.gram *= factors
+        return part
+
 
 def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
     """float64 (rows,), mean 1: the curvature sum_k p_k (1 - p_k) of each row's loss under ``probe``; None for a number,

@@ -95,6 +95,7 @@ class Rival:
     def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
         """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
+        near = np.asarray(tune) >= max(tune) - self.margin
         return minimal.Tested(
             sizes=sizes,
             difference=values - self.reference.value,
@@ -103,7 +104,7 @@ class Rival:
             baseline_replicates=replicates - self.baseline.replicates,
             margin=self.margin,
             confidence=self.confidence,
-            peak=int(np.argmax(tune)),
+            last=int(np.flatnonzero(near)[-1]),
         )
 
 

@@ -2,8 +2,8 @@
 
 Reads and writes no files. A size passes when the lower end of the one-sided interval of (subset - reference) is above
 -margin and that of (subset - best baseline) is above 0, both by itself and on the increasing curve that is fitted to
-the tested sizes up to the one that is best on tune; the minimum is the smallest tested size that passes
-(docs/minimum-rule.md says why not another rule). The largest size that fails stands beside it.
+the tested sizes up to the largest that is within the margin of the best on tune; the minimum is the smallest tested
+size that passes (docs/minimum-rule.md says why not another rule). The largest size that fails stands beside it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Tested:
 
     sizes : (S,) ascending. difference, baseline_difference : (S,) score less that of the reference, and of the best
     baseline. replicates, baseline_replicates : (S, B) the same in every bootstrap replicate. margin : in units of the
-    metric. confidence : of the one-sided bounds, 0.95 for the 5-95 % interval. peak : position of the size that is best
-    on tune, the smallest of equals: up to it the curve is taken to increase.
+    metric. confidence : of the one-sided bounds, 0.95 for the 5-95 % interval. last : position of the largest size that
+    is within the margin of the best on tune: up to it the curve is taken to increase.
     """
 
     sizes: np.ndarray
@@ -50,16 +50,16 @@ class Tested:
     baseline_replicates: np.ndarray
     margin: float
     confidence: float
-    peak: int
+    last: int
 
     def fit(self, values: np.ndarray) -> np.ndarray:
-        """The increasing curve of values (S, ...) up to the peak, and from there on its value at the peak.
+        """The increasing curve of values (S, ...) up to ``last``, and from there on its value at ``last``.
 
         With few rows larger sets are worse, for what train says of the neurons they add is noise. That tells nothing
         against the smaller ones.
         """
-        rise = increasing_fit(self.sizes[: self.peak + 1], values[: self.peak + 1])
-        return np.concatenate([rise, np.broadcast_to(rise[-1:], values[self.peak + 1 :].shape)])
+        rise = increasing_fit(self.sizes[: self.last + 1], values[: self.last + 1])
+        return np.concatenate([rise, np.broadcast_to(rise[-1:], values[self.last + 1 :].shape)])
 
 
 def size_grid(n: int, ratio: float) -> list[int]:

@@ -13,6 +13,7 @@ as one; two classes, more, and numbers all work; the same input gives the same s
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,12 @@ class Fitted:
     neurons: np.ndarray
     probe: Probe
 
+    def norms(self) -> np.ndarray:
+        """(neurons of the set,) float64, root of the sum of squares of a neuron's weights."""
+        squares = np.square(self.probe.weights, dtype=np.float64).sum(axis=1)
+        found: np.ndarray = np.sqrt(squares.reshape(len(self.neurons), -1).sum(axis=1))
+        return found
+
 
 @dataclass(frozen=True)
 class SubsetInput:
@@ -37,7 +44,7 @@ class SubsetInput:
 
     X : float32 (rows, neurons * columns), standardised, neuron-major columns. y : (rows,) classes or numbers.
     columns : columns per neuron. n_classes : metrics.NUMBER for numbers. gram : of X. full : the probe of all neurons.
-    gap, max_iterations : of the fits.
+    gap, max_iterations : of the fits. coarse_above : sets of more neurons than these may shrink in larger steps.
     """
 
     X: np.ndarray
@@ -49,6 +56,7 @@ class SubsetInput:
     target: Target
     gap: float
     max_iterations: int
+    coarse_above: float = math.inf
 
     @property
     def neurons(self) -> int:
@@ -62,15 +70,18 @@ class SubsetInput:
         """Sums over the columns of each neuron, of values by column."""
         return values.reshape(-1, self.columns).sum(axis=1)
 
-    def fit(self, neurons: np.ndarray, near: Fitted) -> Fitted:
-        """The probe of some neurons at the penalty of ``near``, begun from its weights."""
-        columns, probe = self.at(neurons), near.probe
-        found = fit(
-            np.take(self.X, columns, axis=1), self.y, self.n_classes, probe.l1, probe.l2, gap=self.gap,
-            max_iterations=self.max_iterations, cache=self.gram.take(columns),
-            warm=replace(probe, weights=carried(probe.weights, near.neurons, neurons, self.columns)),
+    def solve(self, X: np.ndarray, near: Probe, gram: GramCache) -> Probe:
+        """The probe of columns X (rows, some) at the penalty of ``near``, begun from its weights; ``gram``: of X."""
+        return fit(
+            X, self.y, self.n_classes, near.l1, near.l2, gap=self.gap, max_iterations=self.max_iterations, warm=near,
+            cache=gram,
         )  # fmt: skip
-        return Fitted(neurons, found)
+
+    def fit(self, neurons: np.ndarray, near: Fitted) -> Fitted:
+        """The probe of some neurons (positions) at the penalty of ``near``, begun from its weights."""
+        columns = self.at(neurons)
+        warm = replace(near.probe, weights=carried(near.probe.weights, near.neurons, neurons, self.columns))
+        return Fitted(neurons, self.solve(np.take(self.X, columns, axis=1), warm, self.gram.take(columns)))
 
     def outputs(self, fitted: Fitted) -> np.ndarray:
         """float64 (K', rows), see Target."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosieve.probes.solver import GramCache, fit
 from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput, carried
 
 ROUNDS = 3  # turns at a size, begun from those of the size above
@@ -22,10 +21,9 @@ LEAST = 1e-6  # smallest share, so that a neuron may come back
 
 @dataclass(frozen=True)
 class Relaxed:
-    """Shares z and norms ||W_j|| (neurons,), the weights W as a probe of all neurons, and its outputs (K', rows)."""
+    """Shares z (neurons,), the weights W as a probe of those whose share is not zero, and its outputs (K', rows)."""
 
     shares: np.ndarray
-    norms: np.ndarray
     fitted: Fitted
     outputs: np.ndarray
 
@@ -42,21 +40,25 @@ def shares_of(norms: np.ndarray, size: int) -> np.ndarray:
 
 def relax(given: SubsetInput, size: int, start: Fitted) -> Relaxed:
     """One turn: the shares of a probe of all neurons, then the probe on columns scaled by their roots."""
-    before = start.probe
-    norms = np.sqrt(given.per_neuron(np.square(before.weights, dtype=np.float64).sum(axis=1)))
-    shares = shares_of(norms, size)
-    root = np.repeat(np.sqrt(shares), given.columns).astype(np.float32)
-    cache = GramCache.__new__(GramCache)
-    cache.gram = given.gram.gram * root[:, None] * root
-    scaled = given.X * root
-    found = fit(
-        scaled, given.y, given.n_classes, before.l1, before.l2, gap=given.gap, max_iterations=given.max_iterations,
-        warm=replace(before, weights=before.weights / root[:, None]), cache=cache,
-    )  # fmt: skip
-    outputs = given.target.outputs(found.scores(scaled))
-    fitted = Fitted(start.neurons, replace(found, weights=found.weights * root[:, None]))
-    norms = np.sqrt(given.per_neuron(np.square(fitted.probe.weights, dtype=np.float64).sum(axis=1)))
-    return Relaxed(shares, norms, fitted, outputs)
+    return scaled(given, shares_of(start.norms(), size), start)
+
+
+def scaled(given: SubsetInput, shares: np.ndarray, start: Fitted) -> Relaxed:
+    """The probe on columns scaled by the roots of the shares z (neurons,), begun from the weights of ``start``.
+
+    Neurons without a share are left out: theirs are not in the probe of what is returned.
+    """
+    inside = np.flatnonzero(shares)
+    root = np.repeat(np.sqrt(shares[inside]), given.columns).astype(np.float32)
+    X, gram = given.X, given.gram
+    if len(inside) < given.neurons:
+        columns = given.at(inside)
+        X, gram = np.take(X, columns, axis=1), gram.take(columns)
+    X = X * root
+    weights = carried(start.probe.weights, start.neurons, inside, given.columns) / root[:, None]
+    found = given.solve(X, replace(start.probe, weights=weights), gram.scaled(root))
+    outputs = given.target.outputs(found.scores(X))
+    return Relaxed(shares, Fitted(inside, replace(found, weights=found.weights * root[:, None])), outputs)
 
 
 def of_all(given: SubsetInput, near: Fitted) -> Fitted:
@@ -79,9 +81,8 @@ def begin(given: SubsetInput) -> Choose:
         larger = [s for s in those if s > size]
         fitted = those[min(larger)] if larger else of_all(given, above)
         for _ in range(ROUNDS):
-            relaxed = relax(given, size, fitted)
-            fitted = relaxed.fitted
+            fitted = relax(given, size, fitted).fitted
         those[size] = fitted
-        return np.argsort(-relaxed.norms, kind="stable")[:size]
+        return np.argsort(-fitted.norms(), kind="stable")[:size]
 
     return choose
