@@ -37,6 +37,7 @@ COMMANDS = {
     "default": "make benchmark",
     "published": "make benchmark PARAMS=presets/published.yaml",
     "real-data": "make benchmark PARAMS=presets/real-data.yaml",
+    "twins": "make benchmark PARAMS=presets/twins.yaml",
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
 SHOWN = 10  # the chart of the bound begins at this part of it
