@@ -4,13 +4,14 @@
 
 Writes one json per setting and seed to the work folder, and the tables into docs/planted-truth.md. What is there
 already is not computed again, so a run that was stopped goes on; --table only writes the tables of what is there.
-A seed of one setting takes about ten seconds. tests/planted.py says what is planted, and holds the rules that are run.
+A seed of one setting takes about six seconds. tests/planted.py says what is planted, and holds the rules that are run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -32,50 +33,66 @@ import planted  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from neurosieve.artifacts import Paths, dump_json, write_text  # noqa: E402
-from neurosieve.config import load_params  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "planted-truth.md"
 BEGIN, END = "<!-- figures: made by benchmarks/planted_truth.py -->", "<!-- end of figures -->"
-HEADLINE = "greedy"
 THRESHOLD = 0.3
+NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "r2": "R2"}
+ORDERS = ["elimination", *planted.RANKINGS, "pipeline"]
 
 
 @dataclass(frozen=True)
 class Case:
     """A setting and what is asked of it; ``labels`` as in planted.build, ``search`` whether the subsets are searched,
-    ``ridge`` whether the penalties are those of the default benchmark, none of which is sparse."""
+    ``truth`` whether there is a minimum to be found, ``sparse`` whether the penalties are sparse ones instead of those
+    of the default benchmark."""
 
     setting: planted.Setting
     labels: str = "carriers"
     search: bool = True
-    ridge: bool = False
+    truth: bool = True
+    sparse: bool = False
 
 
 ORDINARY = planted.Setting(carriers=5, copies=2, noise=0.15)
+WIDE: dict[str, Any] = {"width": 100, "rows": (2500, 1500, 15000, 3000)}
+# the cost of one carrier is 1.8 margins here
+FEW: dict[str, Any] = {"carriers": 12, "copies": 0, "noise": 0.1, "heavy": "noise", "width": 75}
 CASES = {
     "3 carriers, no copies": Case(planted.Setting(carriers=3, copies=0, noise=0.1, margin=0.03)),
     "5 carriers, 2 copies each": Case(ORDINARY),
     "8 carriers, 1 copy each": Case(planted.Setting(carriers=8, copies=1, noise=0.02, correlation=0.99)),
     "8 carriers, 3 copies each": Case(planted.Setting(carriers=8, copies=3, noise=0.05)),
     "3 classes, 6 carriers, 3 copies each": Case(planted.Setting(carriers=6, copies=3, noise=0.1, classes=3)),
-    "5 carriers, 2 copies each, l2 only": Case(ORDINARY, ridge=True),
-    "permuted labels": Case(ORDINARY, labels="permuted", search=False),
-    "labels of the token alone": Case(ORDINARY, labels="lookup", search=False),
-    "300 judge rows": Case(replace(ORDINARY, rows=(2500, 1500, 300, 3000))),
+    "10 classes, 20 carriers": Case(
+        planted.Setting(20, 0, 0.05, classes=10, width=100, rows=(5000, 2500, 20000, 3000), margin=0.017)
+    ),
+    "number, 10 carriers, 1 copy each": Case(planted.Setting(10, 1, 0.2, classes=0, margin=0.025, **WIDE)),
+    "classes 90/10, 6 carriers, 1 copy each": Case(
+        planted.Setting(6, 1, 0.05, share=0.9, margin=0.03, **WIDE | {"rows": (4000, 2000, 15000, 3000)})
+    ),
+    "noise of t4, 8 carriers, 1 copy each": Case(planted.Setting(8, 1, 0.1, heavy="noise", margin=0.017, **WIDE)),
+    "all of t4, 8 carriers, 1 copy each": Case(planted.Setting(8, 1, 0.1, heavy="all", margin=0.0155, **WIDE)),
+    "64 weak carriers": Case(planted.Setting(64, 0, 0.5, width=100, rows=(6000, 3000, 12000, 3000), margin=0.03)),
+    "noise of t4, 12 carriers, 1,200 train rows": Case(planted.Setting(rows=(1200, 600, 10000, 3000), **FEW)),
+    "noise of t4, 12 carriers, 600 train rows": Case(planted.Setting(rows=(600, 600, 10000, 3000), **FEW)),
+    "5 carriers, 2 copies each, sparse penalties": Case(ORDINARY, sparse=True),
+    "permuted labels": Case(
+        replace(ORDINARY, **WIDE | {"rows": (2500, 1500, 20000, 3000)}), labels="permuted", truth=False
+    ),
+    "labels of the token alone": Case(ORDINARY, labels="lookup", search=False, truth=False),
+    "300 judge rows": Case(replace(ORDINARY, rows=(2500, 1500, 300, 3000)), truth=False),
 }
 
 
 def run(case: Case, seed: int) -> dict[str, Any]:
     """One benchmark from its artifacts to its figures, in a folder that is removed again."""
     setting, task = case.setting, "task"
-    default = load_params(ROOT / "params.yaml").model_dump(mode="json")
     changes: dict[str, dict[str, Any]] = {
-        "subsets": {"headline": HEADLINE, "control_ratio": 4.0},
+        "subsets": {"control_ratio": 4.0, "random_draws": 2},
         "redundancy": {"rows": setting.rows[0], "thresholds": [THRESHOLD], "cka_rows": 100, "cka_batches": 1},
     }
-    if case.ridge:
-        changes["probes"] = {"penalties": default["probes"]["penalties"]}
-    params = planted.make_params(setting, [task], seed, **changes)
+    params = planted.make_params(setting, [task], seed, planted.SPARSE if case.sparse else None, **changes)
     with tempfile.TemporaryDirectory() as folder:
         paths = Paths("planted", folder)
         truth = planted.build(paths, setting, task, seed, case.labels)
@@ -87,6 +104,22 @@ def run(case: Case, seed: int) -> dict[str, Any]:
     return found
 
 
+def truth_of(setting: planted.Setting) -> dict[str, Any]:
+    """What is known beforehand: "best" score, "cost" of one carrier, "fewest" carriers within the margin, "claimed":
+    the fewest that a judge of so many rows can tell to be."""
+    return {
+        "best": setting.accuracy(),
+        "cost": setting.cost(),
+        "fewest": setting.fewest(),
+        "claimed": setting.fewest_claimed(),
+    }
+
+
+def is_right(n: int | None, fewest: int) -> bool:
+    """Not fewer than are within the margin, and at most a tenth more, or one more."""
+    return n is not None and fewest <= n <= max(fewest + 1, math.floor(1.1 * fewest))
+
+
 def load(work: Path, name: str, seeds: int) -> list[dict[str, Any]]:
     files = [_file(work, name, seed) for seed in range(seeds)]
     return [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
@@ -96,6 +129,10 @@ def _file(work: Path, name: str, seed: int) -> Path:
     return work / name.replace(" ", "-").replace(",", "") / f"{seed:02d}.json"
 
 
+def _truth(work: Path, name: str) -> Path:
+    return _file(work, name, 0).with_name("truth.json")
+
+
 def _range(values: list[Any]) -> str:
     values = [v for v in values if v is not None]
     return "none" if not values else f"{min(values)}" if min(values) == max(values) else f"{min(values)}-{max(values)}"
@@ -103,45 +140,56 @@ def _range(values: list[Any]) -> str:
 
 def tables(work: Path, seeds: int) -> str:
     """The document's figures, from the json files that are there."""
+    known = {
+        name: (case.setting, json.loads(_truth(work, name).read_text(encoding="utf-8")), rows)
+        for name, case in CASES.items()
+        if case.truth and (rows := load(work, name, seeds))
+    }
     lines = [
-        "| planted | best accuracy | lost without one carrier, in margins | seeds | supported, on judge and test | "
-        "clusters at index 1 | random neurons: below the subset by at least, in margins |",
-        "|---|---|---|---|---|---|---|",
+        "| planted | rows of train | best score | margin | lost without one carrier | fewest within the margin, "
+        "and that judge can tell | n_minimal of `elimination`: median (range) | right | chosen that are planted, least "
+        "| fewest in [n_least, n_minimal] |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    searched = {n: c for n, c in CASES.items() if c.search and c.setting.rows[2] > 1000}
-    for name, case in searched.items():
-        rows, s = load(work, name, seeds), case.setting
-        if not rows:
-            continue
-        supported = sum(r["status"] == r["test_status"] == "supported" for r in rows)
-        apart = min((r["curves"][n]["test"] - v) / s.margin for r in rows for n, v in r["random"].items())
+    for name, (s, truth, rows) in known.items():
+        curves = [r["curves"]["elimination"] for r in rows]
+        kept = [c for c in curves if c["n_minimal"] is not None]
+        neurons = sum(c["n_minimal"] for c in kept)
+        share = sum(c["planted"] * c["n_minimal"] for c in kept) / neurons if kept else 0.0
+        fewest = truth["fewest"]
         lines.append(
-            f"| {name} | {s.accuracy():.3f} | {s.cost() / s.margin:.1f} x {s.margin} | {len(rows)} | {supported} | "
-            f"{sum(r['rand_index'] == 1 for r in rows)} | {apart:.0f} |"
+            f"| {name} | {s.rows[0]:,} | {truth['best']:.3f} {NAMES[s.metric]} | {s.margin} | {truth['cost']:.4f} | "
+            f"{fewest}, {truth['claimed']} | {_sizes(curves)} | "
+            f"{sum(is_right(c['n_minimal'], fewest) for c in curves)} of {len(rows)} | "
+            f"{share:.3f}, {min((c['planted'] for c in kept), default=0):.2f} | "
+            f"{sum(c['least'] is not None and c['least'] <= fewest <= c['n_minimal'] for c in kept)} of {len(kept)} |"
         )
     lines += [
         "",
-        "| planted | order | n_minimal, median (range) | in [k, k+1] | all carriers covered | "
-        "chosen that are carriers or copies, least share |",
-        "|---|---|---|---|---|---|",
+        "| planted | supported, on judge and test | mean judge score of the reference, and of the best of whole layers "
+        "| clusters at index 1 | random neurons: below the subset by at least, in margins |",
+        "|---|---|---|---|---|",
     ]
-    for name, case in searched.items():
-        rows, k = load(work, name, seeds), case.setting.carriers
-        for order in [*planted.RANKINGS, "pipeline"] if rows else []:
-            curves = [r["curves"][order] for r in rows]
-            sizes = [c["n_minimal"] for c in curves]
-            claimed = [n for n in sizes if n is not None]
-            median = f"{np.median(claimed):g} ({_range(sizes)})" if claimed else "none"
-            if len(claimed) < len(sizes):
-                median += f", none in {len(sizes) - len(claimed)}"
-            shares = [c["planted"] for c in curves if c["planted"] is not None]
-            lines.append(
-                f"| {name} | {order} | {median} | {sum(n in (k, k + 1) for n in sizes)} of {len(sizes)} | "
-                f"{sum(c['covered'] == k for c in curves)} | {min(shares) if shares else 0:.2f} |"
-            )
+    for name, (s, _, rows) in known.items():
+        supported = sum(r["status"] == r["test_status"] == "supported" for r in rows)
+        apart = min((r["curves"][n]["test"] - v) / s.margin for r in rows for n, v in r["random"].items())
+        reference, layers = (float(np.mean([r[key] for r in rows])) for key in ("reference", "layer_reference"))
+        lines.append(
+            f"| {name} | {supported} of {len(rows)} | {reference:.3f}, {layers:.3f} | "
+            f"{sum(r['rand_index'] == 1 for r in rows)} | {apart:.0f} |"
+        )
+    lines += ["", "| planted: fewest | " + " | ".join(f"`{order}`" for order in ORDERS) + " |"]
+    lines.append("|---|" + "---|" * len(ORDERS))
+    for name, (_, truth, rows) in known.items():
+        cells = []
+        for order in ORDERS:
+            curves = [r["curves"][order] for r in rows if order in r["curves"]]
+            right = sum(is_right(c["n_minimal"], truth["fewest"]) for c in curves)
+            cells.append(f"{_sizes(curves)}: {right} of {len(curves)}" if curves else "ranks no numbers")
+        lines.append(f"| {name}: {truth['fewest']} | " + " | ".join(cells) + " |")
     lines += ["", "| made so that nothing is to be found | seeds | outcome |", "|---|---|---|"]
-    for name in CASES:
-        if name in searched or not (rows := load(work, name, seeds)):
+    for name, case in CASES.items():
+        if case.truth or not (rows := load(work, name, seeds)):
             continue
         counts: dict[str, int] = {}
         for row in rows:
@@ -151,11 +199,20 @@ def tables(work: Path, seeds: int) -> str:
     return "\n".join(lines)
 
 
+def _sizes(curves: list[dict[str, Any]]) -> str:
+    """Median and range of n_minimal, and in how many no minimum is claimed."""
+    sizes = [c["n_minimal"] for c in curves]
+    claimed = [n for n in sizes if n is not None]
+    median = f"{np.median(claimed):g} ({_range(sizes)})" if claimed else "none"
+    return median + (f", none in {len(sizes) - len(claimed)}" if 0 < len(claimed) < len(sizes) else "")
+
+
 def _outcome(row: dict[str, Any]) -> str:
     if "curves" not in row:
         return f"`{row['status']}`"
     claims = [name for name, curve in row["curves"].items() if curve["n_minimal"] is not None]
-    return f"{'`dev too small`' if row['dev_too_small'] else 'judge is large enough'}, {len(claims)} minima claimed"
+    small = "`dev too small`" if row["dev_too_small"] else "judge is large enough"
+    return f"`{row['status']}`, {small}, minima claimed on {len(claims)} curves"
 
 
 def write_document(text: str) -> None:
@@ -177,7 +234,9 @@ def main() -> None:
     wanted = [(name, seed) for seed in range(given.seeds) for name in given.only]
     if not given.table:
         for name, seed in tqdm(wanted, unit="benchmark", mininterval=5, disable=False):
-            file = _file(given.work, name, seed)
+            file, known = _file(given.work, name, seed), _truth(given.work, name)
+            if CASES[name].truth and not known.is_file():
+                write_text(known, dump_json(truth_of(CASES[name].setting)))
             if not file.is_file():
                 write_text(file, dump_json(run(CASES[name], seed)))
     text = tables(given.work, given.seeds)

@@ -214,8 +214,8 @@ def make_params(
     if penalties is not None:
         raw["probes"]["penalties"] = penalties
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
-    raw["subsets"] |= {"rankings": RANKINGS, "headline": "lca", "transfer": False}
-    reason = "at most a third of what leaving out one carrier costs"
+    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False}
+    reason = "at most a third of what leaving out one carrier costs, but for the settings that say otherwise"
     raw["subsets"]["margins"] = {"default": {"value": setting.margin, "reason": reason}}
     for block, values in changes.items():
         raw[block] |= values
@@ -356,21 +356,23 @@ def rand_index(params: Params, paths: Paths, truth: Truth, task: str, threshold:
 def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
     """What the search found, beside what was planted.
 
-    "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" (judge), "curves": {name:
-    {"n_minimal", "low", "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies,
-    "covered": carriers among them, themselves or by a copy, "test"}}, "random": {name: mean test accuracy of random
-    neurons of the same number}, for the curves that have such controls. For a number all are R2.
+    "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" and "layer_reference" (judge),
+    "weak": whether the reference is, "curves": {name: {"n_minimal", "least": fewest that are not ruled out, "low",
+    "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies, "covered": carriers
+    among them, themselves or by a copy, "test"}}, "random": {name: mean test score of random neurons of the same
+    number}, for the curves that have such controls. Scores are of the setting's metric.
     """
     metric = truth.setting.metric
     found = read_json(paths.search(MODEL, task) / "curves.json")
     frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
     scores = read_json(paths.scores(MODEL, task) / "scores.json")
     curves = {}
-    for name in [*params.subsets.contenders, "pipeline"]:
+    for name in [n for n in (*params.subsets.contenders, "pipeline") if n in found["curves"]]:
         curve = found["curves"][name]
         chosen = frozen[f"subset-{name}"]["neurons"] if curve["size"] else []
         curves[name] = {
             "n_minimal": curve["n_minimal"],
+            "least": curve["n_least"],
             "low": curve["n_minimal_low"],
             "high": curve["n_minimal_high"],
             "reason": curve["reason"],
@@ -386,6 +388,8 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
         "dev_too_small": found["dev"]["too_small"],
         "half_width": found["dev"]["half_width"],
         "reference": found["reference"]["judge"],
+        "layer_reference": found["layer_reference"]["judge"],
+        "weak": found["weak_reference"] is not None,
         "curves": curves,
         "random": {name: entry[metric] for name, entry in scores["random"].items()},
     }
