@@ -56,6 +56,8 @@ SEARCHES = {"elimination": (1.2, True), "exchange": (2.5, True), "relaxation": (
 DEAREST = (8.0, True)  # for a search that is not named there
 BOUND = 1.5  # curves of a ranking
 STEP = 1.1  # ratio of the sizes between which a search inverts
+MINIMUM = 0.1  # of the neurons, what a plan takes a minimal subset to have
+LARGE = 4  # times a minimal subset: above it robustness lets elimination take larger steps
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
@@ -110,6 +112,7 @@ def jobs(params: Params) -> Iterator[Job]:
     yield from (Job("fit_controls", m, t) for m, t in cells)
     yield Job("decide_status")
     yield from (Job("search_subsets", m, t) for m, t in cells)
+    yield from (Job("check_robustness", m, t) for m in params.asked for t in run.tasks)
     yield from (Job("transfer_subsets", m) for m in run.models if params.subsets.transfer)
     yield from (Job("score_test", m, t) for m, t in cells)
     yield from (Job("reproduce_published", m, t) for m, t in cells if "published" in run.protocols)
@@ -284,6 +287,18 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         if searched:  # scaled columns or their product in float64, and a Gram matrix that is scaled or inverted
             memory += _mb(8 * rows["train"] * size.columns + 8 * size.columns**2)
         return Need(_mb(2 * probes * rows["judge"]), memory, START + work / on_probe)
+    if rule == "check_robustness":
+        asked, headline = params.subsets.robustness, params.subsets.headline
+        judging = _judging(params, str(job.task), "judge")
+        left_out = MINIMUM**2 * size.neurons * size.product * WARM
+        if asked is None or headline not in params.subsets.searches:  # of a ranking members are left out, no more
+            return Need(1, size.memory(1.2) + judging, START + (size.gram + left_out) / on_probe)
+        cost, inverts = SEARCHES.get(headline, DEAREST)
+        steps = LARGE * MINIMUM / (1 - 1 / STEP) + 3  # in units of all columns; three for those above
+        once = size.gram + (2 * COLD + cost * steps * WARM) * size.product + 2 * inverts * size.columns**3
+        times = asked.resamples / 2 + 2 + asked.disjoint  # a half has half of the rows
+        memory = size.memory(1.3) + judging + _mb(8 * size.columns**2 + 4 * rows["train"] * size.columns)
+        return Need(1, memory, START + (times * once + left_out) / on_probe)
     if rule == "score_test":
         memory = BASE + _mb(8 * rows["test"] * size.columns) + _judging(params, str(job.task), "test")
         predicted = 20 + 2 * len(params.twins_of(size.model)[1:])

@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from subset_inputs import CASES, Case, make
 
 from neurosieve.probes.metrics import NUMBER
-from neurosieve.subsets.bound import certify, lower_bounds
+from neurosieve.subsets.bound import BLOCK, _Turn, certify, lower_bounds
 from neurosieve.subsets.contenders import Fitted, SubsetInput, elimination
-from neurosieve.subsets.contenders.relaxation import LEAST, Relaxed, of_all, relax, shares_of
+from neurosieve.subsets.contenders.relaxation import LEAST, Relaxed, of_all, relax, scaled, shares_of
 from neurosieve.subsets.target import InfeasibleError, Target
 
 ROWS = 50
@@ -160,6 +160,32 @@ def test_certified_at_the_penalty_of_the_set_not_of_the_probe_of_all_neurons():
     start = of_all(given, asked)
     assert (start.probe.l1, start.probe.l2) == (l1, l2) and start.neurons.tolist() == list(range(8))
     assert start.probe.objective == pytest.approx(value[-1], rel=1e-5)
+
+
+def test_the_gradient_is_in_float64_over_all_columns():
+    given = make(Case((0, 1, 2), 3, columns=2), 60, BLOCK)
+    found = lower_bounds(given, p := given.target.feasible(nonsense(given, 0)), 0.01, 0.1)
+    G = (p - given.target.wanted) @ given.X.astype(np.float64) / 60
+    g = np.square(np.maximum(np.abs(G) - 0.01, 0)).reshape(3, BLOCK, 2).sum((0, 2))
+    entropy = -(p * np.log(p)).sum() / 60
+    np.testing.assert_allclose(found[[0, 1, BLOCK]], entropy - np.array([0, g.max(), g.sum()]) / 0.2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["two classes", "pairs, a number"])
+def test_a_neuron_that_is_left_out_comes_back_where_it_is_missed(case):
+    given = make(CASES[case], 200, 20)
+    shares = np.array([0.0, *[0.5] * 9, *[0.0] * 10])
+    turn = _Turn.of(given, 5, scaled(given, shares, given.full))
+    assert turn.relaxed.fitted.neurons.tolist() == list(range(1, 10))
+    following = turn.next(given, 5)
+    assert 0 in following.relaxed.fitted.neurons and following.relaxed.shares.sum() == pytest.approx(5, rel=0.01)
+    assert following.relaxed.fitted.probe.objective < turn.relaxed.fitted.probe.objective
+    for _ in range(20):
+        following = following.next(given, 5)
+    assert (following.relaxed.shares[:3] > 0.99).all() and following.relaxed.shares.max() <= 1
+    assert 0.97 * following.relaxed.fitted.probe.objective < following.bound <= following.relaxed.fitted.probe.objective
+    exact = lower_bounds(given, following.relaxed.outputs, 0.0, CASES[case].l2)[5]
+    assert following.bound == pytest.approx(exact, rel=1e-5)
 
 
 # --- feasible outputs

@@ -32,6 +32,8 @@ MEASURED = {
     ("fit_controls", "doc-match"): 2.0,
     ("fit_controls", "token-classes"): 6.1,
     ("search_subsets", "token-roles"): 36.0,  # version 4: three rankings, elimination and the bound
+    ("check_robustness", "token-roles"): 49.1,  # version 5: a subset of 186 neurons
+    ("check_robustness", "name-scope"): 28.4,  # of 242
     ("describe_neurons", "doc-match"): 2.2,
     ("describe_neurons", "token-classes"): 2.7,
     ("ablate_neurons", "token-classes"): 10.4,
@@ -118,6 +120,19 @@ def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking()
     assert need(with_subsets(searches=["elimination", "relaxation"]), twin) == need(PARAMS, twin)
 
 
+def test_robustness_is_planned_for_trained_models_at_what_is_asked():
+    job = Job("check_robustness", BASE, "token-roles")
+    assert [j for j in estimates.jobs(PARAMS) if j.rule == job.rule] == [
+        Job(job.rule, BASE, task) for task in PARAMS.run.tasks
+    ]
+    asked = PARAMS.subsets.robustness
+    more = with_subsets(robustness=asked.model_copy(update={"resamples": 2 * asked.resamples}))
+    fewer = with_subsets(robustness=asked.model_copy(update={"disjoint": 1}))
+    ranked = with_subsets(headline="lca")  # of a ranking members are left out, no more
+    times = [need(params, job).seconds for params in (ranked, fewer, PARAMS, more)]
+    assert times == sorted(set(times)) and need(ranked, job).mem_mb < need(PARAMS, job).mem_mb
+
+
 def test_a_device_and_fast_numerics_shorten_what_they_touch_and_nothing_else():
     fast = PARAMS.model_copy(update={"numerics": "fast"})
     for job in estimates.jobs(PARAMS):
@@ -197,10 +212,10 @@ def test_fine_tuning_is_planned_where_a_model_asks_for_it():
 
 
 def test_what_the_run_leaves_out_is_not_planned():
-    less = {"subsets": PARAMS.subsets.model_copy(update={"transfer": False})}
+    less = {"subsets": PARAMS.subsets.model_copy(update={"transfer": False, "robustness": None})}
     rules = {job.rule for job in estimates.jobs(PARAMS.model_copy(update=less))}
-    assert rules.isdisjoint({"transfer_subsets", "reproduce_published", "finetune_model"})
-    assert "transfer_subsets" in {job.rule for job in estimates.jobs(PARAMS)}
+    assert rules.isdisjoint({"transfer_subsets", "check_robustness", "reproduce_published", "finetune_model"})
+    assert {"transfer_subsets", "check_robustness"} <= {job.rule for job in estimates.jobs(PARAMS)}
     assert "From the hub" not in estimates.plan(PARAMS)
     assert "From the hub, unless they are in its cache: a/b\n" in estimates.plan(with_model(hub="a/b"))
 

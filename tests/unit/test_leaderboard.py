@@ -286,6 +286,16 @@ def test_notes_in_plain_words():
     assert notes["minilm-untrained", "token-roles"].startswith("control row; not above char-ngrams on judge")
 
 
+def test_a_row_of_a_twin_with_the_trained_embeddings_says_so():
+    params = made.make_params()
+    twin = params.models["neurosieve-base-untrained"]
+    assert collect._model_note(params, "neurosieve-base-untrained") == "freshly initialised"
+    kept = params.models | {"neurosieve-base-untrained": twin.model_copy(update={"embeddings": "kept"})}
+    params = params.model_copy(update={"models": kept})
+    wanted = "freshly initialised; its embeddings are the trained ones"
+    assert collect._model_note(params, "neurosieve-base-untrained") == wanted
+
+
 @pytest.mark.parametrize("status", ["supported", "untrained"])
 def test_several_twins_are_told_as_a_range_and_one_is_not(status):
     row = {**make_row("neurosieve-base", "token-roles"), "status": status, "status_unseen": status}

@@ -52,7 +52,7 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     default, twins = config.load_params("params.yaml"), config.load_params("presets/twins.yaml")
     whole = {"seed", "numerics", "activations", "redundancy", "probes", "published", "concepts", "subsets"}
     less = {"probes": {"rankings"}, "concepts": {"ablation"}}
-    less["subsets"] = {"rankings", "pipeline", "transfer", "margins"}
+    less["subsets"] = {"rankings", "pipeline", "transfer", "robustness", "margins"}
     assert twins.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
     assert twins.prepare.corpora == default.prepare.corpora and set(twins.run.tasks) < set(default.run.tasks)
     for task in twins.run.tasks:

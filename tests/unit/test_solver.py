@@ -137,6 +137,9 @@ def test_cache_of_columns():
     columns = np.array([7, 0, 3])
     np.testing.assert_array_equal(cache.take(columns).gram, cache.gram[columns][:, columns])
     np.testing.assert_array_equal(cache.take(slice(2, 5)).gram, cache.gram[2:5, 2:5])
+    factors, before = np.linspace(0.1, 2, 12).astype(np.float32), cache.gram.copy()
+    np.testing.assert_allclose(cache.scaled(factors).gram, GramCache(X * factors).gram, atol=1e-5)
+    np.testing.assert_array_equal(cache.gram, before)
     weights = np.linspace(0, 2, 100)
     np.testing.assert_allclose(GramCache(X, weights).gram, (X.T * weights).astype(np.float64) @ X / 100, atol=1e-5)
 

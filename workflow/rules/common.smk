@@ -96,6 +96,11 @@ def transfers():
     return [made(PATHS.transfer(m)) for m in P.run.models] if P.subsets.transfer else []
 
 
+def robustness():
+    """What is asked of the minimal subset of every trained model, where the params file asks."""
+    return rows(PATHS.robustness, P.asked)
+
+
 def published():
     """The rows of the protocol `published`, where the run has it."""
     return rows(PATHS.published) if "published" in P.run.protocols else []

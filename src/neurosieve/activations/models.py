@@ -259,6 +259,7 @@ def _load(
     }
     if trust:
         facts["code_sha256"] = _files_sha256(folder, code_below(folder))
+    original = None  # of a twin that keeps its embeddings
     if entry.untrained is None:
         facts["model_sha256"] = _weights_sha256(files)
     else:
@@ -297,24 +298,17 @@ def _load(
     sites = None
     ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
     both = None if part is None else dataclasses.replace(part, kind="both")
-    if entry.embeddings == "kept" and entry.untrained is not None:
+    if original is not None:
         try:
-            found = _embedding(model, both, ids, order, words)
+            kept = facts["kept_tensors"] = _keep(whole, original, _embedding(model, both, ids, order, words))
         except (RuntimeError, TrialError) as error:
             raise ActivationsError(
                 f"models.{name}.embeddings: found kept, but what layer 0 of {folder} depends on cannot be told "
                 f"({error}); write `embeddings: fresh`"
             ) from error
-        kept = _keep(whole, original, found)
-        facts["kept_tensors"] = kept
         drawn = [key for key in kept if key not in facts.get("fixed_tensors", ())]
         facts["differing_tensors"] -= sum(whole.get_parameter(key).ndim >= 2 for key in drawn)
         facts["model_sha256"] = _state_sha256(whole)
-        if not facts["differing_tensors"]:
-            raise ActivationsError(
-                f"models.{name}.embeddings: found kept, but {folder} has no matrix beside its embeddings: nothing is "
-                "left to initialise; write `embeddings: fresh`"
-            )
     if trained.neurons != "hidden":
         try:
             run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, both, ids, None, order))  # noqa: E731

@@ -21,6 +21,7 @@ from neurosieve.config.names import (
     PHASE_KEYS,
     PHASES,
     SPLITS,
+    module_named,
     ranking_names,
     ranks_numbers,
     search_names,
@@ -49,5 +50,6 @@ __all__ = [
     "Block", "Columns", "Concepts", "ConfigError", "Corpus", "DataFile", "Finetune", "HubDataset", "Leaderboard",
     "Margin", "Model", "Name", "Negatives", "Packages", "Params", "Penalty", "Pipeline", "Prepare", "Probes",
     "Published", "PublishedFigures", "RankingName", "Redundancy", "Run", "Share", "Shares", "SplitRows", "Subsets",
-    "Task", "Tolerances", "Wheel", "load_params", "ranking_names", "ranks_numbers", "search_names", "task_kinds",
+    "Task", "Tolerances", "Wheel", "load_params", "module_named", "ranking_names", "ranks_numbers", "search_names",
+    "task_kinds",
 ]  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -36,20 +38,34 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
 
 def task_kinds() -> list[str]:
     """Kinds that can be named in ``prepare.tasks.*.kind``: one file of prepare/tasks/ each."""
-    folder = PACKAGE / "prepare" / "tasks"
-    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return _files("prepare/tasks")
 
 
 def ranking_names() -> list[str]:
     """Names of rankings: one file of probes/rankings/ each."""
-    folder = PACKAGE / "probes" / "rankings"
-    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return _files("probes/rankings")
 
 
 def search_names() -> list[str]:
     """Names of the searches for the best set at every size: one file of subsets/contenders/ each."""
-    folder = PACKAGE / "subsets" / "contenders"
-    return sorted(p.stem.replace("_", "-") for p in folder.glob("*.py") if not p.stem.startswith("_"))
+    return _files("subsets/contenders")
+
+
+def _files(folder: str) -> list[str]:
+    return sorted(p.stem.replace("_", "-") for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_"))
+
+
+def module_named(package: str, kind: str, name: str, names: list[str]) -> ModuleType:
+    """The module of a package that has the name of a registered ``kind`` (a word for the error).
+
+    Raises
+    ------
+    ValueError
+        for a name that is not among ``names``.
+    """
+    if name not in names:
+        raise ValueError(f"{kind} {name!r} has no file; write one of: {', '.join(names)}")
+    return importlib.import_module(f"{package}.{name.replace('-', '_')}")
 
 
 def ranks_numbers(name: str) -> bool:

@@ -56,6 +56,13 @@ class Params(Block):
         """Untrained twins of ``model`` among those that are probed, in that order; a twin has none."""
         return [name for name in self.probed if self.models[name].untrained == model]
 
+    @property
+    def asked(self) -> list[str]:
+        """Models whose minimal subsets ``subsets.robustness`` asks about: trained ones that run, none where it is
+        null."""
+        trained = [name for name in self.run.models if self.models[name].untrained is None]
+        return trained if self.subsets.robustness is not None else []
+
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus
         return [corpus] if corpus is not None else []

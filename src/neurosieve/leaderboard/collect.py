@@ -31,6 +31,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | weak_reference | as in curves.json: the set that is above the reference by more than a margin on judge, or null |
 | certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
+| robustness | as in robustness.json: what is asked of the minimal subset of a trained model; null where it is not |
 | concepts | as in concepts.json, long token types shortened |
 | ablation | as in ablation.json: what changing neurons does to the model's own predictions, or why it was not tried |
 """
@@ -73,6 +74,7 @@ def input_folders(params: Params, paths: Paths) -> list[Any]:
         *(paths.baselines(t) for t in params.run.tasks),
         *(paths.activations(m, t, "train") for m, t in cells),
         paths.status(),
+        *(paths.robustness(m, t) for m in params.asked for t in params.run.tasks),
         *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
         *(folder(m, t) for folder in per_row for m, t in cells),
         *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
@@ -112,11 +114,12 @@ class _Found:
     redundancy: dict[str, Any]
     concepts: dict[str, Any]
     ablation: dict[str, Any]
+    robustness: dict[str, Any] | None
     cost: dict[str, Any]  # of the manifest of the train activations
 
 
-def _read(paths: Paths, model: str, task: str) -> _Found:
-    """All of it, from build/."""
+def _read(paths: Paths, model: str, task: str, *, asked: bool) -> _Found:
+    """All of it, from build/. ``asked``: robustness too."""
     return _Found(
         probes=read_json(paths.probes(model, task) / "probes.json"),
         agreement=read_json(paths.probes(model, task) / "agreement.json"),
@@ -128,13 +131,14 @@ def _read(paths: Paths, model: str, task: str) -> _Found:
         redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
         concepts=read_json(paths.concepts(model, task) / "concepts.json"),
         ablation=read_json(paths.ablation(model, task) / "ablation.json"),
+        robustness=read_json(paths.robustness(model, task) / "robustness.json") if asked else None,
         cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
     )
 
 
 def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str, Any]:
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
-    found = _read(paths, model, task)
+    found = _read(paths, model, task, asked=model in params.asked)
     headline = found.curves["headline"]
     walked = [name for name in params.subsets.contenders if name in found.curves["curves"]]  # of a twin headline alone
     minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in walked}
@@ -294,6 +298,7 @@ def _of_the_neurons(found: _Found) -> dict[str, Any]:
         "redundancy": {k: redundancy[k] for k in ("rows", "kept", "constant", "neighbours")},
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
         "ablation": found.ablation,
+        "robustness": found.robustness,
     }
 
 

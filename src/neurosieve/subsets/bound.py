@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 RATIO = 2.0  # of the sizes at which the relaxation is solved, from all neurons down
 SMALLEST = 5
 TURNS = 12  # of the relaxation at a size
-LAST = 20  # turns that look for n_bound
+LAST = 30  # turns that look for n_bound
 WORTH = 2e-3  # a turn that raises the bound by less of it is the last
-GAP = 3e-5  # of the fits of a turn: a looser one leaves late turns where they are
+GAP = 1e-4  # of the fits of a turn, at most
+LAST_GAP = 3e-6  # of those that look for n_bound: a looser one leaves late turns where they are
 POWER = 1.8  # of what a turn multiplies shares by; from 2 on they could swing for ever
 LEAST = 0.05  # of the mean share: neurons below it are left out, and come back with it
 ROUNDING = 1e-6  # of the objective, which the solver measures from float32 logits
@@ -142,6 +143,7 @@ def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarr
     # turns at the fewest neurons that are not excluded, until the relaxation itself reaches what was reached: no
     # outputs exclude so many then
     last = solved[min(n for n in solved if n >= n_bound)]
+    given = replace(given, gap=min(given.gap, LAST_GAP))
     for _ in range(LAST if n_bound else 0):
         following = last.next(given, n_bound)
         if following is None:

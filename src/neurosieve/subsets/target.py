@@ -33,6 +33,7 @@ class Target:
 
     @classmethod
     def of(cls, y: np.ndarray, n_classes: int) -> Target:
+        """Of labels y (rows,), classes or, with n_classes = metrics.NUMBER, numbers."""
         if n_classes == NUMBER:
             mean, std = float(np.mean(y)), float(np.std(y))
             return cls(((np.asarray(y, np.float64) - mean) / std)[None], np.zeros(0, np.int64), mean, std, True)
@@ -41,7 +42,7 @@ class Target:
         return cls((own[:, None] == y).astype(np.float64), present, 0.0, 1.0, False)
 
     def outputs(self, scores: np.ndarray) -> np.ndarray:
-        """(rows, K or 1) scores of a probe -> (K', rows)."""
+        """(rows, K or 1) scores of a probe -> float64 (K', rows)."""
         if self.number:
             return ((scores.astype(np.float64) - self.mean) / self.std).T
         if scores.shape[1] == 1:
@@ -53,11 +54,11 @@ class Target:
         return np.ascontiguousarray(found.T)
 
     def curvature(self, outputs: np.ndarray) -> float:
-        """Mean second derivative of the loss by a logit."""
+        """Mean second derivative of the loss by a logit, over rows and classes, at outputs (K', rows)."""
         return 1.0 if self.number else float((outputs * (1 - outputs)).mean())
 
     def feasible(self, outputs: np.ndarray) -> np.ndarray:
-        """The outputs nearest by whose residuals sum to zero over the rows, as a bound needs.
+        """Outputs (K', rows) nearby whose residuals sum to zero over the rows, as a bound needs; float64 (K', rows).
 
         Mixed with a constant row that takes up what the sums were off by: it stays a row of probabilities.
 
@@ -83,7 +84,7 @@ class Target:
         return mixed
 
     def conjugate(self, outputs: np.ndarray) -> float:
-        """What the bound has of the loss: the mean entropy, or the mean of -(r^2 / 2 + r y)."""
+        """What the bound has of the loss at outputs (K', rows): the mean entropy, or the mean of -(r^2 / 2 + r y)."""
         if self.number:
             r = outputs - self.wanted
             return -float((r * r / 2 + r * self.wanted).mean())

@@ -12,13 +12,12 @@ are to beat.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from neurosieve.config import ranking_names
+from neurosieve.config import module_named, ranking_names
 from neurosieve.probes.metrics import NUMBER
 
 FEW = 20  # rows; the metrics ask as many of a class that they score
@@ -72,9 +71,8 @@ def load(name: str) -> Callable[[RankingInput], Ranking]:
     ValueError
         for a name without a file.
     """
-    if name not in ranking_names():
-        raise ValueError(f"ranking {name!r} has no file; write one of: {', '.join(ranking_names())}")
-    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").rank
+    rank: Callable[[RankingInput], Ranking] = module_named(__name__, "ranking", name, ranking_names()).rank
+    return rank
 
 
 def from_scores(data: RankingInput, classes: np.ndarray, scores: np.ndarray) -> Ranking:

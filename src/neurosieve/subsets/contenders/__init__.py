@@ -12,14 +12,13 @@ as one; two classes, more, and numbers all work; the same input gives the same s
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosieve.config import search_names
+from neurosieve.config import module_named, search_names
 from neurosieve.probes.solver import GramCache, Probe, fit
 from neurosieve.subsets.target import Target
 
@@ -63,11 +62,11 @@ class SubsetInput:
         return self.X.shape[1] // self.columns
 
     def at(self, neurons: np.ndarray) -> np.ndarray:
-        """Columns of some neurons, in their order."""
+        """(some * columns,) columns of some neurons (some,), in their order."""
         return (np.asarray(neurons)[:, None] * self.columns + np.arange(self.columns)).ravel()
 
     def per_neuron(self, values: np.ndarray) -> np.ndarray:
-        """Sums over the columns of each neuron, of values by column."""
+        """(neurons,) sums over the columns of each neuron, of values (neurons * columns,)."""
         return values.reshape(-1, self.columns).sum(axis=1)
 
     def solve(self, X: np.ndarray, near: Probe, gram: GramCache) -> Probe:
@@ -84,11 +83,12 @@ class SubsetInput:
         return Fitted(neurons, self.solve(np.take(self.X, columns, axis=1), warm, self.gram.take(columns)))
 
     def outputs(self, fitted: Fitted) -> np.ndarray:
-        """float64 (K', rows), see Target."""
+        """float64 (K', rows) of train, see Target."""
         return self.target.outputs(fitted.probe.scores(np.take(self.X, self.at(fitted.neurons), axis=1)))
 
     def gradient(self, outputs: np.ndarray) -> np.ndarray:
-        """Gradient of the mean loss by the weights of every column, float32 (K', neurons * columns)."""
+        """Gradient of the mean loss by the weights of every column, float32 (K', neurons * columns); ``outputs``:
+        float64 (K', rows)."""
         residual = (outputs - self.target.wanted) / len(self.y)
         return residual.astype(np.float32) @ self.X
 
@@ -109,7 +109,7 @@ def carried(weights: np.ndarray, there: np.ndarray, wanted: np.ndarray, columns:
 
 
 def along(order: np.ndarray) -> Choose:
-    """The first neurons of an order."""
+    """The first neurons of an order (neurons,)."""
     return lambda size, above: order[:size]
 
 
@@ -121,7 +121,5 @@ def load(name: str) -> Callable[[SubsetInput], Choose]:
     ValueError
         for a name without a file.
     """
-    if name not in search_names():
-        raise ValueError(f"search {name!r} has no file; write one of: {', '.join(search_names())}")
-    begin: Callable[[SubsetInput], Choose] = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").begin
+    begin: Callable[[SubsetInput], Choose] = module_named(__name__, "search", name, search_names()).begin
     return begin

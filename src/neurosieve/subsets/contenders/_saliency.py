@@ -8,15 +8,16 @@ from scipy.linalg import lapack
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 
 
-def saliency(given: SubsetInput, fitted: Fitted) -> np.ndarray:
+def saliency(given: SubsetInput, fitted: Fitted, outputs: np.ndarray | None = None) -> np.ndarray:
     """(neurons of the set,) sum over a neuron's columns c and classes k of w_ck^2 / [(A + lambda I)^-1]_cc.
 
     A is the row-weighted Gram matrix of the set, lambda = l2 / mean curvature: half the curvature times this is the
-    rise of the objective.
+    rise of the objective. ``outputs`` of the set, float64 (K', rows), where they are at hand.
     """
     probe = fitted.probe
     gram = given.gram.take(given.at(fitted.neurons)).gram
-    extra = probe.l2 / max(given.target.curvature(given.outputs(fitted)), 1e-12)
+    outputs = given.outputs(fitted) if outputs is None else outputs
+    extra = probe.l2 / max(given.target.curvature(outputs), 1e-12)
     while True:
         A = gram.copy()
         A.ravel()[:: len(A) + 1] += np.float32(extra)

@@ -6,9 +6,11 @@ helps beyond train, tune says.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput, elimination
+from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput, carried, elimination
 from neurosieve.subsets.contenders._saliency import saliency
 
 FIRST = 4  # of a set of k neurons at first k / FIRST are exchanged at a time, then half as many where that is no better
@@ -22,22 +24,31 @@ def exchange(given: SubsetInput, fitted: Fitted) -> Fitted:
     size = len(fitted.neurons)
     number = min(max(1, size // FIRST), given.neurons - size)
     diagonal = np.diag(given.gram.gram).astype(np.float64)
-    trials = 0
-    while number >= 1 and trials < TRIALS:
-        trials += 1
-        outputs = given.outputs(fitted)
-        slope = np.maximum(np.abs(given.gradient(outputs).astype(np.float64)) - fitted.probe.l1, 0)
-        stiffness = given.target.curvature(outputs) * diagonal + fitted.probe.l2
-        gain = given.per_neuron(np.square(slope).sum(axis=0) / stiffness)
-        gain[fitted.neurons] = -1
-        inside = fitted.neurons[np.argsort(-saliency(given, fitted), kind="stable")]
-        tried = given.fit(np.concatenate([inside[: size - number], np.argsort(-gain, kind="stable")[:number]]), fitted)
+    fitted, entering = _sorted(given, fitted, diagonal)
+    for _ in range(TRIALS):
+        if number < 1:
+            break
+        tried = given.fit(np.concatenate([fitted.neurons[: size - number], entering[:number]]), fitted)
         if tried.probe.objective < fitted.probe.objective * (1 - BETTER):
-            fitted = tried
+            fitted, entering = _sorted(given, tried, diagonal)
         else:
             number //= 2
-    order = np.argsort(-saliency(given, fitted), kind="stable")
-    return Fitted(fitted.neurons[order], fitted.probe)
+    return fitted
+
+
+def _sorted(given: SubsetInput, fitted: Fitted, diagonal: np.ndarray) -> tuple[Fitted, np.ndarray]:
+    """The set with its most salient neurons first, and all neurons by what they would gain it, its own last.
+
+    ``diagonal``: float64 (neurons * columns,) of the Gram matrix.
+    """
+    outputs, probe = given.outputs(fitted), fitted.probe
+    slope = np.maximum(np.abs(given.gradient(outputs).astype(np.float64)) - probe.l1, 0)
+    stiffness = given.target.curvature(outputs) * diagonal + probe.l2
+    gain = given.per_neuron(np.square(slope).sum(axis=0) / stiffness)
+    gain[fitted.neurons] = -1
+    neurons = fitted.neurons[np.argsort(-saliency(given, fitted, outputs), kind="stable")]
+    weights = carried(probe.weights, fitted.neurons, neurons, given.columns)
+    return Fitted(neurons, replace(probe, weights=weights)), np.argsort(-gain, kind="stable")
 
 
 def begin(given: SubsetInput) -> Choose:
