@@ -95,16 +95,18 @@ class Rival:
     def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
         """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
-        near = np.asarray(tune) >= max(tune) - self.margin
+        difference = values - self.reference.value
+        # on judge too: of few tune rows sizes seem near that are not, and the fit would sink with them
+        near = np.flatnonzero((np.asarray(tune) >= max(tune) - self.margin) & (difference > -self.margin))
         return minimal.Tested(
             sizes=sizes,
-            difference=values - self.reference.value,
+            difference=difference,
             replicates=replicates - self.reference.replicates,
             baseline_difference=values - self.baseline.value,
             baseline_replicates=replicates - self.baseline.replicates,
             margin=self.margin,
             confidence=self.confidence,
-            last=int(np.flatnonzero(near)[-1]),
+            last=int(near[-1]) if len(near) else int(np.argmax(tune)),
         )
 
 

@@ -40,7 +40,7 @@ class Tested:
     sizes : (S,) ascending. difference, baseline_difference : (S,) score less that of the reference, and of the best
     baseline. replicates, baseline_replicates : (S, B) the same in every bootstrap replicate. margin : in units of the
     metric. confidence : of the one-sided bounds, 0.95 for the 5-95 % interval. last : position of the largest size that
-    is within the margin of the best on tune: up to it the curve is taken to increase.
+    is within the margin of the best on tune, and of the reference on judge: up to it the curve is taken to increase.
     """
 
     sizes: np.ndarray
