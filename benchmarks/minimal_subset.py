@@ -79,6 +79,52 @@ def objectives(row: Row) -> str:
     return table(heads, lines)
 
 
+def robustness(rows: list[Row]) -> str:
+    """A line per row whose subset was asked: is it this set? Empty where none was."""
+    heads = [
+        "task", "model", "neurons", "shown needed", "by chance", "again", "judge", "halves", "by chance", "by layer",
+        "different neurons", "judge", "pass", "disjoint sets", "shuffled labels", "chance",
+    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        asked = row.get("robustness")
+        if asked is None or asked["reason"] or asked["halves"]["reason"]:
+            continue
+        members, again, halves, noise = (asked[key] for key in ("members", "again", "halves", "shuffled"))
+        scores, more = halves["sets"]["judge"], asked["disjoint"]["stopped"] == "limit"
+        lines.append(
+            [
+                row["task"],
+                row["model"],
+                str(asked["size"]),
+                str(members["losses"]),
+                f"{members['by_chance']:.0f}",
+                f"{again['jaccard']:.2f}",
+                f"{again['judge']:.3f}",
+                f"{halves['jaccard']:.2f}",
+                f"{halves['chance']:.2f}",
+                f"{halves['chance_by_layer']:.2f}",
+                str(halves["ever"]),
+                f"{min(scores):.3f}-{max(scores):.3f}",
+                f"{halves['passing']} of {len(scores)}",
+                f"{asked['disjoint']['passing']}{' or more' if more else ''}",
+                f"{noise['judge']:.3f}",
+                f"{noise['chance']:.3f}",
+            ]
+        )
+    return table(heads, lines) if lines else ""
+
+
+ROBUSTNESS = (
+    "**Is it this set?** *Shown needed*: members whose removal is shown to cost score, beside how many would seem "
+    "to if none did. *Again*: overlap (shared over either) of the subset with the set that the search finds once "
+    "more on all of train, and its judge score. *Halves*: overlap of two sets from halves of train that share no "
+    "file, beside that of random sets and of random sets with as many neurons in each layer; different neurons in "
+    "all of these sets; their judge scores, fitted on all of train, and how many pass. *Disjoint sets*: that pass "
+    "one after another, the subset included. Last the score of a search on shuffled labels, and chance."
+)
+
+
 def picture(row: Row) -> str:
     """The chart of the page, as an svg file of its own."""
     chart = str(bound_chart(row["task"], row, "m0"))
@@ -103,6 +149,8 @@ def write(rows: list[Row], benchmark: str) -> None:
             objectives(row),
             f"![{row['task']}: train objective found and certified]({name})",
         ]
+    if asked := robustness(rows):
+        parts += [ROBUSTNESS, asked]
     text = DOCUMENT.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     write_text(DOCUMENT, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")

@@ -187,7 +187,14 @@ def test_halves_by_hand(bench, subset, monkeypatch):
     others = np.setdiff1d(np.arange(subset.given.neurons), S)
     sets = [S, np.append(S[:2], others[:2]), np.append(S[:2], others[:2]), others[2:6]]
     turn = iter(sets)
-    monkeypatch.setattr(robustness, "_searched", lambda subset, begun: (Fitted(next(turn), subset.fitted.probe), 1e-4))
+
+    def searched(subset, begun):
+        data, X, y, probe = begun.args
+        assert len(X) == len(y) and np.abs(X.mean(0)).max() < 1e-3  # a half is standardised by itself
+        assert X.std(0) == pytest.approx(1, abs=1e-3) and probe is subset.fitted.probe
+        return Fitted(next(turn), probe), 1e-4
+
+    monkeypatch.setattr(robustness, "_searched", searched)
     found = robustness.halves(subset, 4, [1], QUIET)
     assert found["frequency"].tolist() == [0.75, 0.75, 0.25, 0.25]
     assert found["ever"] == K + 2 + 4 and found["chosen"]["times"].sum() == 16
