@@ -117,7 +117,10 @@ class GramCache:
     def take(self, columns: np.ndarray | slice) -> GramCache:
         """The cache of ``X[:, columns]``; for a slice a view."""
         part = object.__new__(GramCache)
-        part.gram = self.gram[columns, columns] if isinstance(columns, slice) else self.gram[np.ix_(columns, columns)]
+        if isinstance(columns, slice):
+            part.gram = self.gram[columns, columns]
+        else:  # whole rows first: a third of the time of picking single values
+            part.gram = np.take(np.take(self.gram, columns, axis=0), columns, axis=1)
         return part
 
     def scaled(self, factors: np.ndarray) -> GramCache:

@@ -29,6 +29,6 @@ def begin(given: SubsetInput) -> Choose:
             kept = above.neurons[order[:after]]
             if after == size:
                 return kept
-            above = given.fit(kept, above)
+            above = given.fit(np.sort(kept), above)  # in their own order the features are gathered faster
 
     return choose
