@@ -214,7 +214,7 @@ def make_params(
     if penalties is not None:
         raw["probes"]["penalties"] = penalties
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
-    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False}
+    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False, "robustness": None}
     reason = "at most a third of what leaving out one carrier costs, but for the settings that say otherwise"
     raw["subsets"]["margins"] = {"default": {"value": setting.margin, "reason": reason}}
     for block, values in changes.items():
