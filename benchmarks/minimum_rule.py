@@ -138,22 +138,17 @@ def widths(sizes: np.ndarray) -> np.ndarray:
     return np.diff(middle)
 
 
-def fit_isotonic(sizes: np.ndarray, values: np.ndarray, tune: np.ndarray) -> np.ndarray:
+def fit_isotonic(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
     return minimal.increasing_fit(sizes, values)
 
 
-def fit_to(within: float) -> Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """As the benchmark does it: up to the largest size that is ``within`` so much of the best on tune."""
-
-    def fit(sizes: np.ndarray, values: np.ndarray, tune: np.ndarray) -> np.ndarray:
-        last, nothing = int(np.flatnonzero(tune >= tune.max() - within)[-1]), np.zeros(0)
-        return minimal.Tested(sizes, nothing, nothing, nothing, nothing, 0, 0, last).fit(values)
-
-    fit.__name__ = f"fit_to_{within}"
-    return fit
+def fit_to_last(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
+    """As the benchmark does it."""
+    nothing = np.zeros(0)
+    return minimal.Tested(sizes, nothing, nothing, nothing, nothing, 0, 0, last).fit(values)
 
 
-def fit_local(sizes: np.ndarray, values: np.ndarray, tune: np.ndarray) -> np.ndarray:
+def fit_local(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
     """Local straight line over log size, with weights that end at a factor of 1.6 (the largest size stays as it is)."""
     x = np.log(sizes)
     away = x - x[:, None]
@@ -165,7 +160,7 @@ def fit_local(sizes: np.ndarray, values: np.ndarray, tune: np.ndarray) -> np.nda
     return np.asarray(smoother @ values)
 
 
-def plain(sizes: np.ndarray, values: np.ndarray, tune: np.ndarray) -> np.ndarray:
+def plain(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
     return np.asarray(values)
 
 
@@ -194,15 +189,15 @@ class Rule:
     """``fit`` is applied to the differences and to each replicate, before bounds; ``after`` to the bounds. ``itself``:
     of the sizes from the one picked on, the smallest that passes without a fit too."""
 
-    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] = plain
-    after: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] = plain
+    fit: Callable[[np.ndarray, np.ndarray, int], np.ndarray] = plain
+    after: Callable[[np.ndarray, np.ndarray, int], np.ndarray] = plain
     pick: Callable[[np.ndarray, np.ndarray], np.ndarray] = pick_suffix
     itself: bool = False
 
     def position(self, sizes: np.ndarray, bounds: np.ndarray, raw: np.ndarray, margin: float) -> np.ndarray:
         """(S, B) bounds of the fit, and of the sizes themselves -> (B,) positions. The largest size always passes,
         being the reference."""
-        found = self.pick(sizes, self.after(sizes, bounds, bounds) > -margin)
+        found = self.pick(sizes, self.after(sizes, bounds, len(sizes) - 1) > -margin)
         if self.itself:
             later = np.arange(len(sizes))[:, None] >= found
             found = pick_first(sizes, later & (raw > -margin))
@@ -216,8 +211,7 @@ RULES = {
     "three quarters of these pass": Rule(pick=pick_window(0.75)),
     "isotonic fit, its bounds": Rule(fit=fit_isotonic),
     "isotonic fit, and the size itself": Rule(fit=fit_isotonic, itself=True),
-    "the same, up to the best on tune": Rule(fit=fit_to(0.0), itself=True),
-    "the same, up to a margin from it": Rule(fit=fit_to(0.01), itself=True),
+    "the same, up to the last near size": Rule(fit=fit_to_last, itself=True),
     "isotonic fit of the bounds": Rule(after=fit_isotonic),
     "local line, its bounds": Rule(fit=fit_local),
 }
@@ -230,6 +224,7 @@ class Judge:
 
     diff: np.ndarray
     tune: np.ndarray
+    margin: float
     files: np.ndarray
     errors: np.ndarray
     true: np.ndarray
@@ -239,9 +234,14 @@ class Judge:
 
     @classmethod
     def of(
-        cls, files: np.ndarray, errors: np.ndarray, true: np.ndarray, tune: np.ndarray, weights: np.ndarray
-    ) -> Judge:
-        return cls(true + errors.sum(0) / files.sum(), tune, files, errors, true, weights, {}, {})
+        cls, files: np.ndarray, errors: np.ndarray, true: np.ndarray, tune: np.ndarray, margin: float,
+        weights: np.ndarray,
+    ) -> Judge:  # fmt: skip
+        return cls(true + errors.sum(0) / files.sum(), tune, margin, files, errors, true, weights, {}, {})
+
+    def last(self, at: np.ndarray) -> int:
+        """Position in ``at`` of the largest size near the best on tune, and on judge near the reference."""
+        return minimal.last_near(self.tune[at], self.diff[at], self.margin)
 
     def replicates(self, at: np.ndarray) -> np.ndarray:
         """(len(at), B) of the sizes number ``at``."""
@@ -255,7 +255,7 @@ class Judge:
         """(len(at), B + 2): the rule's fit of the replicates, then its lower and upper bounds."""
         key = rule.fit.__name__, at.tobytes()
         if key not in self.fits:
-            fit = rule.fit(sizes[at], self.replicates(at), self.tune[at])
+            fit = rule.fit(sizes[at], self.replicates(at), self.last(at))
             bounds = intervals.lower(fit, CONFIDENCE), intervals.upper(fit, CONFIDENCE)
             self.fits[key] = np.column_stack([fit, *bounds])
         return self.fits[key]
@@ -290,9 +290,9 @@ def answer(rule: Rule, sizes: np.ndarray, grid: np.ndarray, judge: Judge, margin
     found, tested = search(rule, sizes, grid, margin, bounds)
     s, diff, (lower, lower_raw) = sizes[tested], judge.diff[tested][:, None], bounds(tested)
     upper = judge.fit(rule, sizes, tested)[:, -1:]
-    half, half_raw = rule.fit(s, diff, judge.tune[tested]) - lower, diff - lower_raw
+    half, half_raw = rule.fit(s, diff, judge.last(tested)) - lower, diff - lower_raw
     drawn = diff + np.sqrt(2) * (judge.replicates(tested) - diff)
-    positions = rule.position(s, rule.fit(s, drawn, judge.tune[tested]) - half, drawn - half_raw, margin)
+    positions = rule.position(s, rule.fit(s, drawn, judge.last(tested)) - half, drawn - half_raw, margin)
     low, high = (int(s[int(bound(positions, CONFIDENCE))]) for bound in (intervals.lower, intervals.upper))
     first = int(rule.position(s, upper, np.full_like(lower, np.inf), margin)[0])
     return int(sizes[found]), low, high, int(s[first - 1]) + 1 if first else 1
@@ -339,11 +339,12 @@ def simulate(
         of_tune, errors = draw_files(rng, sizes, cell.rows // 5, cell.files // 5, cell.kind, real)
         tune = true + errors.sum(0) / of_tune.sum()
         drawn = (draw_files(rng, sizes, cell.rows, cell.files, cell.kind, real) for _ in range(2))
-        judges = [Judge.of(*files, true, tune, boots[(2 * draw + k) % 4]) for k, files in enumerate(drawn)]
+        judges = [Judge.of(*files, true, tune, cell.margin, boots[(2 * draw + k) % 4]) for k, files in enumerate(drawn)]
         for name, rule in RULES.items():
 
             def exact(tested: np.ndarray, rule: Rule = rule, true: np.ndarray = true) -> Bounds:
-                return rule.fit(sizes[tested], true[tested], true[tested])[:, None], true[tested][:, None]
+                last = minimal.last_near(true[tested], true[tested], cell.margin)
+                return rule.fit(sizes[tested], true[tested], last)[:, None], true[tested][:, None]
 
             best = search(rule, sizes, grid, cell.margin, exact)[0]
             answers = [answer(rule, sizes, grid, judge, cell.margin) for judge in judges]

@@ -403,7 +403,7 @@ def test_heatmap_counts_cells_by_shade_and_leaves_missing_ones_blank():
 
 
 def test_bars_have_heights_in_proportion():
-    svg = charts.layer_bars("b", "t", "d", [("model", "m0", [2, 0, 4], "")])
+    svg = charts.bars("b", "t", "d", [("model", "m0", [2, 0, 4], "")])
     heights = [float(h) for h in re.findall(r'class="bar m0"[^>]*height="([\d.]+)"', svg)]
     assert heights == [13, 26]
 
@@ -552,6 +552,32 @@ def test_page_has_the_bound_of_supported_rows_and_says_of_what(rendered):
         row |= {"bound": None, "n_bound": None, "bound_factor": None}
     bare = page.render(rows, cards, meta, {})
     assert "train objective at" not in bare and "what no set can pass" not in bare
+    parse(bare)
+
+
+def test_page_says_what_was_asked_of_the_subsets_of_supported_rows(rendered):
+    rows, cards, meta = make_all()
+    told = [r for r in rows if r["status"] == "supported" and r["robustness"] and r["robustness"]["reason"] is None]
+    assert 0 < len(told) < len([row for row in rows if row["robustness"]])
+    assert all(row["robustness"] is None for row in rows if row["control_of"] is not None)
+    svgs = re.findall(r'<svg role="img" aria-labelledby="chosen-.*?</svg>', rendered)
+    assert len(svgs) == len(told)
+    row, svg = told[0], svgs[0]
+    k = row["n_minimal"]
+    counts = re.findall(r"<title>([^<]*), of 4 sets (\d): (\d+)</title>", svg)
+    inside, outside = f"in the subset ({k})", f"not in it, chosen at least once ({k})"
+    assert counts == [(inside, "1", str(k - k // 2)), (inside, "4", str(k // 2)), (outside, "1", str(k))]
+    assert rendered.count("Is it this set, and is all of it needed?") == len({row["task"] for row in told})
+    # a ranking has a table and no chart; a row that was not asked has neither; what the files say is escaped
+    ranked = {name: {"reason": "a ranking <b>"} for name in ("again", "halves", "disjoint", "shuffled")}
+    for row in rows:
+        if row["robustness"] is not None:
+            row["robustness"] |= ranked
+    text = page.render(rows, cards, meta, {})
+    assert 'aria-labelledby="chosen-' not in text and text.count("a ranking &lt;b&gt;") == 4 * len(told)
+    parse(text)
+    bare = page.render([row | {"robustness": None} for row in rows], cards, meta, {})
+    assert "Is it this set" not in bare
     parse(bare)
 
 

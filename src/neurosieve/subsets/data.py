@@ -96,8 +96,6 @@ class Rival:
         """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
         values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
         difference = values - self.reference.value
-        # on judge too: of few tune rows sizes seem near that are not, and the fit would sink with them
-        near = np.flatnonzero((np.asarray(tune) >= max(tune) - self.margin) & (difference > -self.margin))
         return minimal.Tested(
             sizes=sizes,
             difference=difference,
@@ -106,7 +104,7 @@ class Rival:
             baseline_replicates=replicates - self.baseline.replicates,
             margin=self.margin,
             confidence=self.confidence,
-            last=int(near[-1]) if len(near) else int(np.argmax(tune)),
+            last=minimal.last_near(np.asarray(tune), difference, self.margin),
         )
 
 

@@ -144,6 +144,13 @@ def increasing_fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
     return fit.reshape(values.shape)
 
 
+def last_near(tune: np.ndarray, difference: np.ndarray, margin: float) -> int:
+    """Position of the largest size, (S,) ascending, that is within the margin of the best on tune, and of the reference
+    on judge by its estimate, for of few tune rows sizes seem near that are not; else of the best on tune."""
+    near = np.flatnonzero((tune >= tune.max() - margin) & (difference > -margin))
+    return int(near[-1]) if len(near) else int(np.argmax(tune))
+
+
 def fitted_passes(tested: Tested) -> np.ndarray:
     """bool (S,): which sizes pass on the curve fitted to all of them (:meth:`Tested.fit`), and by themselves too.
 
