@@ -1,9 +1,11 @@
 """Benchmarks whose answer is known, twenty seeds of each: does the search find what was planted?
 
     nice python benchmarks/planted_truth.py [--seeds 20] [--work build/planted-truth] [--table] [--only NAME ...]
+    nice python benchmarks/planted_truth.py --grids [--seeds 5] ...
 
 Writes one json per setting and seed to the work folder, and the tables into docs/planted-truth.md. What is there
 already is not computed again, so a run that was stopped goes on; --table only writes the tables of what is there.
+--grids compares lists of penalties on the settings that are hardest for them, by the search alone.
 A seed of one setting takes about six seconds. tests/planted.py says what is planted, and holds the rules that are run.
 """
 
@@ -15,6 +17,7 @@ import math
 import os
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +36,11 @@ import planted  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from neurosieve.artifacts import Paths, dump_json, write_text  # noqa: E402
+from neurosieve.subsets import search_subsets  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "planted-truth.md"
 BEGIN, END = "<!-- figures: made by benchmarks/planted_truth.py -->", "<!-- end of figures -->"
+BEGIN_GRIDS, END_GRIDS = "<!-- grids: made by benchmarks/planted_truth.py -->", "<!-- end of grids -->"
 THRESHOLD = 0.3
 NAMES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "r2": "R2"}
 ORDERS = ["elimination", *planted.RANKINGS, "pipeline"]
@@ -74,6 +79,9 @@ CASES = {
     "noise of t4, 8 carriers, 1 copy each": Case(planted.Setting(8, 1, 0.1, heavy="noise", margin=0.017, **WIDE)),
     "all of t4, 8 carriers, 1 copy each": Case(planted.Setting(8, 1, 0.1, heavy="all", margin=0.0155, **WIDE)),
     "64 weak carriers": Case(planted.Setting(64, 0, 0.5, width=100, rows=(6000, 3000, 12000, 3000), margin=0.03)),
+    "64 weak carriers, 2,500 train rows": Case(
+        planted.Setting(64, 0, 0.5, width=100, rows=(2500, 1500, 12000, 3000), margin=0.03)
+    ),
     "noise of t4, 12 carriers, 1,200 train rows": Case(planted.Setting(rows=(1200, 600, 10000, 3000), **FEW)),
     "noise of t4, 12 carriers, 600 train rows": Case(planted.Setting(rows=(600, 600, 10000, 3000), **FEW)),
     "5 carriers, 2 copies each, sparse penalties": Case(ORDINARY, sparse=True),
@@ -82,6 +90,28 @@ CASES = {
     ),
     "labels of the token alone": Case(ORDINARY, labels="lookup", search=False, truth=False),
     "300 judge rows": Case(replace(ORDINARY, rows=(2500, 1500, 300, 3000)), truth=False),
+}
+RIDGE = [{"l1": 0.0, "l2": l2} for l2 in (0.1, 0.03, 0.01, 0.003)]
+GRIDS = {  # l2 of the ridge penalties, and what is added to them
+    "0.1 to 0.003": RIDGE,
+    "+ 0.3": [{"l1": 0.0, "l2": 0.3}, *RIDGE],
+    "+ 0.001": [*RIDGE, {"l1": 0.0, "l2": 0.001}],
+    "+ 0.001, 0.0003": [*RIDGE, *({"l1": 0.0, "l2": l2} for l2 in (0.001, 0.0003))],
+    "+ l1 0.003": [*RIDGE, {"l1": 0.003, "l2": 0.003}],
+    "+ l1 0.01, 0.003, 0.001": [*RIDGE, *({"l1": l1, "l2": min(l1, 0.003)} for l1 in (0.01, 0.003, 0.001))],
+}
+HARD = [
+    "5 carriers, 2 copies each",
+    "8 carriers, 1 copy each",
+    "10 classes, 20 carriers",
+    "classes 90/10, 6 carriers, 1 copy each",
+    "64 weak carriers, 2,500 train rows",
+    "noise of t4, 12 carriers, 600 train rows",
+]
+# the search alone, along one order beside elimination
+SEARCH: dict[str, dict[str, Any]] = {
+    "probes": {"rankings": ["lca"]},
+    "subsets": {"rankings": ["lca"], "pipeline": None, "control_ratio": 4.0, "random_draws": 2},
 }
 
 
@@ -102,6 +132,19 @@ def run(case: Case, seed: int) -> dict[str, Any]:
             found |= planted.measure(params, paths, truth, task)
             found["rand_index"] = planted.rand_index(params, paths, truth, task, THRESHOLD)
     return found
+
+
+def run_search(setting: planted.Setting, penalties: list[dict[str, float]], seed: int) -> dict[str, Any]:
+    """What the search finds with these penalties, and the seconds of processor time of probes and search."""
+    params = planted.make_params(setting, ["task"], seed, penalties, **SEARCH)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Paths("planted", folder)
+        truth = planted.build(paths, setting, "task", seed)
+        began = time.process_time()
+        planted.run_probes(params, paths, "task")
+        search_subsets(params, paths, model=planted.MODEL, task="task")
+        seconds = time.process_time() - began
+        return planted.searched(params, paths, truth, "task") | {"seed": seed, "seconds": seconds}
 
 
 def truth_of(setting: planted.Setting) -> dict[str, Any]:
@@ -125,8 +168,12 @@ def load(work: Path, name: str, seeds: int) -> list[dict[str, Any]]:
     return [json.loads(f.read_text(encoding="utf-8")) for f in files if f.is_file()]
 
 
+def _folder(name: str) -> str:
+    return name.replace(" ", "-").replace(",", "").replace("/", "-")
+
+
 def _file(work: Path, name: str, seed: int) -> Path:
-    return work / name.replace(" ", "-").replace(",", "") / f"{seed:02d}.json"
+    return work / _folder(name) / f"{seed:02d}.json"
 
 
 def _truth(work: Path, name: str) -> Path:
@@ -215,33 +262,66 @@ def _outcome(row: dict[str, Any]) -> str:
     return f"`{row['status']}`, {small}, minima claimed on {len(claims)} curves"
 
 
-def write_document(text: str) -> None:
+def grid_table(work: Path, seeds: int) -> str:
+    """Grids by settings: n_minimal of elimination, what is right of it, that of lca, the reference, and the time."""
+    lines = [
+        "| planted: fewest, best score | penalties | `elimination` | right | `lca` | mean judge score of the reference "
+        "and of the best of whole layers | time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in HARD:
+        known, first = json.loads(_truth(work, name).read_text(encoding="utf-8")), 0.0
+        for grid in GRIDS:
+            if not (rows := load(work / "grids" / _folder(grid), name, seeds)):
+                continue
+            seconds = float(np.mean([r["seconds"] for r in rows]))
+            first = first or seconds
+            found = [r["curves"]["elimination"] for r in rows]
+            of_lca = _sizes([r["curves"]["lca"] for r in rows])
+            right = f"{sum(is_right(c['n_minimal'], known['fewest']) for c in found)} of {len(rows)}"
+            reference, layers = (float(np.mean([r[key] for r in rows])) for key in ("reference", "layer_reference"))
+            lines.append(
+                f"| {name}: {known['fewest']}, {known['best']:.3f} | {grid} | {_sizes(found)} | {right} | {of_lca} | "
+                f"{reference:.3f}, {layers:.3f} | {seconds / first:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def write_document(text: str, begin: str = BEGIN, end: str = END) -> None:
     document = DOCUMENT.read_text(encoding="utf-8")
-    head, rest = document.split(BEGIN)
-    write_text(DOCUMENT, head + BEGIN + "\n\n" + text + "\n\n" + END + rest.split(END)[1])
+    head, rest = document.split(begin)
+    write_text(DOCUMENT, head + begin + "\n\n" + text + "\n\n" + end + rest.split(end)[1])
+
+
+def compute(work: Path, name: str, seed: int, grid: str | None) -> None:
+    """Write what is not there yet of a setting and seed; ``grid``: of GRIDS, or None for the whole chain of rules."""
+    case, known = CASES[name], _truth(work, name)
+    if case.truth and not known.is_file():
+        write_text(known, dump_json(truth_of(case.setting)))
+    file = _file(work if grid is None else work / "grids" / _folder(grid), name, seed)
+    if not file.is_file():
+        found = run(case, seed) if grid is None else run_search(case.setting, GRIDS[grid], seed)
+        write_text(file, dump_json(found))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--seeds", type=int, help="20, with --grids 5")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "planted-truth")
     parser.add_argument("--table", action="store_true", help="compute nothing, write the tables of what is there")
-    parser.add_argument(
-        "--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME", help="of the table"
-    )
+    parser.add_argument("--grids", action="store_true", help="compare lists of penalties")
+    parser.add_argument("--only", nargs="+", choices=list(CASES), metavar="NAME", help="of the table")
     given = parser.parse_args()
     numerics.check("portable")
-    wanted = [(name, seed) for seed in range(given.seeds) for name in given.only]
+    seeds = given.seeds or (5 if given.grids else 20)
+    names, grids = given.only or (HARD if given.grids else list(CASES)), list(GRIDS) if given.grids else [None]
+    wanted = [(name, seed, grid) for seed in range(seeds) for name in names for grid in grids]
     if not given.table:
-        for name, seed in tqdm(wanted, unit="benchmark", mininterval=5, disable=False):
-            file, known = _file(given.work, name, seed), _truth(given.work, name)
-            if CASES[name].truth and not known.is_file():
-                write_text(known, dump_json(truth_of(CASES[name].setting)))
-            if not file.is_file():
-                write_text(file, dump_json(run(CASES[name], seed)))
-    text = tables(given.work, given.seeds)
+        for name, seed, grid in tqdm(wanted, unit="benchmark", mininterval=5, disable=False):
+            compute(given.work, name, seed, grid)
+    text = grid_table(given.work, seeds) if given.grids else tables(given.work, seeds)
     print(text)
-    write_document(text)
+    write_document(text, *((BEGIN_GRIDS, END_GRIDS) if given.grids else (BEGIN, END)))
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def make_params(
     if penalties is not None:
         raw["probes"]["penalties"] = penalties
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
-    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False}
+    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False, "robustness": None}
     reason = "at most a third of what leaving out one carrier costs, but for the settings that say otherwise"
     raw["subsets"]["margins"] = {"default": {"value": setting.margin, "reason": reason}}
     for block, values in changes.items():
@@ -353,19 +353,15 @@ def rand_index(params: Params, paths: Paths, truth: Truth, task: str, threshold:
     return float(adjusted_rand_score(truth.partition()[kept], labels[kept]))
 
 
-def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
+def searched(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
     """What the search found, beside what was planted.
 
-    "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" and "layer_reference" (judge),
-    "weak": whether the reference is, "curves": {name: {"n_minimal", "least": fewest that are not ruled out, "low",
-    "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies, "covered": carriers
-    among them, themselves or by a copy, "test"}}, "random": {name: mean test score of random neurons of the same
-    number}, for the curves that have such controls. Scores are of the setting's metric.
+    "dev_too_small", "half_width", "reference" and "layer_reference" (judge), "weak": whether the reference is,
+    "curves": {name: {"n_minimal", "least": fewest that are not ruled out, "low", "high", "reason", "size", "planted":
+    share of the chosen neurons that are carriers or copies, "covered": carriers among them, themselves or by a copy}}.
     """
-    metric = truth.setting.metric
     found = read_json(paths.search(MODEL, task) / "curves.json")
     frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
-    scores = read_json(paths.scores(MODEL, task) / "scores.json")
     curves = {}
     for name in [n for n in (*params.subsets.contenders, "pipeline") if n in found["curves"]]:
         curve = found["curves"][name]
@@ -379,17 +375,25 @@ def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, 
             "size": curve["size"],
             "planted": sum(n in truth.planted for n in chosen) / len(chosen) if chosen else None,
             "covered": truth.covered(chosen),
-            "test": scores["sets"][f"subset-{name}"][metric] if chosen else None,
         }
     return {
-        "status": scores["status"],
-        "test_status": scores["test_status"],
-        "confirmed": scores["confirmed"],
         "dev_too_small": found["dev"]["too_small"],
         "half_width": found["dev"]["half_width"],
         "reference": found["reference"]["judge"],
         "layer_reference": found["layer_reference"]["judge"],
         "weak": found["weak_reference"] is not None,
         "curves": curves,
-        "random": {name: entry[metric] for name, entry in scores["random"].items()},
     }
+
+
+def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
+    """What :func:`searched` says, and of test "status", "test_status", "confirmed"; "test" of every curve; "random":
+    {name: mean test score of random neurons of the same number}, for the curves that have such controls. Scores are of
+    the setting's metric."""
+    metric = truth.setting.metric
+    scores = read_json(paths.scores(MODEL, task) / "scores.json")
+    found = searched(params, paths, truth, task)
+    for name, curve in found["curves"].items():
+        curve["test"] = scores["sets"][f"subset-{name}"][metric] if curve["size"] else None
+    found |= {key: scores[key] for key in ("status", "test_status", "confirmed")}
+    return found | {"random": {name: entry[metric] for name, entry in scores["random"].items()}}

@@ -17,7 +17,7 @@ import pytest
 from neurosieve.artifacts import Paths, read_json
 from neurosieve.subsets import search_subsets
 
-SMALL = {"width": 250, "rows": (2000, 1000, 5000, 2000)}
+SMALL = {"width": 250, "rows": (2000, 1000, 7000, 2000)}
 SETTINGS = [
     planted.Setting(carriers=5, copies=2, noise=0.15, **SMALL),
     planted.Setting(carriers=3, copies=0, noise=0.1, **SMALL | {"margin": 0.03}),

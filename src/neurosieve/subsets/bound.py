@@ -83,7 +83,8 @@ class _Turn:
         return cls(relaxed, g, given.target.conjugate(outputs) - largest / (2 * probe.l2))
 
     def next(self, given: SubsetInput, k: int) -> _Turn | None:
-        """The turn at k neurons, k >= 1; None where no neuron has a weight to begin with, or a fit has failed."""
+        """The turn at k neurons, k >= 1; None where no neuron has a weight to begin with or a share to go on with (a
+        strong l1 takes all), or a fit has failed."""
         before, shares = self.relaxed.fitted, self.relaxed.shares
         norms = before.norms() / given.target.std  # of the loss: weights are in units of the target
         if not norms.any():
@@ -93,6 +94,8 @@ class _Turn:
         ratio[before.neurons] = norms / shares[before.neurons]
         pushed = np.maximum(shares, least) * ratio**POWER
         pushed[shares_of(pushed, k) < least] = 0
+        if not pushed.any():
+            return None
         shares = np.where(pushed > 0, shares_of(pushed, k), 0)
         try:
             return self.of(given, k, scaled(given, shares, before))
