@@ -1,6 +1,6 @@
 """The smallest subsets that were found and how few neurons could do: table and pictures of docs/minimal-subset.md.
 
-    python benchmarks/minimal_subset.py [--results results] [--benchmark default]
+    python benchmarks/minimal_subset.py [--results results] [--benchmarks default real-data]
 
 Reads published results and writes the table into docs/minimal-subset.md and a picture per supported row with a bound
 beside it. Nothing is run: the same results give the same files.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from neurosieve.leaderboard.page import HERE, bound_chart
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "minimal-subset.md"
+BENCHMARKS = ("default", "real-data")
 BEGIN, END = "<!-- made by benchmarks/minimal_subset.py -->", "<!-- end of what the script makes -->"
 
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
@@ -31,21 +33,22 @@ def table(heads: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
-def read(results: Path, benchmark: str) -> list[Row]:
+def read(results: Path, benchmarks: Iterable[str] = BENCHMARKS) -> list[Row]:
     """The supported rows, by task and model."""
-    files = sorted((results / benchmark / "rows").glob("*.json"))
+    files = [path for name in benchmarks for path in sorted((results / name / "rows").glob("*.json"))]
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return sorted((r for r in rows if r["status"] == "supported"), key=lambda r: (r["task"], r["model"]))
 
 
 def found(row: Row, contender: str) -> str:
-    """The minimum of a contender with its interval, or why there is none."""
+    """The minimum of a contender with its intervals, or why there is none."""
     minimum = row["minima"].get(contender)
     if minimum is None:
         return "-"
     if minimum["n_minimal"] is None:
         return "no claim"
-    return f"{minimum['n_minimal']} [{minimum['n_minimal_low']}-{minimum['n_minimal_high']}]"
+    number, low, high = (minimum[key] for key in ("n_minimal", "n_minimal_low", "n_minimal_high"))
+    return f"{minimum['n_least']}-{number} [{low}-{high}]"
 
 
 def summary(rows: list[Row]) -> str:
@@ -133,7 +136,7 @@ def picture(row: Row) -> str:
     return f"{head}<style>{STYLE}text {{ font-family: sans-serif; }}</style>{chart[opening:]}\n"
 
 
-def write(rows: list[Row], benchmark: str) -> None:
+def write(rows: list[Row]) -> None:
     """The part of the document between the marks, and the pictures."""
     parts = [summary(rows)]
     for old in DOCS.glob("minimal-subset-*.svg"):  # of rows that may be supported no more
@@ -145,7 +148,7 @@ def write(rows: list[Row], benchmark: str) -> None:
         write_text(DOCS / name, picture(row))
         parts += [
             f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, "
-            f"l2 {row['bound']['l2']:g} (benchmark {benchmark}, version {row['version']}).",
+            f"l2 {row['bound']['l2']:g} (benchmark {row['benchmark']}, version {row['version']}).",
             objectives(row),
             f"![{row['task']}: train objective found and certified]({name})",
         ]
@@ -159,9 +162,9 @@ def write(rows: list[Row], benchmark: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--benchmark", default="default")
+    parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS))
     options = parser.parse_args()
-    write(read(options.results, options.benchmark), options.benchmark)
+    write(read(options.results, options.benchmarks))
 
 
 if __name__ == "__main__":

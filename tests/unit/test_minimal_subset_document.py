@@ -11,7 +11,7 @@ SPEC.loader.exec_module(script)
 
 
 def test_the_document_has_the_table_and_the_pictures_of_the_committed_results():
-    rows = script.read(Path("results"), "default")
+    rows = script.read(Path("results"))
     text = script.DOCUMENT.read_text(encoding="utf-8")
     assert rows and script.summary(rows) in text
     assert script.robustness(rows) in text
