@@ -13,7 +13,7 @@ from tqdm import tqdm
 from neurosieve.config import Params
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Choose, along
-from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, warm_from
+from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, polish_point, warm_from
 
 RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
 
@@ -101,9 +101,17 @@ class Walk:
 
     def close_in(self, curve: Curve, rival: Rival, *, claims: bool) -> None:
         """Bisect towards the minimum; where none can be claimed, towards the smallest size that is within the margin
-        by its estimate."""
-        while (size := _next(curve, rival, claims)) is not None:
-            self.test(curve, [size])
+        by its estimate. The set that it ends at is polished, and then has to pass still."""
+        while True:
+            ok = _sought(curve, rival, claims)
+            size = minimal.next_size(curve.sizes, ok)
+            if size is not None:
+                self.test(curve, [size])
+                continue
+            size = minimal.bracket(curve.sizes, ok).first
+            if size is None or curve.points[size].polished:
+                return
+            curve.points[size] = polish_point(self.data, curve.points[size])
 
 
 @dataclass(frozen=True)
@@ -160,9 +168,10 @@ def walk_random(walk: Walk, model: str, task: str) -> tuple[list[Point], dict[st
     return halves, controls
 
 
-def _next(curve: Curve, rival: Rival, claims: bool) -> int | None:
+def _sought(curve: Curve, rival: Rival, claims: bool) -> np.ndarray:
+    """bool (sizes,): which pass; where none does or none can be claimed, which are within the margin."""
     passes = curve.passes(rival)
-    return minimal.next_size(curve.sizes, passes if claims and passes.any() else curve.within(rival))
+    return passes if claims and passes.any() else curve.within(rival)
 
 
 def against_random(curves: dict[str, Curve], draws: list[Curve], confidence: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import candidates
+from neurosieve.probes.polish import polish
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 from neurosieve.probes.twins import choose_twin
 from neurosieve.subsets import minimal
@@ -132,7 +133,7 @@ class Part:
 @dataclass(frozen=True)
 class Point:
     """One set of neurons (positions among the kept ones): the probes of the candidate penalties (for warm starts), with
-    columns in the order of ``neurons``, and which of them is best on tune."""
+    columns in the order of ``neurons``, and which of them is best on tune. polished: see :func:`polish_point`."""
 
     neurons: np.ndarray
     tried: list[Probe]
@@ -140,6 +141,7 @@ class Point:
     tune: float
     predicted: np.ndarray
     judged: Judged
+    polished: bool = False
 
     @property
     def probe(self) -> Probe:
@@ -168,6 +170,19 @@ def fit_point(data: Data, part: Part, warm: Sequence[Probe]) -> Point:
     chosen = tune.index(max(tune))
     predicted = metrics.stored(tried[chosen].predict(part.X["judge"]))
     return Point(part.neurons, tried, chosen, tune[chosen], predicted, data.judged(predicted))
+
+
+def polish_point(data: Data, point: Point) -> Point:
+    """The same set with its chosen probe taken to a far smaller gap where that is cheap (probes/polish.py): what is
+    frozen then does not depend on where the solver stopped. Scores and predictions are those of the polished probe."""
+    part = data.whole.take(point.neurons, data)
+    probe = polish(part.X["train"], data.y["train"], data.n_classes, point.probe, cache=part.gram)
+    if probe is point.probe:
+        return replace(point, polished=True)
+    tried = [probe if i == point.chosen else other for i, other in enumerate(point.tried)]
+    predicted = metrics.stored(probe.predict(part.X["judge"]))
+    tune = data.value("tune", probe.predict(part.X["tune"]))
+    return Point(point.neurons, tried, point.chosen, tune, predicted, data.judged(predicted), polished=True)
 
 
 def warm_from(above: Point, neurons: np.ndarray, columns: int) -> list[Probe]:

@@ -173,7 +173,7 @@ def least_possible(tested: Tested) -> int | None:
     bound fails. 1 where no size is ruled out, None where all are.
 
     With the minimum, which the lower bounds give, it makes an interval of the smallest size that is truly within the
-    margin: in simulation it holds that size in 90 % of answers at a confidence of 0.95 (docs/minimum-rule.md).
+    margin: in simulation it holds that size in 89 % of answers at a confidence of 0.95 (docs/minimum-rule.md).
     """
     upper, baseline_upper = (
         intervals.upper(tested.fit(r), tested.confidence) for r in (tested.replicates, tested.baseline_replicates)
