@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,12 +172,61 @@ def fit(
     ValueError
         for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class (number) only.
     """
+    return translated(
+        X, y, n_classes, l1, l2, warm, lambda problem, start: _solve(problem, gap, max_iterations, start, cache)
+    )
+
+
+def translated(
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    l1: float,
+    l2: float,
+    start: Probe | None,
+    solve: Callable[[_Problem, Probe | None], Probe],
+) -> Probe:
+    """What ``solve`` makes of the problem: of the classes that have rows, or of the standardised number. It is given
+    ``start`` as a probe of that problem; what it returns becomes one of all classes, or in the unit of the target.
+
+    Classes without rows are put out of reach. With them the objective has no minimum: it falls as their intercepts go
+    to minus infinity. That limit is written as zero weights and the intercept ABSENT, which no logit reaches.
+    """
     if n_classes == NUMBER:
-        return _fit_number(X, y, l1, l2, gap, max_iterations, warm, cache)
+        return _of_number(X, y, l1, l2, start, solve)
     present = np.unique(y)
-    if 1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes:
-        return _fit_present(X, y, n_classes, present, l1, l2, gap, max_iterations, warm, cache)
-    return _solve(_Problem(X, y, n_classes, l1, l2), gap, max_iterations, warm, cache)
+    if not (1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes):
+        return solve(_Problem(X, y, n_classes, l1, l2), start)
+    own = present[1:] if len(present) == 2 else present  # two classes have one weight vector
+    if start is not None:
+        start = replace(start, weights=start.weights[:, own], intercept=start.intercept[own])
+    found = solve(_Problem(X, np.searchsorted(present, y), len(present), l1, l2), start)
+    weights = np.zeros((X.shape[1], n_classes), np.float32)
+    intercept = np.full(n_classes, ABSENT, np.float32)
+    weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
+    return replace(found, weights=weights, intercept=intercept)
+
+
+def _of_number(
+    X: np.ndarray,
+    y: np.ndarray,
+    l1: float,
+    l2: float,
+    start: Probe | None,
+    solve: Callable[[_Problem, Probe | None], Probe],
+) -> Probe:
+    y = np.asarray(y, np.float64)
+    mean, std = float(y.mean()) if y.size else 0.0, float(y.std()) if y.size else 0.0
+    if y.size and not (np.isfinite(std) and std > RESOLVED * abs(mean)):
+        raise ValueError(
+            f"targets of mean {mean:g} and standard deviation {std:g}: they must be finite and differ by more than "
+            f"{RESOLVED:g} of their size; take a constant off them, or leave the task out"
+        )
+    if start is not None:
+        start = replace(start, weights=start.weights / np.float32(std), intercept=(start.intercept - mean) / std)
+    found = solve(_Squares(X, (y - mean) / (std or 1), NUMBER, l1, l2), start)
+    weights, intercept = found.weights * np.float32(std), (found.intercept * std + mean).astype(np.float32)
+    return replace(found, weights=weights, intercept=intercept, number=True)
 
 
 def _solve(problem: _Problem, gap: float, max_iterations: int, warm: Probe | None, cache: GramCache | None) -> Probe:
@@ -223,60 +272,6 @@ def _solve(problem: _Problem, gap: float, max_iterations: int, warm: Probe | Non
         f"({problem.n} rows, {problem.p} columns, {problem.what}, l1 {l1:g}, l2 {l2:g}): "
         "raise probes.max_iterations, or write a stronger penalty in probes.penalties"
     )
-
-
-def _fit_present(
-    X: np.ndarray,
-    y: np.ndarray,
-    n_classes: int,
-    present: np.ndarray,
-    l1: float,
-    l2: float,
-    gap: float,
-    max_iterations: int,
-    warm: Probe | None,
-    cache: GramCache | None,
-) -> Probe:
-    """Fit the classes that have rows; the others are put out of reach.
-
-    With them the objective has no minimum: it falls as their intercepts go to minus infinity. That limit is
-    written as zero weights and the intercept ABSENT, which no logit reaches.
-    """
-    own = present[1:] if len(present) == 2 else present  # two classes have one weight vector
-    if warm is not None:
-        warm = Probe(
-            warm.weights[:, own], warm.intercept[own], warm.gap, warm.iterations, warm.objective, warm.l1, warm.l2
-        )
-    found = fit(X, np.searchsorted(present, y), len(present), l1, l2, gap, max_iterations, warm, cache)
-    weights = np.zeros((X.shape[1], n_classes), np.float32)
-    intercept = np.full(n_classes, ABSENT, np.float32)
-    weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
-    return Probe(weights, intercept, found.gap, found.iterations, found.objective, l1, l2)
-
-
-def _fit_number(
-    X: np.ndarray,
-    y: np.ndarray,
-    l1: float,
-    l2: float,
-    gap: float,
-    max_iterations: int,
-    warm: Probe | None,
-    cache: GramCache | None,
-) -> Probe:
-    """Least squares on the standardised target; the probe is in units of the target."""
-    y = np.asarray(y, np.float64)
-    mean, std = float(y.mean()) if y.size else 0.0, float(y.std()) if y.size else 0.0
-    if y.size and not (np.isfinite(std) and std > RESOLVED * abs(mean)):
-        raise ValueError(
-            f"targets of mean {mean:g} and standard deviation {std:g}: they must be finite and differ by more than "
-            f"{RESOLVED:g} of their size; take a constant off them, or leave the task out"
-        )
-    if warm is not None:
-        warm = replace(warm, weights=warm.weights / np.float32(std), intercept=(warm.intercept - mean) / std)
-    found = _solve(_Squares(X, (y - mean) / (std or 1), NUMBER, l1, l2), gap, max_iterations, warm, cache)
-    weights, intercept = found.weights * np.float32(std), (found.intercept * std + mean).astype(np.float32)
-    return replace(found, weights=weights, intercept=intercept, number=True)
 
 
 def _softmax(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -370,13 +365,17 @@ class _Problem:
             return np.array([[(P * (1 - P)).mean(dtype=np.float64)]])
         return np.diag(P.mean(axis=1, dtype=np.float64)) - (P @ P.T).astype(np.float64) / self.n
 
+    def bent(self, P: np.ndarray, D: np.ndarray) -> np.ndarray:
+        """How the slopes of the loss by the logits change with a change D of them, both (K', n)."""
+        if self.k == 1:
+            return P * (1 - P) * D
+        H: np.ndarray = P * D
+        H -= P * H.sum(axis=0)
+        return H
+
     def curvature(self, P: np.ndarray, D: np.ndarray) -> tuple[float, np.ndarray]:
         """Second derivatives of the mean loss along a change D (K', n) of the logits: by D twice, by D and b."""
-        if self.k == 1:
-            H = P * (1 - P) * D
-            return float(np.vdot(H, D)) / self.n, H.mean(axis=1, dtype=np.float64)
-        H = P * D
-        H -= P * H.sum(axis=0)
+        H = self.bent(P, D)
         return float(np.vdot(H, D)) / self.n, H.mean(axis=1, dtype=np.float64)
 
     def intercept_step(self, P: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -448,8 +447,8 @@ class _Squares(_Problem):
     def class_curvature(self, P: np.ndarray) -> np.ndarray:
         return np.ones((1, 1))
 
-    def curvature(self, P: np.ndarray, D: np.ndarray) -> tuple[float, np.ndarray]:
-        return float(np.vdot(D, D)) / self.n, D.mean(axis=1, dtype=np.float64)
+    def bent(self, P: np.ndarray, D: np.ndarray) -> np.ndarray:
+        return D
 
 
 class _Metric:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neurosieve.config import module_named, search_names
+from neurosieve.probes.polish import polish
 from neurosieve.probes.solver import GramCache, Probe, fit
 from neurosieve.subsets.target import Target
 
@@ -81,6 +82,12 @@ class SubsetInput:
         columns = self.at(neurons)
         warm = replace(near.probe, weights=carried(near.probe.weights, near.neurons, neurons, self.columns))
         return Fitted(neurons, self.solve(np.take(self.X, columns, axis=1), warm, self.gram.take(columns)))
+
+    def polished(self, fitted: Fitted) -> Fitted:
+        """The same at a gap of 1e-8, where it is not too large for that; see probes/polish.py."""
+        columns = self.at(fitted.neurons)
+        X, gram = np.take(self.X, columns, axis=1), self.gram.take(columns)
+        return Fitted(fitted.neurons, polish(X, self.y, self.n_classes, fitted.probe, cache=gram))
 
     def outputs(self, fitted: Fitted) -> np.ndarray:
         """float64 (K', rows) of train, see Target."""
