@@ -189,7 +189,7 @@ def test_halves_by_hand(bench, subset, monkeypatch):
     turn = iter(sets)
 
     def searched(subset, begun):
-        data, X, y, probe = begun.args
+        _, X, y, probe = begun.args
         assert len(X) == len(y) and np.abs(X.mean(0)).max() < 1e-3  # a half is standardised by itself
         assert X.std(0) == pytest.approx(1, abs=1e-3) and probe is subset.fitted.probe
         return Fitted(next(turn), probe), 1e-4
