@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import shutil
@@ -13,8 +14,11 @@ from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_mani
 from neurosieve.config import Model, Params, Penalty, load_params
 from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
 from neurosieve.probes.fit import candidates
+from neurosieve.probes.solver import Probe
 from neurosieve.subsets import curves, minimal, score_test, search_subsets
+from neurosieve.subsets.data import fit_point, polish_point
 from neurosieve.subsets.score import _confirmed, predict_frozen
+from neurosieve.subsets.search import load_row
 
 # --- sizes
 
@@ -508,6 +512,23 @@ def test_frozen_weights_alone_give_the_predictions(bench):
         Z = (X[:, neurons].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
         predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
         assert (predicted == judged[probes["order"].index(name)]).mean() > 0.999
+
+
+def test_the_set_at_the_minimum_is_polished(bench):
+    """A ridge probe is taken to a gap of 1e-8, its score and predictions with it; a sparse one stays."""
+    params, paths = bench
+    data = load_row(params, paths, "tiny", "planted").data
+    part = data.whole.take(np.arange(5), data)
+    for penalty, closer in ((Penalty(l1=0.0, l2=0.1), True), (Penalty(l1=0.002, l2=0.002), False)):
+        ridge = dataclasses.replace(data, penalties=[penalty])
+        cold = Probe(np.zeros((5, 3), np.float32), np.zeros(3, np.float32), 0, 0, 0, penalty.l1, penalty.l2)
+        point = fit_point(ridge, part, [cold])
+        found = polish_point(ridge, point)
+        assert found.polished and not point.polished and (found.probe is not point.probe) == closer
+        assert (found.probe.gap <= 1e-8 < point.probe.gap) == closer
+        assert found.probe.objective <= point.probe.objective * (1 + 1e-7)
+        assert found.predicted.tolist() == found.probe.predict(part.X["judge"]).tolist()
+        assert found.judged.value == (found.predicted == data.y["judge"]).mean()
 
 
 def test_scores_on_test(bench):
