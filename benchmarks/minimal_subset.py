@@ -34,10 +34,11 @@ def table(heads: list[str], lines: list[list[str]]) -> str:
 
 
 def read(results: Path, benchmarks: Iterable[str] = BENCHMARKS) -> list[Row]:
-    """The supported rows, by task and model."""
+    """The supported rows, by task and model; without those of results that were made before there was a bound."""
     files = [path for name in benchmarks for path in sorted((results / name / "rows").glob("*.json"))]
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return sorted((r for r in rows if r["status"] == "supported"), key=lambda r: (r["task"], r["model"]))
+    supported = [row for row in rows if row["status"] == "supported" and "n_bound" in row]
+    return sorted(supported, key=lambda row: (row["task"], row["model"]))
 
 
 def found(row: Row, contender: str) -> str:
@@ -100,8 +101,8 @@ def robustness(rows: list[Row]) -> str:
                 row["task"],
                 row["model"],
                 str(asked["size"]),
-                str(members["losses"]),
-                f"{members['by_chance']:.0f}",
+                "-" if members["reason"] else str(members["losses"]),
+                "-" if members["reason"] else f"{members['by_chance']:.0f}",
                 f"{again['jaccard']:.2f}",
                 f"{again['judge']:.3f}",
                 f"{halves['jaccard']:.2f}",

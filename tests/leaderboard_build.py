@@ -209,6 +209,7 @@ def make_robustness(model: str, task: str, search: dict[str, Any]) -> dict[str, 
         "reference": top,
         "judge": top,
         "members": {
+            "reason": None,
             "judge": top,
             "gap": 1e-5,
             "neurons": neurons,

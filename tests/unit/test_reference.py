@@ -69,18 +69,18 @@ def test_a_reference_is_weak_where_a_set_is_a_margin_above_it_for_sure(judge, no
 
 def test_with_a_weak_reference_nothing_is_claimed():
     passing = curve(n3=(0.79, 0.80), n9=(0.80, 0.80))
-    assert report.no_claim(passing, rival(), "surface", False, None) is None
+    assert report.no_claim(False, None) is None and report.why_none_passes(passing, rival(), "surface") is None
     weak = {"curve": "b", "neurons": 1200, "difference": 0.0312, "lower": 0.02}
-    why = report.no_claim(passing, rival(), "surface", False, weak)
+    why = report.no_claim(False, weak)
     assert why == "the reference is weak: 1,200 neurons of b score 0.0312 more on judge"
-    assert report.no_claim(passing, rival(), "surface", True, weak) == "dev too small"
+    assert report.no_claim(True, weak) == "dev too small"
 
 
 def test_why_no_size_passes():
     low = curve(n3=(0.7, 0.70), n9=(0.7, 0.75))
-    assert "not within the margin of the reference" in report.no_claim(low, rival(), "surface", False, None)
+    assert "not within the margin of the reference" in report.why_none_passes(low, rival(), "surface")
     level = curve(n3=(0.7, 0.795), n9=(0.7, 0.8))
-    why = report.no_claim(level, rival(baseline=0.8), "untrained", False, None)
+    why = report.why_none_passes(level, rival(baseline=0.8), "untrained")
     assert why == "all neurons are not above the best baseline (untrained), nor is a smaller set"
 
 
@@ -88,3 +88,17 @@ def test_why_no_size_passes():
 def test_the_curve_increases_up_to_the_largest_size_a_margin_from_the_best_on_tune(tune, last):
     values = dict(zip(("n2", "n4", "n8"), ((t, 0.8) for t in tune), strict=True))
     assert curve(**values).tested(rival()).last == last
+
+
+def test_a_size_that_is_best_on_tune_and_fails_on_judge_stands_in_no_ones_way():
+    lucky = curve(n10=(0.70, 0.75), n20=(0.80, 0.788), n40=(0.78, 0.80), n80=(0.78, 0.80))
+    assert lucky.tested(rival()).last == 3 and lucky.passes(rival()).tolist() == [False, False, True, True]
+    assert report.why_none_passes(lucky, rival(), "surface") is None
+
+
+def test_sizes_that_pass_alone_and_not_on_the_fitted_curve_say_so():
+    # 20 is near on both, so the curve ends there; its own bound fails, and 40 is far below the best on tune
+    shaky = curve(n10=(0.70, 0.70), n20=(0.80, 0.795, 4.0), n40=(0.78, 0.80))
+    assert not shaky.passes(rival()).any() and shaky.tested(rival()).last == 1
+    why = report.why_none_passes(shaky, rival(), "surface")
+    assert why.startswith("all neurons pass by themselves, but no size does on the curve")

@@ -22,13 +22,13 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | layer_scores | judge scores of each layer alone and of the first layers together |
 | chosen_layers | neurons of the headline subset per layer |
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
-| comparisons | judge, test, each _unseen: reference against majority, surface, untrained ("twins": of all); by Holm |
+| comparisons | judge, test, each _unseen: layer reference against majority, surface, untrained ("twins": all); Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | rankings_left_out | those that rank by classes only; absent but where a number is predicted |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
-| weak_reference | as in curves.json: the set that is above the reference by more than a margin on judge, or null |
+| weak_reference | as in curves.json: a set of the grid above the reference by over a margin on judge, or null |
 | certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
 | robustness | as in robustness.json: what is asked of the minimal subset of a trained model; null where it is not |

@@ -58,8 +58,8 @@ def layers(rows: Sequence[Row]) -> Table:
         lines.append((row["model"], [*cells, NONE if row["dev"]["too_small"] else single]))
     return {
         "title": "Layers that suffice",
-        "text": "By the rule of the sizes, on judge: every larger number of layers passes as well. “About” marks an "
-        "estimate without a claim.",
+        "text": "On judge, against the reference and the best baseline, each by its own bounds: every larger number of "
+        "layers passes as well. “About” marks an estimate without a claim.",
         "heads": ["fewest from the bottom", "fewest from the top", "single layers that pass"],
         "lines": lines,
     }
@@ -224,6 +224,8 @@ def robustness(row: Row) -> Table:
 
 def _members(row: Row) -> list[str]:
     found, size = row["robustness"]["members"], row["robustness"]["size"]
+    if found["reason"]:
+        return [found["reason"], NONE]
     layer, unit = divmod(found["largest"]["neuron"], row["width"])
     told = (
         f"{count(found['losses'])} of {count(size)} shown to lose score, {count(found['gains'])} to gain, "

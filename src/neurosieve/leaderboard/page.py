@@ -57,7 +57,7 @@ HEADS = (
     ("reference", "Reference", "n"),
     ("untrained", "Untrained", "n"),
 )
-FEATURES = ("oracle", "reference", "subset", "random", "bottom", "untrained", "surface", "majority")
+FEATURES = ("oracle", "layer-reference", "reference", "subset", "random", "bottom", "untrained", "surface", "majority")
 
 Row = Mapping[str, Any]
 

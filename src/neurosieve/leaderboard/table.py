@@ -37,7 +37,8 @@ COLUMNS: dict[str, str] = {
     "majority": "test score of the constant answer that scores best there: a class, for a number the mean",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
-    "untrained": "test score of the untrained twin of the model, at the twin's own reference",
+    "untrained": "test score of the untrained twin of the model (of several the one best on tune), at the best of its "
+    "layers",
     "ranking": "contender that found the minimal subset: a ranking (one order of all neurons) or a search (the best "
     "set at every size)",
     "n_minimal": "fewest neurons that are, on judge, within the margin of the reference and above the best baseline, "

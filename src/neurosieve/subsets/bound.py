@@ -119,15 +119,16 @@ def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarr
     reached = probe.objective * (1 + ROUNDING)
     nothing = np.broadcast_to(given.target.wanted.mean(axis=1, keepdims=True), given.target.wanted.shape)
     best = lower_bounds(given, nothing, probe.l1, probe.l2)  # of no neuron the objective itself
-    given = replace(given, gap=min(given.gap, GAP))
     full = of_all(given, found)
+    given = replace(given, gap=min(given.gap, GAP))
     last = _Turn.of(given, given.neurons, Relaxed(np.ones(given.neurons), full, given.outputs(full)))
     solved = {given.neurons: last}
 
     def keep(turn: _Turn) -> int:
-        """Certify what the outputs of a turn do; the fewest neurons whose bound is then not above what was reached."""
+        """Certify what the outputs of a turn do; the fewest neurons whose bound is then not above what was reached:
+        at most as many as reached it."""
         np.maximum(best, lower_bounds(given, turn.relaxed.outputs, probe.l1, probe.l2), out=best)
-        return int(np.argmax(best <= reached))
+        return int(np.argmax(np.append(best[:size] <= reached, True)))
 
     n_bound = keep(last)
     for k in reversed(minimal.thin(range(min(SMALLEST, size), given.neurons + 1), RATIO)[:-1]):

@@ -146,9 +146,13 @@ def increasing_fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def last_near(tune: np.ndarray, difference: np.ndarray, margin: float) -> int:
     """Position of the largest size, (S,) ascending, that is within the margin of the best on tune, and of the reference
-    on judge by its estimate, for of few tune rows sizes seem near that are not; else of the best on tune."""
-    near = np.flatnonzero((tune >= tune.max() - margin) & (difference > -margin))
-    return int(near[-1]) if len(near) else int(np.argmax(tune))
+    on judge by its estimate, for of few tune rows sizes seem near that are not. Where no size is near on both, the
+    largest that is on judge; else the best on tune."""
+    on_judge = difference > -margin
+    for near in (on_judge & (tune >= tune.max() - margin), on_judge):
+        if near.any():
+            return int(np.flatnonzero(near)[-1])
+    return int(np.argmax(tune))
 
 
 def fitted_passes(tested: Tested) -> np.ndarray:

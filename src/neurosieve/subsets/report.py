@@ -31,20 +31,27 @@ def of_the_row(data: Data, given: Given, rival: Rival, of_layers: Reference, ref
     }
 
 
-def no_claim(curve: Curve, rival: Rival, baseline: str, too_small: bool, weak: Mapping[str, Any] | None) -> str | None:
-    """Why no minimum can be claimed of a curve, or None. ``weak``: see :func:`reference.shown_weak`."""
+def no_claim(too_small: bool, weak: Mapping[str, Any] | None) -> str | None:
+    """Why nothing can be claimed of a row, or None. ``weak``: see :func:`reference.shown_weak`."""
     if too_small:
         return "dev too small"
     if weak is not None:
         found, more = f"{weak['neurons']:,} neurons of {weak['curve']}", f"{weak['difference']:.4f}"
         return f"the reference is weak: {found} score {more} more on judge"
+    return None
+
+
+def why_none_passes(curve: Curve, rival: Rival, baseline: str) -> str | None:
+    """Why no size of a curve passes, or None where one does. ``baseline``: name of the best."""
     if curve.passes(rival).any():
         return None
     largest = curve.points[curve.largest].judged
     every = "all neurons" if curve.largest == len(curve.data.kept) else "all neurons that the pipeline keeps"
     if rival.lower(largest, rival.reference) <= -rival.margin:
         return f"{every} are not within the margin of the reference, nor is a smaller set"
-    return f"{every} are not above the best baseline ({baseline}), nor is a smaller set"
+    if rival.lower(largest, rival.baseline) <= 0:
+        return f"{every} are not above the best baseline ({baseline}), nor is a smaller set"
+    return f"{every} pass by themselves, but no size does on the curve fitted to those that are near the best on tune"
 
 
 def result(curve: Curve, rival: Rival, reason: str | None) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def read_subset(params: Params, paths: Paths, model: str, task: str, headline: s
     predicted = start.predict(np.take(data.X["judge"], given.at(frozen.neurons), axis=1))
     begin = contenders.load(headline) if headline in params.subsets.searches else None
     judged = data.judged(metrics.stored(predicted))
-    return Subset(data, given, _rival(row), given.fit(frozen.neurons, frozen), judged, begin)
+    return Subset(data, given, _rival(row), _refit(given, frozen.neurons, frozen), judged, begin)
 
 
 def _rival(row: Row) -> Rival:
@@ -202,7 +202,7 @@ def members(subset: Subset, progress: tqdm[Any]) -> dict[str, Any]:
     found = judged(whole)
     change, low, high, rise = (np.zeros(k) for _ in range(4))
     gap = whole.probe.gap
-    for i in every if k > 1 else every[:0]:  # a probe of no neuron is none
+    for i in every if k > 1 else every[:0]:
         fitted = _closely(inside, np.delete(every, i), whole)
         without = judged(fitted)
         moved = without.replicates - found.replicates
@@ -213,6 +213,7 @@ def members(subset: Subset, progress: tqdm[Any]) -> dict[str, Any]:
     worst = int(np.argmin(change))
     neurons = data.kept[subset.fitted.neurons]
     return {
+        "reason": None if k > 1 else "a subset of one neuron: without it there is no probe",
         "judge": found.value,
         "gap": gap,
         "neurons": neurons,
@@ -233,7 +234,15 @@ def _closely(given: SubsetInput, neurons: np.ndarray, near: Fitted) -> Fitted:
     try:
         return replace(given, gap=min(given.gap, MEMBER_GAP)).fit(neurons, near)
     except SolverError:
+        return _refit(given, neurons, near)
+
+
+def _refit(given: SubsetInput, neurons: np.ndarray, near: Fitted) -> Fitted:
+    """A fit to the gap of the params, or where that is not reached to LOOSE."""
+    try:
         return given.fit(neurons, near)
+    except SolverError:
+        return replace(given, gap=max(given.gap, LOOSE)).fit(neurons, near)
 
 
 def again(subset: Subset, progress: tqdm[Any]) -> dict[str, Any]:
@@ -291,7 +300,7 @@ def halves(subset: Subset, resamples: int, seed: Sequence[int], progress: tqdm[A
     sets = [fitted.neurons for fitted in found]
     times = np.bincount(np.concatenate(sets), minlength=n)
     chosen = np.flatnonzero(times)
-    refitted = [subset.judge(subset.given.fit(neurons, subset.fitted)) for neurons in sets]
+    refitted = [subset.judge(_refit(subset.given, neurons, subset.fitted)) for neurons in sets]
     layer_of = data.kept // features.width
     of_layer = np.bincount(layer_of, minlength=features.layers)
     in_layer = np.bincount(layer_of[subset.fitted.neurons], minlength=features.layers)

@@ -87,6 +87,11 @@ class Searched:
     def all(self) -> dict[str, Curve]:
         return {**self.curves, **self.pipeline}
 
+    @property
+    def no_claim(self) -> str | None:
+        """Why nothing can be claimed of this row, whatever a curve does."""
+        return report.no_claim(self.dev.too_small, self.weak)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -214,11 +219,9 @@ def walk_grid(row: Row, walk: Walk) -> Searched:
 def settle(row: Row, walk: Walk, searched: Searched, name: str, curve: Curve) -> None:
     """Walk a curve to its minimum, or its estimate where none can be claimed, and keep what it comes to."""
 
-    def reason() -> str | None:
-        return report.no_claim(curve, searched.rival, row.baseline, searched.dev.too_small, searched.weak)
-
-    walk.close_in(curve, searched.rival, claims=reason() is None)
-    searched.results[name] = report.result(curve, searched.rival, reason())
+    walk.close_in(curve, searched.rival, claims=searched.no_claim is None)
+    reason = searched.no_claim or report.why_none_passes(curve, searched.rival, row.baseline)
+    searched.results[name] = report.result(curve, searched.rival, reason)
 
 
 def walk_to_minima(row: Row, walk: Walk, searched: Searched) -> None:
@@ -245,7 +248,7 @@ def walk_pipeline(row: Row, walk: Walk, searched: Searched) -> None:
     assert settings.pipeline is not None
     # At half the margin: layers that only just pass at all of it leave the steps after them nothing to lose.
     half = replace(searched.rival, margin=searched.rival.margin / 2)
-    bottom = layers.number_that_passes(layer_report(row, half, too_small=searched.dev.too_small)["bottom"])
+    bottom = layers.number_that_passes(layer_report(row, half, no_claim=searched.no_claim)["bottom"])
     curve, searched.steps[PIPELINE] = pipeline_curve(row.data, walk.full, bottom, row.paths)
     searched.pipeline[PIPELINE] = curve
     # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there
@@ -253,7 +256,7 @@ def walk_pipeline(row: Row, walk: Walk, searched: Searched) -> None:
     settle(row, walk, searched, PIPELINE, curve)
 
 
-def layer_report(row: Row, rival: Rival, *, too_small: bool) -> dict[str, Any]:
+def layer_report(row: Row, rival: Rival, *, no_claim: str | None) -> dict[str, Any]:
     """Selection of layers from the stored judge predictions of the probes phase, without a refit."""
     found: dict[layers.Span, layers.Found] = {}
     for name, entry in row.given.probes["sets"].items():
@@ -265,7 +268,7 @@ def layer_report(row: Row, rival: Rival, *, too_small: bool) -> dict[str, Any]:
             lower=rival.lower(judged, rival.reference),
             baseline_lower=rival.lower(judged, rival.baseline),
         )
-    return layers.select_layers(found, row.data.features.layers, rival.margin, too_small=too_small)
+    return layers.select_layers(found, row.data.features.layers, rival.margin, no_claim=no_claim)
 
 
 def _every(searched: Searched) -> dict[str, Curve]:
@@ -301,7 +304,7 @@ def curves_report(row: Row, walk: Walk, searched: Searched) -> dict[str, Any]:
         "curves": reports,
         "random": report.mean([reports[name] for name in draws]),
         "beats_random": against_random(searched.curves, [searched.controls[name] for name in draws], rival.confidence),
-        "layers": layer_report(row, rival, too_small=searched.dev.too_small),
+        "layers": layer_report(row, rival, no_claim=searched.no_claim),
         "bound": _bound(row, walk, searched),
     }
 
