@@ -302,7 +302,7 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         left_out = MINIMUM**2 * size.neurons * size.product * WARM
         if asked is None or headline not in params.subsets.searches:  # of a ranking members are left out, no more
             return Need(1, size.memory(1.2) + judging, START + (size.gram + left_out) / on_probe)
-        cost, inverts = SEARCHES.get(headline, DEAREST)
+        cost, inverts, _ = SEARCHES.get(headline, DEAREST)
         steps = LARGE * MINIMUM / (1 - 1 / STEP) + 3  # in units of all columns; three for those above
         once = size.gram + (2 * COLD + cost * steps * WARM) * size.product + 2 * inverts * size.columns**3
         times = asked.resamples / 2 + 2 + asked.disjoint  # a half has half of the rows
