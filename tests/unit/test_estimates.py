@@ -15,6 +15,8 @@ from neurosieve import config, estimates
 from neurosieve.artifacts import Paths
 from neurosieve.estimates import Job, need
 from neurosieve.prepare.tasks import load_kind
+from neurosieve.subsets import robustness
+from neurosieve.subsets.contenders import elimination
 
 PARAMS = config.load_params("params.yaml")
 BASE = "neurosieve-base"
@@ -300,3 +302,8 @@ def test_an_estimate_needs_no_heavy_import():
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
     assert done.stdout.strip() == "[]"
     assert Paths("b").root == Path("build/b")
+
+
+def test_steps_are_those_of_the_search():
+    """Written again there, so that a plan loads none of the phases."""
+    assert (estimates.STEP, estimates.LARGE) == (elimination.STEP, robustness.LARGE)

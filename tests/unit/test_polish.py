@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+from probe_inputs import make as correlated
+from probe_inputs import objective, of
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from neurosieve.probes.metrics import NUMBER
 from neurosieve.probes.polish import COLUMNS, polish
-from neurosieve.probes.solver import ABSENT, GramCache, Probe, fit
+from neurosieve.probes.solver import ABSENT, GramCache, fit
 
-
-def make(n: int, p: int, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated standardised features, and classes that depend on them, with noise."""
-    rng = np.random.default_rng([seed, n, p, k])
-    X = rng.normal(size=(n, 6)) @ rng.normal(size=(6, p)) + 0.5 * rng.normal(size=(n, p))
-    X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
-    y = (X @ rng.normal(size=(p, k)) / np.sqrt(p) + rng.gumbel(size=(n, k))).argmax(1)
-    y[:k] = np.arange(k)
-    return X, y
-
-
-def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, l2: float) -> float:
-    """Mean loss and penalty in float64, written out; W (columns, 1) for two classes."""
-    Z = X.astype(np.float64) @ W.astype(np.float64) + b
-    if Z.shape[1] == 1:
-        loss = np.logaddexp(0, np.where(y == 1, -1, 1) * Z[:, 0])
-    else:
-        loss = np.logaddexp.reduce(Z, axis=1) - Z[np.arange(len(y)), y]
-    return float(loss.mean() + l2 / 2 * np.square(W, dtype=np.float64).sum())
-
-
-def of(X: np.ndarray, y: np.ndarray, probe: Probe) -> float:
-    return objective(X, y, probe.weights, probe.intercept.astype(np.float64), probe.l2)
+make = partial(correlated, factors=6)
 
 
 def theirs(X: np.ndarray, y: np.ndarray, l2: float) -> LogisticRegression:
@@ -57,7 +38,7 @@ def test_the_minimum_of_scikit_learn_to_eight_digits(n, p, k, l2):
     rough = fit(X, y, k, 0.0, l2, gap=1e-3)
     found = polish(X, y, k, rough)
     other = theirs(X, y, l2)
-    least = objective(X, y, other.coef_.T, other.intercept_, l2)
+    least = objective(X, y, other.coef_.T, other.intercept_, 0.0, l2)
     assert found.gap <= 1e-8 < rough.gap and found.iterations > rough.iterations
     assert found.weights.dtype == found.intercept.dtype == np.float32 and found.weights.shape == rough.weights.shape
     assert of(X, y, found) == pytest.approx(least, rel=1e-8)
@@ -75,7 +56,7 @@ def test_the_minimum_of_scipy_to_eight_digits():
         W, b = v[:75].reshape(25, 3), v[75:]
         Z = X64 @ W + b
         R = (np.exp(Z - np.logaddexp.reduce(Z, axis=1)[:, None]) - onehot) / 200
-        return objective(X, y, W, b, 0.01), np.concatenate([(X64.T @ R + 0.01 * W).ravel(), R.sum(0)])
+        return objective(X, y, W, b, 0.0, 0.01), np.concatenate([(X64.T @ R + 0.01 * W).ravel(), R.sum(0)])
 
     least = minimize(whole, np.zeros(78), jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000})
     found = polish(X, y, 3, fit(X, y, 3, 0.0, 0.01))
@@ -104,7 +85,7 @@ def test_a_class_without_rows_stays_out_of_reach(absent):
     X, y = X[np.isin(y, present)], y[np.isin(y, present)]
     found = polish(X, y, 4, fit(X, y, 4, 0.0, 0.01, gap=1e-3))
     other = theirs(X, np.searchsorted(present, y), 0.01)
-    least = objective(X, np.searchsorted(present, y), other.coef_.T, other.intercept_, 0.01)
+    least = objective(X, np.searchsorted(present, y), other.coef_.T, other.intercept_, 0.0, 0.01)
     assert found.gap <= 1e-8 and found.objective == pytest.approx(least, rel=1e-8)
     assert (found.intercept[list(absent)] == np.float32(ABSENT)).all() and not found.weights[:, list(absent)].any()
     assert np.isin(found.predict(X), present).all()
@@ -118,7 +99,7 @@ def test_separable_classes(k):
     found = polish(X, y, k, fit(X, y, k, 0.0, 1e-6, gap=1e-2))
     assert found.gap <= 1e-8 and (found.predict(X) == y).all()
     other = theirs(X, y, 1e-6)
-    assert of(X, y, found) == pytest.approx(objective(X, y, other.coef_.T, other.intercept_, 1e-6), rel=1e-7)
+    assert of(X, y, found) == pytest.approx(objective(X, y, other.coef_.T, other.intercept_, 0.0, 1e-6), rel=1e-7)
 
 
 def test_the_metric_decides_how_fast_not_where_to():
