@@ -68,11 +68,12 @@ class SubsetInput:
         """(neurons,) sums over the columns of each neuron, of values (neurons * columns,)."""
         return values.reshape(-1, self.columns).sum(axis=1)
 
-    def solve(self, X: np.ndarray, near: Probe, gram: GramCache) -> Probe:
-        """The probe of columns X (rows, some) at the penalty of ``near``, begun from its weights; ``gram``: of X."""
+    def solve(self, X: np.ndarray, near: Probe, gram: GramCache, factors: np.ndarray | None = None) -> Probe:
+        """The probe of columns X (rows, some) at the penalty of ``near``, l1 times ``factors`` (some,), begun from its
+        weights; ``gram``: of X."""
         return fit(
             X, self.y, self.n_classes, near.l1, near.l2, gap=self.gap, max_iterations=self.max_iterations, warm=near,
-            cache=gram,
+            cache=gram, factors=factors,
         )  # fmt: skip
 
     def fit(self, neurons: np.ndarray, near: Fitted) -> Fitted:
