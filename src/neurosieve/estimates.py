@@ -50,11 +50,14 @@ BASE, BASE_SKLEARN, BASE_TORCH = 150, 200, 520
 CHARACTERS = 3.3  # of source code per sub-word
 TYPICAL = 1500  # characters of a function, where the limit of the task is more than twice as much
 PER_ROW = 12.0  # sub-words that are read for a token: 5 to 41 in the default benchmark
-# Of a search: what it costs in curves of a ranking, and whether it inverts the Gram matrix at each of its steps. On
-# 8,000 x 1,792 with ten classes a ranking's curve takes 5 s, elimination 6 to 8, relaxation 25, the bound 8.
-SEARCHES = {"elimination": (1.2, True), "exchange": (2.5, True), "relaxation": (8.0, False)}
-DEAREST = (8.0, True)  # for a search that is not named there
-BOUND = 1.5  # curves of a ranking
+# Of a search: what it costs in curves of a ranking, whether it inverts the Gram matrix at each of its steps, and how
+# many turns of the relaxation it takes at a size. On 8,000 x 1,792 with ten classes a ranking's curve takes 5 s,
+# elimination's 8, what relaxation adds 24 and the bound 8; tests/unit/test_estimates.py has more of the last two.
+SEARCHES = {"elimination": (1.2, True, 0), "exchange": (2.5, True, 0), "relaxation": (1.0, False, 3)}
+DEAREST = (2.5, True, 3)  # for a search that is not named there
+TURN = (8, 0.5)  # of a turn: iterations on all columns, and columns^3 of its Cholesky factors
+BOUND = (400, 20 / 3)  # the same of all turns of the bound, most of which are of fewer columns
+SPARSE = 2.5  # times as many iterations with l1 > 0
 STEP = 1.1  # ratio of the sizes between which a search inverts
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
@@ -269,15 +272,21 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         twin = params.models[size.model].untrained is not None
         walked = [subsets.headline] if twin else subsets.contenders
         searched = [SEARCHES.get(name, DEAREST) for name in walked if name in subsets.searches]
-        bounded = subsets.headline in subsets.searches  # where a minimum is claimed, which no plan knows
-        ranked = len(walked) - len(searched) + sum(curves for curves, _ in searched) + BOUND * bounded
+        bounded = subsets.headline in subsets.searches and not twin  # where a minimum is claimed, which no plan knows
+        ranked = len(walked) - len(searched) + sum(curves for curves, _, _ in searched)
         curves = ranked * grid + (subsets.random_draws + 1) * control + subsets.half_draws / 2
         if subsets.pipeline is not None and not twin:
             curves += len(subsets.pipeline.thresholds) / (1 - 1 / subsets.pipeline.ratio)
         cubes = ranked / (1 - subsets.ratio**-3) + (subsets.random_draws + 1) / (1 - subsets.control_ratio**-3)
-        inverses = sum(inverts for _, inverts in searched) / (1 - STEP**-3)
-        work = 3 * curves * WARM * size.product / 2 + size.gram + cubes * size.cholesky + inverses * size.columns**3
-        probes = 40 + (len(walked) + 1) * 3 * math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
+        inverses = sum(inverts for _, inverts, _ in searched) / (1 - STEP**-3)
+        sizes = math.log(max(size.neurons, 2)) / math.log(subsets.ratio)
+        turns = sum(turns for _, _, turns in searched) * sizes
+        iterations, factors = (TURN[i] * turns + BOUND[i] * bounded for i in range(2))
+        iterations += 3 * curves * WARM / 2
+        penalties = params.probes.penalties
+        iterations *= sum(SPARSE if penalty.l1 > 0 else 1 for penalty in penalties) / len(penalties)
+        work = iterations * size.product + size.gram + cubes * size.cholesky + (inverses + factors) * size.columns**3
+        probes = 40 + (len(walked) + 1) * 3 * sizes
         memory = size.memory(2.3) + _judging(params, str(job.task), "judge")
         if searched:  # scaled columns or their product in float64, and a Gram matrix that is scaled or inverted
             memory += _mb(8 * rows["train"] * size.columns + 8 * size.columns**2)
