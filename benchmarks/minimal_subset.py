@@ -1,6 +1,6 @@
 """The smallest subsets that were found and how few neurons could do: table and pictures of docs/minimal-subset.md.
 
-    python benchmarks/minimal_subset.py [--results results] [--benchmark default]
+    python benchmarks/minimal_subset.py [--results results] [--benchmarks default real-data]
 
 Reads published results and writes the table into docs/minimal-subset.md and a picture per supported row with a bound
 beside it. Nothing is run: the same results give the same files.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from neurosieve.leaderboard.page import HERE, bound_chart
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "minimal-subset.md"
+BENCHMARKS = ("default", "real-data")
 BEGIN, END = "<!-- made by benchmarks/minimal_subset.py -->", "<!-- end of what the script makes -->"
 
 STYLE = (HERE / "page.css").read_text(encoding="utf-8")
@@ -31,21 +33,23 @@ def table(heads: list[str], lines: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
-def read(results: Path, benchmark: str) -> list[Row]:
-    """The supported rows, by task and model."""
-    files = sorted((results / benchmark / "rows").glob("*.json"))
+def read(results: Path, benchmarks: Iterable[str] = BENCHMARKS) -> list[Row]:
+    """The supported rows, by task and model; without those of results that were made before there was a bound."""
+    files = [path for name in benchmarks for path in sorted((results / name / "rows").glob("*.json"))]
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    return sorted((r for r in rows if r["status"] == "supported"), key=lambda r: (r["task"], r["model"]))
+    supported = [row for row in rows if row["status"] == "supported" and "n_bound" in row]
+    return sorted(supported, key=lambda row: (row["task"], row["model"]))
 
 
 def found(row: Row, contender: str) -> str:
-    """The minimum of a contender with its interval, or why there is none."""
+    """The minimum of a contender with its intervals, or why there is none."""
     minimum = row["minima"].get(contender)
     if minimum is None:
         return "-"
     if minimum["n_minimal"] is None:
         return "no claim"
-    return f"{minimum['n_minimal']} [{minimum['n_minimal_low']}-{minimum['n_minimal_high']}]"
+    number, low, high = (minimum[key] for key in ("n_minimal", "n_minimal_low", "n_minimal_high"))
+    return f"{minimum['n_least']}-{number} [{low}-{high}]"
 
 
 def summary(rows: list[Row]) -> str:
@@ -79,6 +83,52 @@ def objectives(row: Row) -> str:
     return table(heads, lines)
 
 
+def robustness(rows: list[Row]) -> str:
+    """A line per row whose subset was asked: is it this set? Empty where none was."""
+    heads = [
+        "task", "model", "neurons", "shown needed", "by chance", "again", "judge", "halves", "by chance", "by layer",
+        "different neurons", "judge", "pass", "disjoint sets", "shuffled labels", "chance",
+    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        asked = row.get("robustness")
+        if asked is None or asked["reason"] or asked["halves"]["reason"]:
+            continue
+        members, again, halves, noise = (asked[key] for key in ("members", "again", "halves", "shuffled"))
+        scores, more = halves["sets"]["judge"], asked["disjoint"]["stopped"] == "limit"
+        lines.append(
+            [
+                row["task"],
+                row["model"],
+                str(asked["size"]),
+                "-" if members["reason"] else str(members["losses"]),
+                "-" if members["reason"] else f"{members['by_chance']:.0f}",
+                f"{again['jaccard']:.2f}",
+                f"{again['judge']:.3f}",
+                f"{halves['jaccard']:.2f}",
+                f"{halves['chance']:.2f}",
+                f"{halves['chance_by_layer']:.2f}",
+                str(halves["ever"]),
+                f"{min(scores):.3f}-{max(scores):.3f}",
+                f"{halves['passing']} of {len(scores)}",
+                f"{asked['disjoint']['passing']}{' or more' if more else ''}",
+                f"{noise['judge']:.3f}",
+                f"{noise['chance']:.3f}",
+            ]
+        )
+    return table(heads, lines) if lines else ""
+
+
+ROBUSTNESS = (
+    "**Is it this set?** *Shown needed*: members whose removal is shown to cost score, beside how many would seem "
+    "to if none did. *Again*: overlap (shared over either) of the subset with the set that the search finds once "
+    "more on all of train, and its judge score. *Halves*: overlap of two sets from halves of train that share no "
+    "file, beside that of random sets and of random sets with as many neurons in each layer; different neurons in "
+    "all of these sets; their judge scores, fitted on all of train, and how many pass. *Disjoint sets*: that pass "
+    "one after another, the subset included. Last the score of a search on shuffled labels, and chance."
+)
+
+
 def picture(row: Row) -> str:
     """The chart of the page, as an svg file of its own."""
     chart = str(bound_chart(row["task"], row, "m0"))
@@ -87,7 +137,7 @@ def picture(row: Row) -> str:
     return f"{head}<style>{STYLE}text {{ font-family: sans-serif; }}</style>{chart[opening:]}\n"
 
 
-def write(rows: list[Row], benchmark: str) -> None:
+def write(rows: list[Row]) -> None:
     """The part of the document between the marks, and the pictures."""
     parts = [summary(rows)]
     for old in DOCS.glob("minimal-subset-*.svg"):  # of rows that may be supported no more
@@ -99,10 +149,12 @@ def write(rows: list[Row], benchmark: str) -> None:
         write_text(DOCS / name, picture(row))
         parts += [
             f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, "
-            f"l2 {row['bound']['l2']:g} (benchmark {benchmark}, version {row['version']}).",
+            f"l2 {row['bound']['l2']:g} (benchmark {row['benchmark']}, version {row['version']}).",
             objectives(row),
             f"![{row['task']}: train objective found and certified]({name})",
         ]
+    if asked := robustness(rows):
+        parts += [ROBUSTNESS, asked]
     text = DOCUMENT.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     write_text(DOCUMENT, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
@@ -111,9 +163,9 @@ def write(rows: list[Row], benchmark: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--benchmark", default="default")
+    parser.add_argument("--benchmarks", nargs="+", default=list(BENCHMARKS))
     options = parser.parse_args()
-    write(read(options.results, options.benchmark), options.benchmark)
+    write(read(options.results, options.benchmarks))
 
 
 if __name__ == "__main__":

@@ -131,19 +131,6 @@ def draw_files(
     return of_file, errors * np.sqrt(of_file * tail)[:, None] * spread(sizes)
 
 
-def isotonic(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Increasing least-squares fit over the first axis, (S,) or (S, B), weights (S,): the max-min formula."""
-    values = np.asarray(values, np.float64)
-    flat = values.reshape(len(values), -1)
-    total = np.concatenate([[0.0], np.cumsum(weights)])
-    sums = np.concatenate([np.zeros((1, flat.shape[1])), np.cumsum(weights[:, None] * flat, axis=0)])
-    fit = np.full(flat.shape, -np.inf)
-    for a in range(len(flat)):
-        means = (sums[a + 1 :] - sums[a]) / (total[a + 1 :] - total[a])[:, None]
-        fit[a:] = np.maximum(fit[a:], np.minimum.accumulate(means[::-1], axis=0)[::-1])
-    return fit.reshape(values.shape)
-
-
 def widths(sizes: np.ndarray) -> np.ndarray:
     """Half the log distance between the neighbours of a size, so that sizes that bisection adds do not count double."""
     edges = np.log(sizes)
@@ -151,11 +138,17 @@ def widths(sizes: np.ndarray) -> np.ndarray:
     return np.diff(middle)
 
 
-def fit_isotonic(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return isotonic(values, widths(sizes))
+def fit_isotonic(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
+    return minimal.increasing_fit(sizes, values)
 
 
-def fit_local(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+def fit_to_last(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
+    """As the benchmark does it."""
+    nothing = np.zeros(0)
+    return minimal.Tested(sizes, nothing, nothing, nothing, nothing, 0, 0, last).fit(values)
+
+
+def fit_local(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
     """Local straight line over log size, with weights that end at a factor of 1.6 (the largest size stays as it is)."""
     x = np.log(sizes)
     away = x - x[:, None]
@@ -167,7 +160,7 @@ def fit_local(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(smoother @ values)
 
 
-def plain(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+def plain(sizes: np.ndarray, values: np.ndarray, last: int) -> np.ndarray:
     return np.asarray(values)
 
 
@@ -196,15 +189,15 @@ class Rule:
     """``fit`` is applied to the differences and to each replicate, before bounds; ``after`` to the bounds. ``itself``:
     of the sizes from the one picked on, the smallest that passes without a fit too."""
 
-    fit: Callable[[np.ndarray, np.ndarray], np.ndarray] = plain
-    after: Callable[[np.ndarray, np.ndarray], np.ndarray] = plain
+    fit: Callable[[np.ndarray, np.ndarray, int], np.ndarray] = plain
+    after: Callable[[np.ndarray, np.ndarray, int], np.ndarray] = plain
     pick: Callable[[np.ndarray, np.ndarray], np.ndarray] = pick_suffix
     itself: bool = False
 
     def position(self, sizes: np.ndarray, bounds: np.ndarray, raw: np.ndarray, margin: float) -> np.ndarray:
         """(S, B) bounds of the fit, and of the sizes themselves -> (B,) positions. The largest size always passes,
         being the reference."""
-        found = self.pick(sizes, self.after(sizes, bounds) > -margin)
+        found = self.pick(sizes, self.after(sizes, bounds, len(sizes) - 1) > -margin)
         if self.itself:
             later = np.arange(len(sizes))[:, None] >= found
             found = pick_first(sizes, later & (raw > -margin))
@@ -212,12 +205,13 @@ class Rule:
 
 
 RULES = {
-    "every larger size passes (as it is)": Rule(),
+    "every larger size passes": Rule(),
     "first passing size": Rule(pick=pick_first),
     "all sizes up to twice as large pass": Rule(pick=pick_window(1.0)),
     "three quarters of these pass": Rule(pick=pick_window(0.75)),
     "isotonic fit, its bounds": Rule(fit=fit_isotonic),
     "isotonic fit, and the size itself": Rule(fit=fit_isotonic, itself=True),
+    "the same, up to the last near size": Rule(fit=fit_to_last, itself=True),
     "isotonic fit of the bounds": Rule(after=fit_isotonic),
     "local line, its bounds": Rule(fit=fit_local),
 }
@@ -225,9 +219,12 @@ RULES = {
 
 @dataclass
 class Judge:
-    """Differences to the reference of all sizes that may be tested, and their replicates when asked for."""
+    """Differences to the reference of all sizes that may be tested, and their replicates when asked for. ``tune``: what
+    another, smaller split says of the same sets."""
 
     diff: np.ndarray
+    tune: np.ndarray
+    margin: float
     files: np.ndarray
     errors: np.ndarray
     true: np.ndarray
@@ -236,8 +233,15 @@ class Judge:
     fits: dict[tuple[str, bytes], np.ndarray]
 
     @classmethod
-    def of(cls, files: np.ndarray, errors: np.ndarray, true: np.ndarray, weights: np.ndarray) -> Judge:
-        return cls(true + errors.sum(0) / files.sum(), files, errors, true, weights, {}, {})
+    def of(
+        cls, files: np.ndarray, errors: np.ndarray, true: np.ndarray, tune: np.ndarray, margin: float,
+        weights: np.ndarray,
+    ) -> Judge:  # fmt: skip
+        return cls(true + errors.sum(0) / files.sum(), tune, margin, files, errors, true, weights, {}, {})
+
+    def last(self, at: np.ndarray) -> int:
+        """Position in ``at`` of the largest size near the best on tune, and on judge near the reference."""
+        return minimal.last_near(self.tune[at], self.diff[at], self.margin)
 
     def replicates(self, at: np.ndarray) -> np.ndarray:
         """(len(at), B) of the sizes number ``at``."""
@@ -251,7 +255,7 @@ class Judge:
         """(len(at), B + 2): the rule's fit of the replicates, then its lower and upper bounds."""
         key = rule.fit.__name__, at.tobytes()
         if key not in self.fits:
-            fit = rule.fit(sizes[at], self.replicates(at))
+            fit = rule.fit(sizes[at], self.replicates(at), self.last(at))
             bounds = intervals.lower(fit, CONFIDENCE), intervals.upper(fit, CONFIDENCE)
             self.fits[key] = np.column_stack([fit, *bounds])
         return self.fits[key]
@@ -276,19 +280,21 @@ def search(
 
 
 def answer(rule: Rule, sizes: np.ndarray, grid: np.ndarray, judge: Judge, margin: float) -> tuple[int, int, int, int]:
-    """n_minimal, its 5-95 % interval as minimal.interval makes it, and the low end that upper bounds give: one more
-    than the tested size below the one that the rule's fit and pick would take if upper bounds were the lower ones."""
+    """n_minimal, the interval of another judge as minimal.other_judge makes it, and the low end that upper bounds give:
+    one more than the tested size below the one that the rule's fit and pick would take if upper bounds were lower ones.
+    """
 
     def bounds(tested: np.ndarray) -> Bounds:
         return judge.fit(rule, sizes, tested)[:, -2:-1], judge.fit(Rule(), sizes, tested)[:, -2:-1]
 
     found, tested = search(rule, sizes, grid, margin, bounds)
     s, diff, (lower, lower_raw) = sizes[tested], judge.diff[tested][:, None], bounds(tested)
-    fits, upper = np.split(judge.fit(rule, sizes, tested), [-2], axis=1)
-    half, half_raw = rule.fit(s, diff) - lower, diff - lower_raw
-    positions = rule.position(s, fits - half, judge.replicates(tested) - half_raw, margin)
+    upper = judge.fit(rule, sizes, tested)[:, -1:]
+    half, half_raw = rule.fit(s, diff, judge.last(tested)) - lower, diff - lower_raw
+    drawn = diff + np.sqrt(2) * (judge.replicates(tested) - diff)
+    positions = rule.position(s, rule.fit(s, drawn, judge.last(tested)) - half, drawn - half_raw, margin)
     low, high = (int(s[int(bound(positions, CONFIDENCE))]) for bound in (intervals.lower, intervals.upper))
-    first = int(rule.position(s, upper[:, 1:], np.full_like(lower, np.inf), margin)[0])
+    first = int(rule.position(s, upper, np.full_like(lower, np.inf), margin)[0])
     return int(sizes[found]), low, high, int(s[first - 1]) + 1 if first else 1
 
 
@@ -330,14 +336,15 @@ def simulate(
     for draw in range(draws):
         rng = np.random.default_rng([seed, number, draw])
         true = curve + cell.refit * scale * correlated(rng, 1, sizes, cell.kind)[0]
-        judges = [
-            Judge.of(*draw_files(rng, sizes, cell.rows, cell.files, cell.kind, real), true, boots[(2 * draw + k) % 4])
-            for k in range(2)
-        ]
+        of_tune, errors = draw_files(rng, sizes, cell.rows // 5, cell.files // 5, cell.kind, real)
+        tune = true + errors.sum(0) / of_tune.sum()
+        drawn = (draw_files(rng, sizes, cell.rows, cell.files, cell.kind, real) for _ in range(2))
+        judges = [Judge.of(*files, true, tune, cell.margin, boots[(2 * draw + k) % 4]) for k, files in enumerate(drawn)]
         for name, rule in RULES.items():
 
             def exact(tested: np.ndarray, rule: Rule = rule, true: np.ndarray = true) -> Bounds:
-                return rule.fit(sizes[tested], true[tested])[:, None], true[tested][:, None]
+                last = minimal.last_near(true[tested], true[tested], cell.margin)
+                return rule.fit(sizes[tested], true[tested], last)[:, None], true[tested][:, None]
 
             best = search(rule, sizes, grid, cell.margin, exact)[0]
             answers = [answer(rule, sizes, grid, judge, cell.margin) for judge in judges]
@@ -379,8 +386,8 @@ def line(name: str, f: dict[str, np.ndarray]) -> str:
 
 HEAD = [
     "n / curve: 10, 50, 90 %", "n / design", "n / limit", "quartiles apart by a factor of", "n below curve",
-    "set over the margin", "curve in 5-95 %", "design in 5-95 %", "fresh judge in 5-95 %", "curve in [bound, n]",
-    "high / low",
+    "set over the margin", "curve in low-high", "design in low-high", "another judge in low-high",
+    "curve in [bound, n]", "high / low",
 ]  # fmt: skip
 
 

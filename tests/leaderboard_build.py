@@ -107,6 +107,7 @@ def make_params(models: list[str] | None = None, tasks: list[str] | None = None)
                 "control_ratio": 2.0,
                 "random_draws": 3,
                 "half_draws": 3,
+                "robustness": {"resamples": 4, "disjoint": 2},
                 "margins": {"default": {"value": 0.01, "reason": "the smallest loss that users would notice"}},
             },
             "concepts": {"neurons": 50, "top_types": 8, "min_count": 5, "context": 30},
@@ -148,6 +149,9 @@ def write_build(params: Params, paths: Paths) -> None:
                 paths.concepts(model, task), "concepts", "concepts.json", make_concepts(model, task, search["frozen"])
             )
             _write(paths.ablation(model, task), "concepts", "ablation.json", make_ablation(model, task))
+            if model in params.asked:
+                found = make_robustness(model, task, search)
+                _write(paths.robustness(model, task), "subsets", "robustness.json", found)
 
 
 def make_ablation(model: str, task: str) -> dict[str, Any]:
@@ -175,6 +179,79 @@ def make_ablation(model: str, task: str) -> dict[str, Any]:
         "amounts": {"0": entry(-1.2, True), "2": entry(-0.3, False)},
     }
     return {"model": model, "task": task, "ablation": found, "reason": None}
+
+
+def make_robustness(model: str, task: str, search: dict[str, Any]) -> dict[str, Any]:
+    """Half of the subset is in every set, the others in one; as many neurons beside it are in one."""
+    curve = search["curves"]["curves"][HEADLINE]
+    found = {"model": model, "task": task, "headline": HEADLINE, "reason": curve["reason"]}
+    if curve["n_minimal"] is None:
+        return found
+    neurons, top, k = (
+        search["frozen"]["sets"][f"subset-{HEADLINE}"]["neurons"],
+        top_score(model, task),
+        curve["n_minimal"],
+    )
+    layers, width = MODELS[model]
+    outside = [n for n in range(layers * width) if n not in set(neurons)][:k]
+    half = k // 2
+    judged = {"judge": top - 0.02, "difference": -0.02, "lower": -0.03, "baseline_lower": 0.1, "passes": False}
+    own = judged | {"judge": top, "difference": 0.0, "lower": -0.005, "passes": True}
+    return {
+        **found,
+        "metric": metric_of(task),
+        "confidence": 0.95,
+        "margin": 0.01,
+        "size": k,
+        "l1": 0.0,
+        "l2": 0.1,
+        "n_kept": layers * width,
+        "reference": top,
+        "judge": top,
+        "members": {
+            "reason": None,
+            "judge": top,
+            "gap": 1e-5,
+            "neurons": neurons,
+            "change": [-0.004] + [-0.001] * (k - 1),
+            "low": [-0.006] + [-0.003] * (k - 1),
+            "high": [-0.002] + [0.001] * (k - 1),
+            "rise": [0.001] * k,
+            "losses": 1,
+            "undecided": k - 1,
+            "gains": 0,
+            "by_chance": 0.05 * k,
+            "largest": {"neuron": neurons[0], "change": -0.004},
+        },
+        "again": {"reason": None, "jaccard": 0.7, "objective": 0.121, "objective_subset": 0.12, **judged},
+        "halves": {
+            "reason": None,
+            "rows": [4000, 4001, 3900, 4101],
+            "gap": 1e-4,
+            "frequency": [1.0] * half + [0.25] * (k - half),
+            "chosen": {"neurons": [*neurons, *outside], "times": [4] * half + [1] * (k - half) + [1] * len(outside)},
+            "ever": k + len(outside),
+            "ever_by_chance": 700.4,
+            "jaccard": 0.29,
+            "jaccard_all": 0.36,
+            "jaccard_subset": 0.43,
+            "chance": 0.05,
+            "chance_by_layer": 0.1,
+            "sets": {key: [value] * 4 for key, value in judged.items()},
+            "passing": 0,
+        },
+        "disjoint": {
+            "reason": None,
+            "gap": 1e-4,
+            "sets": [{"neurons": neurons, **own}, {"neurons": outside, **judged}],
+            "passing": 1,
+            "stopped": "failed",
+        },
+        "shuffled": {
+            "reason": None, "gap": 1e-4, "train": 0.115, "judge": 0.089, "chance": 0.087, "p": 0.134328,
+            "above_chance": False,
+        },
+    }  # fmt: skip
 
 
 def make_labels(task: str) -> np.ndarray:
@@ -427,11 +504,12 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             "passes": [s >= size for s in sizes],
             "predictions": sizes,
             "n_minimal": size if walked and claimed else None,
+            "n_least": int(size * 0.8) if walked and claimed else None,
             "n_minimal_low": int(size * 0.7) if walked and claimed else None,
             "n_minimal_high": min(n, int(size * 1.9)) if walked and claimed else None,
             "replicates_without": 12 if task == "token-roles" and model == "minilm" else 0,
             "n_failing": size - 1,
-            "first_passing": size,
+            "n_every": size,
             "n_estimate": 120 if walked and small else None,
             "size": (size if claimed else 120 if small else None) if walked else None,
             "reason": None if claimed else "dev too small" if small else "not above the best baseline (surface)",
@@ -453,7 +531,8 @@ def make_search(model: str, task: str) -> dict[str, Any]:
         "width": width,
         "margin": {"value": 0.01, "reason": "the smallest loss that users would notice"},
         "confidence": 0.95,
-        "reference": {"set": "prefix-04", "judge": top + 0.004},
+        "reference": {"set": "prefix-04", "curve": None, "neurons": 5 * width, "judge": top + 0.004},
+        "weak_reference": None,
         "oracle": {"judge": top},
         "baseline": "surface",
         "baselines": {k: {"tune": v["score"], "judge": v["score"]} for k, v in comparisons(model, task).items()},

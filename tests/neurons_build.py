@@ -94,8 +94,8 @@ class Build:
             kind, _, ranking = key.partition("-")
             sets[key] = {"kind": kind, "ranking": ranking or None, "claimed": ranking == "lca", "neurons": neurons}
             sets[key] |= {"l1": 0.0, "l2": 0.1, "judge": 0.75}
-        curve = {"reason": None, "n_minimal_low": 5, "n_minimal_high": 9}
-        estimate = {"reason": "dev too small", "n_minimal_low": None, "n_minimal_high": None}
+        curve = {"reason": None, "n_least": 6, "n_minimal_low": 5, "n_minimal_high": 9}
+        estimate = {"reason": "dev too small", "n_least": None, "n_minimal_low": None, "n_minimal_high": None}
         # both classes are to be predicted: the scores without an intercept have their median at 0
         wanted = np.array(NEURONS)
         folder = self.paths.activations(self.name, task, "test")

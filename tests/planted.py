@@ -3,19 +3,22 @@
 :func:`build` writes the tasks and activations of a model and of its untrained twin as real artifacts, so that the real
 rules run on them. Used by tests/unit/test_planted.py and benchmarks/planted_truth.py.
 
-The label is the class with the largest sum of its own carriers (two classes: the sign of the sum of all), with noise
-added to each sum. Without classes the target is a number: the sum of all carriers, with noise.
-Carriers are independent, standard normal and equal in weight, so that a linear probe on them is the
-best rule there is, and each is needed as much as every other. A copy is its carrier with noise of its own: it tells
-nothing that the carrier does not. The twin has noise everywhere.
+The label is the class with the largest sum of its own carriers (two classes: whether the sum of all is above 0, or
+above the quantile that makes them unequal), with noise added to each sum. Without classes the target is a number: the
+sum of all carriers, with noise. Carriers are independent, of mean 0 and variance 1 and equal in weight, so that each is
+needed as much as every other; where they are normal a linear probe on them is the best rule there is. A copy is its
+carrier with noise of its own: it tells nothing that the carrier does not. The twin has noise everywhere.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,8 +26,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
 from neurosieve.config import Params, load_params
-from neurosieve.probes import decide_status, fit_baselines, fit_controls, fit_probes
-from neurosieve.probes.solver import fit
+from neurosieve.probes import decide_status, fit_baselines, fit_controls, fit_probes, intervals, metrics
+from neurosieve.probes.solver import Probe, fit
 from neurosieve.redundancy import measure_redundancy
 from neurosieve.subsets import score_test, search_subsets
 
@@ -34,13 +37,18 @@ MODEL, TWIN = "planted", "planted-untrained"
 TYPES = 400  # token types; one in six of them does not occur in train
 RANKINGS = ["lca", "greedy", "probeless"]
 CONSTANT = 3  # units of the first layer that never vary, as the first token's vector at layer 0 does
+SPARSE = [{"l1": l1, "l2": 0.001} for l1 in (0.03, 0.015, 0.007, 0.003)]
+MANY = 200_000  # rows on which a probe is as good as one can be, and as many on which it is scored
+GROUPS = 400  # of those rows, drawn as files are
 
 
 @dataclass(frozen=True)
 class Setting:
     """What is planted. ``classes``: 0 for a number. ``noise``: variance of the label's noise relative to that of the
     sum it is added to; ``correlation``: of a copy with its carrier; ``rows`` of train, tune, judge and test, with 40 to
-    100 of them a file."""
+    100 of them a file. ``share``: of the first of two classes; where it is not a half the metric is macro-F1.
+    ``heavy``: which values are of Student's t with four degrees of freedom (scaled to variance 1) instead of normal:
+    "noise" of the neurons that are nothing else, "all" of the carriers too."""
 
     carriers: int
     copies: int
@@ -52,6 +60,8 @@ class Setting:
     rows: tuple[int, int, int, int] = (2500, 1500, 6000, 3000)
     margin: float = 0.02
     unit: str = "token"  # or "sequence", where a text has no type and no control task
+    share: float = 0.5
+    heavy: str = ""
 
     @property
     def neurons(self) -> int:
@@ -59,20 +69,20 @@ class Setting:
 
     @property
     def metric(self) -> str:
-        return "accuracy" if self.classes else "r2"
+        return "r2" if not self.classes else "accuracy" if self.share == 0.5 else "macro_f1"
 
     def accuracy(self, carriers: int | None = None) -> float:
-        """The best accuracy (R2 for a number) there is with so many of the carriers (all by default).
+        """The best score (accuracy, macro-F1 or R2) there is with so many of the carriers (all by default).
 
-        A number: of its variance k (1 + noise) the carriers explain one each. Two classes: the sum of j of k carriers
-        has the correlation r = sqrt(j / (k (1 + noise))) with what the label is the sign of, and two normal variables
-        have the same sign with probability 1/2 + arcsin(r)/pi (Sheppard 1899). More classes: of a probe fitted on
-        200,000 rows and scored on as many others.
+        A number: of its variance k (1 + noise) the carriers explain one each. Two equal classes: the sum of j of k
+        normal carriers has the correlation r = sqrt(j / (k (1 + noise))) with what the label is the sign of, and two
+        normal variables have the same sign with probability 1/2 + arcsin(r)/pi (Sheppard 1899). Else: of a probe fitted
+        on many rows and scored on as many others.
         """
         j = self.carriers if carriers is None else carriers
         if not self.classes:
             return j / (self.carriers * (1 + self.noise))
-        if self.classes == 2:
+        if self.classes == 2 and self.share == 0.5 and self.heavy != "all":
             return 0.5 + math.asin(math.sqrt(j / (self.carriers * (1 + self.noise)))) / math.pi
         return fitted_accuracy(self, j)
 
@@ -80,13 +90,35 @@ class Setting:
         """Loss of the best accuracy from leaving out one carrier and its copies: the same for each, by symmetry."""
         return self.accuracy() - self.accuracy(self.carriers - 1)
 
+    def fewest(self) -> int:
+        """The fewest carriers that lose less than the margin."""
+        return self._least(lambda j: self.accuracy() - self.accuracy(j))
+
+    def fewest_claimed(self) -> int:
+        """The fewest that lose so little that the lower bound of the difference on judge is above -margin too, in the
+        middle of all draws of judge."""
+        return self._least(lambda j: self.accuracy() - self.accuracy(j) + half_width(self, j))
+
+    def _least(self, loss: Callable[[int], float]) -> int:
+        """The smallest number whose loss, which falls with the number, is below the margin; by bisection."""
+        return bisect.bisect_left(range(1, self.carriers), True, key=lambda j: loss(j) < self.margin) + 1
+
+    def draw(self, rng: np.random.Generator, rows: int, neurons: int, *, heavy: bool) -> np.ndarray:
+        """float32 (rows, neurons) values of mean 0 and variance 1."""
+        if heavy:
+            return (rng.standard_t(4, (rows, neurons)) / math.sqrt(2)).astype(np.float32)
+        return rng.standard_normal((rows, neurons), np.float32)
+
     def label(self, carriers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Classes int64 (rows,), or numbers of another scale and offset, from the carriers' values (rows, carriers)."""
         n = len(carriers)
-        if not self.classes:
-            return 40 + 3 * (carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n))
-        if self.classes == 2:
-            return (carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n) > 0).astype(int)
+        if self.classes in (metrics.NUMBER, 2):
+            sums = carriers.sum(1) + math.sqrt(self.noise * self.carriers) * rng.standard_normal(n)
+            if not self.classes:
+                return 40 + 3 * sums
+            if self.share != 0.5:  # nearly so where carriers are many or normal
+                sums = sums - NormalDist(0, math.sqrt(self.carriers * (1 + self.noise))).inv_cdf(self.share)
+            return (sums > 0).astype(int)
         each = self.carriers / self.classes
         if each != int(each):
             raise ValueError(f"{self.carriers} carriers cannot be shared equally by {self.classes} classes")
@@ -95,14 +127,47 @@ class Setting:
 
 
 @functools.cache
-def fitted_accuracy(setting: Setting, carriers: int, rows: int = 200_000) -> float:
-    """Accuracy of a probe on the first ``carriers`` carriers and nothing else, fitted on so many rows that it is the
-    best linear rule, on as many fresh ones."""
-    rng = np.random.default_rng([17, carriers])
-    X = rng.standard_normal((2 * rows, setting.carriers), np.float32)
-    y = setting.label(X, rng)
-    probe = fit(X[:rows, :carriers], y[:rows], setting.classes, 0.0, 1e-5, gap=1e-5)
-    return float((probe.predict(X[rows:, :carriers]) == y[rows:]).mean())
+def many(setting: Setting, rows: int = MANY) -> tuple[np.ndarray, np.ndarray]:
+    """Carriers float32 (2 * rows, carriers) and labels of many rows, the same for every number of carriers."""
+    rng = np.random.default_rng([17, setting.carriers])
+    X = setting.draw(rng, 2 * rows, setting.carriers, heavy=setting.heavy == "all")
+    return X, setting.label(X, rng)
+
+
+@functools.cache
+def fitted(setting: Setting, carriers: int, rows: int = MANY) -> np.ndarray:
+    """Predictions (rows,) of a probe on the first ``carriers`` carriers and nothing else, fitted on so many rows that
+    it is the best linear rule, of as many fresh ones."""
+    X, y = many(setting, rows)
+    probe: Probe = fit(X[:rows, :carriers], y[:rows], setting.classes, 0.0, 1e-5, gap=1e-5)
+    return probe.predict(X[rows:, :carriers])
+
+
+def _counts(setting: Setting, carriers: int, rows: int) -> tuple[np.ndarray, metrics.Metric]:
+    """What the metric of those predictions is computed from, by group of rows; and the metric."""
+    y, groups = many(setting, rows)[1][rows:], np.arange(rows) % GROUPS
+    card = {"metric": setting.metric, "classes": list(range(setting.classes))}
+    C = metrics.counts_by_file(y, fitted(setting, carriers, rows), groups, setting.classes)
+    return C, metrics.primary(card | {"scored_classes": card["classes"]})
+
+
+def fitted_accuracy(setting: Setting, carriers: int, rows: int = MANY) -> float:
+    """Score of :func:`fitted`."""
+    C, score = _counts(setting, carriers, rows)
+    return float(score(C.sum(0)))
+
+
+@functools.cache
+def half_width(setting: Setting, carriers: int, rows: int = MANY) -> float:
+    """How far the one-sided bound lies below the difference of so many carriers to all of them, on as many rows as
+    judge has: that of :func:`fitted` on its own rows, widened."""
+    bootstrap = intervals.FileBootstrap(np.arange(rows) % GROUPS, 1000, 5)
+    found = []
+    for j in (carriers, setting.carriers):
+        C, score = _counts(setting, j, rows)
+        found.append(bootstrap.replicates(C, score))
+    spread = float(np.std(found[0] - found[1]))
+    return NormalDist().inv_cdf(0.95) * spread * math.sqrt(rows / setting.rows[2])
 
 
 @dataclass(frozen=True)
@@ -130,9 +195,15 @@ class Truth:
         return labels
 
 
-def make_params(setting: Setting, tasks: list[str], seed: int, **changes: dict[str, Any]) -> Params:
-    """Params of a planted benchmark: the default ones, but for its models and tasks, the margin, the rankings, sparse
-    penalties instead of ridge ones, quick baselines, and ``changes`` (block -> {key: value})."""
+def make_params(
+    setting: Setting,
+    tasks: list[str],
+    seed: int,
+    penalties: list[dict[str, float]] | None = None,
+    **changes: dict[str, Any],
+) -> Params:
+    """Params of a planted benchmark: the default ones, but for its models and tasks, the margin, the rankings, quick
+    baselines, ``penalties`` where given, and ``changes`` (block -> {key: value})."""
     raw = load_params(ROOT / "params.yaml").model_dump(mode="json")
     rows = dict(zip(SPLITS, setting.rows, strict=True))
     raw |= {"benchmark": "planted", "seed": seed, "run": raw["run"] | {"models": [MODEL, TWIN], "tasks": tasks}}
@@ -140,10 +211,11 @@ def make_params(setting: Setting, tasks: list[str], seed: int, **changes: dict[s
     raw["prepare"]["tasks"] = {
         t: {"kind": "token-roles", "corpus": "wheels", "metric": setting.metric, "rows": rows} for t in tasks
     }
-    raw["probes"]["penalties"] = [{"l1": l1, "l2": 0.001} for l1 in (0.03, 0.015, 0.007, 0.003)]
+    if penalties is not None:
+        raw["probes"]["penalties"] = penalties
     raw["probes"] |= {"baseline_penalties": [{"l1": 0.0, "l2": 0.01}], "baseline_ngrams": [1, 1], "rankings": RANKINGS}
-    raw["subsets"] |= {"rankings": RANKINGS, "headline": "lca", "transfer": False}
-    reason = "at most a third of what leaving out one carrier costs"
+    raw["subsets"] |= {"rankings": RANKINGS, "transfer": False, "robustness": None}
+    reason = "at most a third of what leaving out one carrier costs, but for the settings that say otherwise"
     raw["subsets"]["margins"] = {"default": {"value": setting.margin, "reason": reason}}
     for block, values in changes.items():
         raw[block] |= values
@@ -167,8 +239,10 @@ def build(paths: Paths, setting: Setting, task: str, seed: int, labels: str = "c
     offset = (3 * scale * rng.standard_normal(setting.neurons)).astype(np.float32)
     of_type = rng.integers(0, setting.classes or 2, TYPES)
     for split, rows in zip(SPLITS, setting.rows, strict=True):
-        X = rng.standard_normal((rows, setting.neurons), np.float32)
+        X = setting.draw(rng, rows, setting.neurons, heavy=bool(setting.heavy))
         carriers = X[:, [g[0] for g in groups]]
+        if setting.heavy == "noise":
+            carriers = setting.draw(rng, rows, setting.carriers, heavy=False)
         types = rng.integers(0, TYPES * 5 // 6 if split == "train" else TYPES, rows)
         y = setting.label(carriers, rng)
         if labels == "permuted":
@@ -189,7 +263,8 @@ def build(paths: Paths, setting: Setting, task: str, seed: int, labels: str = "c
         X[:, constant] = offset[constant]
         _write_split(paths, task, split, y, types, setting.unit)
         _write_vectors(paths, MODEL, task, split, X, setting)
-        _write_vectors(paths, TWIN, task, split, rng.standard_normal(X.shape, np.float32), setting)
+        twin = setting.draw(rng, rows, setting.neurons, heavy=bool(setting.heavy))
+        _write_vectors(paths, TWIN, task, split, twin, setting)
     classes = [f"class-{i}" for i in range(setting.classes)]
     card = {"task": task, "unit": setting.unit, "classes": classes, "metric": setting.metric}
     with Writer(paths.task(task) / "card", "prepare", {}) as out:
@@ -278,39 +353,47 @@ def rand_index(params: Params, paths: Paths, truth: Truth, task: str, threshold:
     return float(adjusted_rand_score(truth.partition()[kept], labels[kept]))
 
 
-def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
+def searched(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
     """What the search found, beside what was planted.
 
-    "status", "test_status", "confirmed", "dev_too_small", "half_width", "reference" (judge), "curves": {name:
-    {"n_minimal", "low", "high", "reason", "size", "planted": share of the chosen neurons that are carriers or copies,
-    "covered": carriers among them, themselves or by a copy, "test"}}, "random": {name: mean test accuracy of random
-    neurons of the same number}, for the curves that have such controls. For a number all are R2.
+    "dev_too_small", "half_width", "reference" and "layer_reference" (judge), "weak": whether the reference is,
+    "curves": {name: {"n_minimal", "least": fewest that are not ruled out, "low", "high", "reason", "size", "planted":
+    share of the chosen neurons that are carriers or copies, "covered": carriers among them, themselves or by a copy}}.
     """
-    metric = truth.setting.metric
     found = read_json(paths.search(MODEL, task) / "curves.json")
     frozen = read_json(paths.search(MODEL, task) / "frozen.json")["sets"]
-    scores = read_json(paths.scores(MODEL, task) / "scores.json")
     curves = {}
-    for name in [*params.subsets.contenders, "pipeline"]:
+    for name in [n for n in (*params.subsets.contenders, "pipeline") if n in found["curves"]]:
         curve = found["curves"][name]
         chosen = frozen[f"subset-{name}"]["neurons"] if curve["size"] else []
         curves[name] = {
             "n_minimal": curve["n_minimal"],
+            "least": curve["n_least"],
             "low": curve["n_minimal_low"],
             "high": curve["n_minimal_high"],
             "reason": curve["reason"],
             "size": curve["size"],
             "planted": sum(n in truth.planted for n in chosen) / len(chosen) if chosen else None,
             "covered": truth.covered(chosen),
-            "test": scores["sets"][f"subset-{name}"][metric] if chosen else None,
         }
     return {
-        "status": scores["status"],
-        "test_status": scores["test_status"],
-        "confirmed": scores["confirmed"],
         "dev_too_small": found["dev"]["too_small"],
         "half_width": found["dev"]["half_width"],
         "reference": found["reference"]["judge"],
+        "layer_reference": found["layer_reference"]["judge"],
+        "weak": found["weak_reference"] is not None,
         "curves": curves,
-        "random": {name: entry[metric] for name, entry in scores["random"].items()},
     }
+
+
+def measure(params: Params, paths: Paths, truth: Truth, task: str) -> dict[str, Any]:
+    """What :func:`searched` says, and of test "status", "test_status", "confirmed"; "test" of every curve; "random":
+    {name: mean test score of random neurons of the same number}, for the curves that have such controls. Scores are of
+    the setting's metric."""
+    metric = truth.setting.metric
+    scores = read_json(paths.scores(MODEL, task) / "scores.json")
+    found = searched(params, paths, truth, task)
+    for name, curve in found["curves"].items():
+        curve["test"] = scores["sets"][f"subset-{name}"][metric] if curve["size"] else None
+    found |= {key: scores[key] for key in ("status", "test_status", "confirmed")}
+    return found | {"random": {name: entry[metric] for name, entry in scores["random"].items()}}

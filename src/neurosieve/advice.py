@@ -29,6 +29,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "fit_controls": (ROWS, "probes.pair_features"),
     "decide_status": ("probes.bootstrap", "prepare.tasks.*.rows"),
     "search_subsets": (ROWS, "probes.pair_features"),
+    "check_robustness": (ROWS, "probes.pair_features"),
     "transfer_subsets": ("prepare.tasks.*.rows", "run.tasks"),
     "score_test": (ROWS, "probes.bootstrap"),
     "reproduce_published": (ROWS, "probes.pair_features"),
@@ -36,10 +37,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ablate_neurons": ("activations.batch_tokens", "concepts.ablation.window"),
     "build_leaderboard": ("run.models", "run.tasks"),
 }
-OF_NEURONS = ("measure_redundancy", "fit_probes", "fit_controls", "search_subsets", "transfer_subsets")
+OF_NEURONS = (
+    "measure_redundancy", "fit_probes", "fit_controls", "search_subsets", "check_robustness", "transfer_subsets",
+)  # fmt: skip
 FOR_TIME = (
     "prepare.tasks.*.rows", "redundancy.rows", "subsets.random_draws", "subsets.rankings", "subsets.searches",
-    "run.models",
+    "subsets.robustness", "run.models",
 )  # fmt: skip
 
 

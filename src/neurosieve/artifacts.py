@@ -95,6 +95,9 @@ class Paths:
     def published(self, model: str, task: str) -> Path:
         return self.root / "subsets" / "published" / model / task
 
+    def robustness(self, model: str, task: str) -> Path:
+        return self.root / "subsets" / "robustness" / model / task
+
     def transfer(self, model: str) -> Path:
         return self.root / "subsets" / "transfer" / model
 

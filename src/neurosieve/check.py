@@ -140,12 +140,12 @@ def notices(params: Params, jobs_cores: int | None = None) -> list[str]:
     told = []
     if jobs_cores is not None and jobs_cores > cores():
         told.append(f"{jobs_cores} cores were asked for, this machine has {cores()}: jobs will wait for each other")
-    for name in params.run.models:
+    for name in params.probed:
         network = _network(params, name)
         if network is not None and (other := found.setdefault(network, name)) != name:
             told.append(
                 f"models.{name}: the same network as {other}: its configuration, its tokenizer and its seed are equal; "
-                "their rows will be too: give one another `seed:`, or leave one out"
+                "their figures will be too: give one another `seed:`, or leave one out"
             )
     return told
 
@@ -156,6 +156,8 @@ def _network(params: Params, name: str) -> str | None:
     if entry.untrained is None:
         return None
     made: list[Any] = [entry.seed, trained.part, trained.neurons]
+    if entry.embeddings == "kept":  # of equal configurations too they are those of one model
+        made.append(entry.untrained)
     made.append(None if entry.finetune is None else entry.finetune.model_dump(mode="json"))
     if trained.path is None:
         wheel = None if trained.wheel is None else trained.wheel.sha256

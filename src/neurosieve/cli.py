@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "fit-controls": ("probes", "fit_controls", ("model", "task"), "control tasks, online description length"),
     "decide-status": ("probes", "decide_status", (), "does a row beat chance, surface and its untrained twin?"),
     "search-subsets": ("subsets", "search_subsets", ("model", "task"), "the smallest neuron subset, on dev"),
+    "check-robustness": ("subsets", "check_robustness", ("model", "task"), "is every member needed, is it this set?"),
     "transfer-subsets": ("subsets", "transfer_subsets", ("model",), "the subset of each task on the other tasks"),
     "score-test": ("subsets", "score_test", ("model", "task"), "everything frozen, on test"),
     "reproduce-published": ("subsets", "reproduce_published", ("model", "task"), "the published protocol, on test"),
@@ -215,6 +216,8 @@ def _check(args: argparse.Namespace) -> int:
     print(f"{args.params}: benchmark {params.benchmark}, version {params.version}")
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
+    if params.run.twins:
+        print(f"twins:  {', '.join(params.run.twins)}")
     print(f"tasks:  {', '.join(params.run.tasks)}")
     from neurosieve import check, estimates
 

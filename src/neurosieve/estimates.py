@@ -59,6 +59,8 @@ TURN = (8, 0.5)  # of a turn: iterations on all columns, and columns^3 of its Ch
 BOUND = (400, 20 / 3)  # the same of all turns of the bound, most of which are of fewer columns
 SPARSE = 2.5  # times as many iterations with l1 > 0
 STEP = 1.1  # ratio of the sizes between which a search inverts
+MINIMUM = 0.1  # of the neurons, what a plan takes a minimal subset to have
+LARGE = 4  # times a minimal subset: above it robustness lets elimination take larger steps
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
@@ -102,15 +104,18 @@ def jobs(params: Params) -> Iterator[Job]:
     """Every job of the run, in the order of the phases; a test compares them with Snakemake's."""
     run = params.run
     cells = [(model, task) for model in run.models for task in run.tasks]
+    probed = [(model, task) for model in params.probed for task in run.tasks]
     yield from (Job("extract_corpus", corpus=c) for c in sorted({c for t in run.tasks for c in params.task_corpora(t)}))
     yield from (Job("prepare_task", task=t) for t in run.tasks)
-    yield from (Job("finetune_model", m, t) for m, t in cells if params.finetunes(m, t))
-    yield from (Job("dump_activations", m, t) for m, t in cells)
+    yield from (Job("finetune_model", m, t) for m, t in probed if params.finetunes(m, t))
+    yield from (Job("dump_activations", m, t) for m, t in probed)
     yield from (Job("measure_redundancy", m, t) for m, t in cells)
     yield from (Job("fit_baselines", task=t) for t in run.tasks)
-    yield from (Job(rule, m, t) for rule in ("fit_probes", "fit_controls") for m, t in cells)
+    yield from (Job("fit_probes", m, t) for m, t in probed)
+    yield from (Job("fit_controls", m, t) for m, t in cells)
     yield Job("decide_status")
     yield from (Job("search_subsets", m, t) for m, t in cells)
+    yield from (Job("check_robustness", m, t) for m in params.asked for t in run.tasks)
     yield from (Job("transfer_subsets", m) for m in run.models if params.subsets.transfer)
     yield from (Job("score_test", m, t) for m, t in cells)
     yield from (Job("reproduce_published", m, t) for m, t in cells if "published" in run.protocols)
@@ -199,7 +204,7 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         return Need(50, BASE, 15)
     if rule == "decide_status":
         judged = max(_judging(params, t, "judge") for t in run.tasks)
-        return Need(1, BASE + judged, START + 0.1 * cells)
+        return Need(1, BASE + judged, START + 0.1 * len(params.probed) * len(run.tasks))
     if rule == "build_leaderboard":
         return Need(2 + cells, BASE + 2 * cells, START + 0.3 * cells)
     if rule == "transfer_subsets":
@@ -291,9 +296,22 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         if searched:  # scaled columns or their product in float64, and a Gram matrix that is scaled or inverted
             memory += _mb(8 * rows["train"] * size.columns + 8 * size.columns**2)
         return Need(_mb(2 * probes * rows["judge"]), memory, START + work / on_probe)
+    if rule == "check_robustness":
+        asked, headline = params.subsets.robustness, params.subsets.headline
+        judging = _judging(params, str(job.task), "judge")
+        left_out = MINIMUM**2 * size.neurons * size.product * WARM
+        if asked is None or headline not in params.subsets.searches:  # of a ranking members are left out, no more
+            return Need(1, size.memory(1.2) + judging, START + (size.gram + left_out) / on_probe)
+        cost, inverts, _ = SEARCHES.get(headline, DEAREST)
+        steps = LARGE * MINIMUM / (1 - 1 / STEP) + 3  # in units of all columns; three for those above
+        once = size.gram + (2 * COLD + cost * steps * WARM) * size.product + 2 * inverts * size.columns**3
+        times = asked.resamples / 2 + 2 + asked.disjoint  # a half has half of the rows
+        memory = size.memory(1.3) + judging + _mb(8 * size.columns**2 + 4 * rows["train"] * size.columns)
+        return Need(1, memory, START + (times * once + left_out) / on_probe)
     if rule == "score_test":
         memory = BASE + _mb(8 * rows["test"] * size.columns) + _judging(params, str(job.task), "test")
-        return Need(1, memory, START + 20 * rows["test"] * size.columns / on_probe)
+        predicted = 20 + 2 * len(params.twins_of(size.model)[1:])
+        return Need(1, memory, START + predicted * rows["test"] * size.columns / on_probe)
     if rule == "reproduce_published":
         return _published(params, size, rows, on_probe)
     if rule == "describe_neurons":
@@ -384,7 +402,9 @@ def plan(params: Params, device: str = "cpu") -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
     rows = ["  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
             for line in lines]  # fmt: skip
-    text = [f"benchmark {params.benchmark}: {len(params.run.models)} models, {len(params.run.tasks)} tasks, "
+    more = len(params.run.twins)
+    twins = f" and {more} further untrained twin{'s' if more > 1 else ''}" if more else ""
+    text = [f"benchmark {params.benchmark}: {len(params.run.models)} models{twins}, {len(params.run.tasks)} tasks, "
             f"protocols {', '.join(params.run.protocols)}; numerics {params.numerics}, models on {device}",
             *rows[:1], "-" * len(rows[0]), *rows[1:-1], "-" * len(rows[0]), rows[-1]]  # fmt: skip
     text.append(

@@ -200,6 +200,16 @@ def test_twins_that_are_one_network_are_told(load, tmp_path):
 
     (told,) = check.notices(load(twins()))
     assert told.startswith("models.b0: the same network as a0")
+
+    def further(raw):
+        twins(b=2)(raw)
+        kept = {"embeddings": "kept"}
+        raw["models"] |= {"a1": {"untrained": "a", "seed": 1}, "a2": {"untrained": "a", "seed": 1, **kept}}
+        raw["models"] |= {"b1": {"untrained": "b", "seed": 1, **kept}}  # a2's configuration, not its embeddings
+        raw["run"]["twins"] = ["a1", "a2", "b1"]
+
+    (told,) = check.notices(load(further))
+    assert told.startswith("models.a1: the same network as a0")
     assert check.notices(load(twins(b=2))) == []
     (tmp_path / "b" / "tokenizer.json").write_text('{"other": 1}')
     assert check.notices(load(twins())) == []

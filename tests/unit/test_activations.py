@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -363,6 +364,71 @@ def test_untrained_twin_differs_in_every_matrix(name: str, folders: dict[str, Pa
     assert twin.facts == again.facts
     assert len({m.facts["model_sha256"] for m in (trained, twin, other)}) == 3
     assert twin.coding.tokenizer.to_str() == trained.coding.tokenizer.to_str()
+
+
+# Parameters of the embedding, by name, in the stacks that are run; of an encoder-decoder one table serves both.
+SHARED = {"decoder.embed_tokens.weight", "encoder.embed_tokens.weight", "shared.weight"}
+PLACES = {"embed_positions.weight", "layernorm_embedding.bias", "layernorm_embedding.weight"}
+NORMED = {"LayerNorm.bias", "LayerNorm.weight", "position_embeddings.weight", "word_embeddings.weight"}
+EMBEDDINGS = {
+    "bert": {f"embeddings.{name}" for name in (*NORMED, "token_type_embeddings.weight")},
+    "distilbert": {f"embeddings.{name}" for name in NORMED},
+    "modernbert": {"embeddings.norm.weight", "embeddings.tok_embeddings.weight"},
+    "gpt2": {"wpe.weight", "wte.weight"},
+    "llama": {"embed_tokens.weight"},
+    "gpt_neox": {"embed_in.weight"},
+    ("t5", "both"): SHARED,
+    ("bart", "encoder"): SHARED | {f"encoder.{name}" for name in PLACES},
+    ("bart", "decoder"): SHARED | {f"{part}.{name}" for part in ("encoder", "decoder") for name in PLACES},
+}
+STACKS = [(name, part) for name in tiny_models.BOTH for part in ("encoder", "decoder", "both")]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [*((n, "encoder") for n in tiny_models.ARCHITECTURES if n not in tiny_models.BOTH), *STACKS]
+)
+def test_a_twin_that_keeps_the_embeddings(name: str, part: Any, folders: dict[str, Path]) -> None:
+    """Layer 0 of each stack is the trained model's, bit by bit; all other weights are those of the fresh twin."""
+    kinds = {"u": ("kept", 3), "v": ("kept", 4), "fresh": ("fresh", 3)}
+    entries = {"m": Model(path=str(folders[name]), part=part)}
+    entries |= {key: Model(untrained="m", seed=seed, embeddings=kind) for key, (kind, seed) in kinds.items()}
+    params = params_for(entries)
+    trained, twin, other, fresh = (models.load_model(params, key) for key in ("m", "u", "v", "fresh"))
+    kept = set(twin.facts["kept_tensors"])
+    assert kept == EMBEDDINGS.get(name, EMBEDDINGS.get((name, part), kept)) and "kept_tensors" not in fresh.facts
+    states = {key: model.model.state_dict() for key, model in zip("muf", (trained, twin, fresh), strict=True)}
+    short = {
+        key: key.removeprefix("encoder.") if part == "encoder" and name in tiny_models.BOTH else key for key in kept
+    }
+    for key, value in states["u"].items():
+        assert torch.equal(value, states["m" if key in short.values() else "f"][key]), key
+    ids = models.short_ids(trained.coding)
+    firsts = [0, *([3] if part == "both" else [])]
+    of_both = [models.layer_states(model, ids, None) for model in (trained, twin)]
+    equal = [torch.equal(one, two) for one, two in zip(*of_both, strict=True)]
+    assert [i for i, same in enumerate(equal) if same] == firsts
+    assert twin.facts["differing_tensors"] < fresh.facts["differing_tensors"]
+    assert twin.facts == models.load_model(params, "u").facts
+    assert len({m.facts["model_sha256"] for m in (trained, twin, other, fresh)}) == 4
+
+
+def test_embeddings_that_cannot_be_kept(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layer 0 that does not come from the table of sub-words, and one that torch has no gradient of."""
+    params = params_for({"m": Model(path=str(folders["bert"])), "u": Model(untrained="m", embeddings="kept")})
+    for cut, why in (
+        (lambda found: found.stacks[0][1].detach().requires_grad_() * 1.0, "not depend on the embedding of sub-words"),
+        (lambda found: found.stacks[0][0].detach(), "does not require grad"),
+    ):
+        plain = models._pass
+
+        def changed(*args: Any, plain: Any = plain, cut: Any = cut) -> Any:
+            found = plain(*args)
+            return found if torch.is_inference_mode_enabled() else dataclasses.replace(found, stacks=[[cut(found)]])
+
+        with monkeypatch.context() as patch:
+            patch.setattr(models, "_pass", changed)
+            with pytest.raises(ActivationsError, match=rf"models.u.embeddings: found kept.*{why}.*`embeddings: fresh`"):
+                models.load_model(params, "u")
 
 
 def test_twin_with_trained_weights_is_refused(

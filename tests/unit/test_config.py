@@ -64,8 +64,21 @@ def test_the_default_loads():
         ("layers: 3.0, neurons", "layer: 3.0, neurons", ["published.tolerances.0.layer: unknown key", "'layers'?"]),
         ("  margins:\n    default:", "  margins:\n    defalt:", ["needs an entry `default`"]),
         ("benchmark: default", "benchmark: ../up", ["benchmark: found '../up'"]),
-        ("version: 4\n", "", ["version: missing; add `version:`"]),
-        ("version: 4\n", "version: 4\nversion: 5\n", ["'version' given twice"]),
+        ("    untrained: neurosieve-base\n    seed: 1", "    untrained: neurosieve-base\n    embeddings: old",
+         ["embeddings: found 'old'", "'kept'"]),
+        ("    path: models/neurosieve-base\n", "    path: models/neurosieve-base\n    embeddings: kept\n",
+         ["models.neurosieve-base: found", "`embeddings: kept` is for an untrained twin"]),
+        ("    untrained: neurosieve-base\n    seed: 1", "    untrained: neurosieve-base\n    embeddings: kept\n"
+         "    finetune: {tasks: [doc-match], epochs: 1, learning_rate: 1e-4, batch: 8}", ["`finetune:` trains a twin"]),
+        ("  tasks: [token-roles,", "  twins: [none]\n  tasks: [token-roles,", ["run.twins.0: found 'none'"]),
+        ("  tasks: [token-roles,", "  twins: [neurosieve-base-untrained]\n  tasks: [token-roles,",
+         ["run.twins.0: found 'neurosieve-base-untrained'", "in run.models too"]),
+        ("  tasks: [token-roles,", "  twins: [minilm]\n  tasks: [token-roles,",
+         ["run.twins.0: found 'minilm', which is no untrained twin"]),
+        ("  tasks: [token-roles,", "  twins: [minilm-untrained]\n  tasks: [token-roles,",
+         ["run.twins.0: found 'minilm-untrained', the twin of 'minilm', which does not run"]),
+        ("version: 5\n", "", ["version: missing; add `version:`"]),
+        ("version: 5\n", "version: 5\nversion: 6\n", ["'version' given twice"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_mend(write, old, new, says):
@@ -115,8 +128,23 @@ def test_a_number_with_an_exponent_and_no_dot_is_a_number(write):
 def test_twins():
     params = config.load_params(DEFAULT)
     trained, twin = params.run.models[:2]
-    assert params.twin_of(trained) == twin
-    assert params.twin_of(twin) == twin
+    assert params.twins_of(trained) == [twin]
+    assert params.twins_of(twin) == []
+
+
+def test_further_twins_come_after_those_that_run(write):
+    entries = {
+        "late": "untrained: neurosieve-base",
+        "foreign": "untrained: minilm",
+        "rows": "untrained: neurosieve-base",
+    }
+    added = "".join(f"  {name}: {{{entry}}}\n" for name, entry in entries.items())
+    path = write("\nmodels:\n", f"\nmodels:\n{added}")
+    run = "models: [late, neurosieve-base, minilm]\n  twins: [rows, foreign]"
+    path.write_text(path.read_text().replace("models: [neurosieve-base, neurosieve-base-untrained]", run))
+    params = config.load_params(path)
+    assert params.probed == ["late", "neurosieve-base", "minilm", "rows", "foreign"]
+    assert params.twins_of("neurosieve-base") == ["late", "rows"] and params.twins_of("minilm") == ["foreign"]
 
 
 def test_settings_change_only_with_what_the_rule_reads(write):

@@ -32,6 +32,8 @@ MEASURED = {
     ("fit_controls", "doc-match"): 2.0,
     ("fit_controls", "token-classes"): 6.1,
     ("search_subsets", "token-roles"): 36.0,  # version 4: three rankings, elimination and the bound
+    ("check_robustness", "token-roles"): 49.1,  # version 5: a subset of 186 neurons
+    ("check_robustness", "name-scope"): 28.4,  # of 242
     ("describe_neurons", "doc-match"): 2.2,
     ("describe_neurons", "token-classes"): 2.7,
     ("ablate_neurons", "token-classes"): 10.4,
@@ -131,6 +133,19 @@ def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking()
     assert need(with_subsets(searches=["elimination", "relaxation"]), twin) == need(PARAMS, twin)
 
 
+def test_robustness_is_planned_for_trained_models_at_what_is_asked():
+    job = Job("check_robustness", BASE, "token-roles")
+    assert [j for j in estimates.jobs(PARAMS) if j.rule == job.rule] == [
+        Job(job.rule, BASE, task) for task in PARAMS.run.tasks
+    ]
+    asked = PARAMS.subsets.robustness
+    more = with_subsets(robustness=asked.model_copy(update={"resamples": 2 * asked.resamples}))
+    fewer = with_subsets(robustness=asked.model_copy(update={"disjoint": 1}))
+    ranked = with_subsets(headline="lca")  # of a ranking members are left out, no more
+    times = [need(params, job).seconds for params in (ranked, fewer, PARAMS, more)]
+    assert times == sorted(set(times)) and need(ranked, job).mem_mb < need(PARAMS, job).mem_mb
+
+
 def test_time_of_turns_is_within_a_factor_of_three_of_what_was_measured():
     ratios = {}
     for (what, task, units, l1), seconds in MEASURED_TURNS.items():
@@ -201,12 +216,17 @@ def test_the_unit_of_a_kind_is_that_of_its_module(kind):
 
 def test_the_jobs_are_those_of_snakemake(tmp_path):
     file = tmp_path / "params.yaml"
-    file.write_text(Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]"))
+    text = Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]")
+    text = text.replace("\nmodels:\n", "\nmodels:\n  second: {untrained: neurosieve-base, seed: 2}\n")
+    file.write_text(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:"))
     done = subprocess.run([sys.executable, "tests/list_jobs.py", str(file)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = Counter(job["rule"] for job in json.loads(done.stdout) if job["output"])
     params = config.load_params(file)
-    assert params.run.protocols == ["strict", "published"] and params.subsets.transfer
+    assert (
+        params.run.protocols == ["strict", "published"] and params.subsets.transfer and params.run.twins == ["second"]
+    )
+    assert "2 models and 1 further untrained twin, 5 tasks" in estimates.plan(params)
     jobs = list(estimates.jobs(params))
     assert Counter(job.rule for job in jobs) == wanted and len(set(jobs)) == len(jobs)
     for job in jobs:
@@ -225,10 +245,10 @@ def test_fine_tuning_is_planned_where_a_model_asks_for_it():
 
 
 def test_what_the_run_leaves_out_is_not_planned():
-    less = {"subsets": PARAMS.subsets.model_copy(update={"transfer": False})}
+    less = {"subsets": PARAMS.subsets.model_copy(update={"transfer": False, "robustness": None})}
     rules = {job.rule for job in estimates.jobs(PARAMS.model_copy(update=less))}
-    assert rules.isdisjoint({"transfer_subsets", "reproduce_published", "finetune_model"})
-    assert "transfer_subsets" in {job.rule for job in estimates.jobs(PARAMS)}
+    assert rules.isdisjoint({"transfer_subsets", "check_robustness", "reproduce_published", "finetune_model"})
+    assert {"transfer_subsets", "check_robustness"} <= {job.rule for job in estimates.jobs(PARAMS)}
     assert "From the hub" not in estimates.plan(PARAMS)
     assert "From the hub, unless they are in its cache: a/b\n" in estimates.plan(with_model(hub="a/b"))
 

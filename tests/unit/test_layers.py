@@ -32,7 +32,7 @@ SETS = {
 
 
 def test_fewest_is_the_number_from_which_on_every_larger_one_passes():
-    selected = select_layers(SETS, 5, MARGIN, too_small=False)
+    selected = select_layers(SETS, 5, MARGIN, no_claim=None)
     bottom, top = selected["bottom"], selected["top"]
     assert bottom["passes"] == [False, False, True, False, True]
     assert (bottom["layers"], bottom["neurons"], bottom["score"], bottom["lower"]) == (5, 20, 0.90, -0.002)
@@ -44,14 +44,14 @@ def test_fewest_is_the_number_from_which_on_every_larger_one_passes():
 
 
 def test_single_layers_pass_one_by_one():
-    single = select_layers(SETS, 5, MARGIN, too_small=False)["single"]
+    single = select_layers(SETS, 5, MARGIN, no_claim=None)["single"]
     assert [s["layer"] for s in single] == [0, 1, 2, 3, 4]
     assert [s["passes"] for s in single] == [False, False, True, False, False]
     assert single[2] == {"layer": 2, "neurons": 4, "judge": 0.90, "lower": -0.004, "passes": True}
 
 
 def test_where_dev_is_too_small_there_is_an_estimate_and_no_claim():
-    selected = select_layers(SETS, 5, MARGIN, too_small=True)
+    selected = select_layers(SETS, 5, MARGIN, no_claim="dev too small")
     bottom, top = selected["bottom"], selected["top"]
     assert bottom["layers"] is None and bottom["reason"] == "dev too small"
     assert (bottom["estimate"], bottom["neurons"], bottom["score"]) == (3, 12, 0.90)
@@ -61,23 +61,23 @@ def test_where_dev_is_too_small_there_is_an_estimate_and_no_claim():
 
 def test_where_all_layers_fail_no_number_is_claimed_and_the_pipeline_takes_all():
     sets = SETS | {(0, 4): found(0.90, -0.02)}
-    bottom = select_layers(sets, 5, MARGIN, too_small=False)["bottom"]
+    bottom = select_layers(sets, 5, MARGIN, no_claim=None)["bottom"]
     assert bottom["layers"] is None and bottom["reason"] == "all layers fail" and bottom["estimate"] == 3
     assert number_that_passes(bottom) == 5
     worse = {span: found(0.5, -0.5) for span in SETS}
-    top = select_layers(worse, 5, MARGIN, too_small=False)["top"]
+    top = select_layers(worse, 5, MARGIN, no_claim=None)["top"]
     assert (top["layers"], top["estimate"], top["score"]) == (None, None, None) and number_that_passes(top) == 5
 
 
-@pytest.mark.parametrize("too_small", [True, False])
-def test_the_pipeline_takes_what_passes_whether_it_is_claimed_or_not(too_small):
-    top = select_layers(SETS, 5, MARGIN, too_small=too_small)["top"]
+@pytest.mark.parametrize("no_claim", ["dev too small", None])
+def test_the_pipeline_takes_what_passes_whether_it_is_claimed_or_not(no_claim):
+    top = select_layers(SETS, 5, MARGIN, no_claim=no_claim)["top"]
     assert number_that_passes(top) == 3
 
 
 def test_a_layer_of_constant_neurons_fails_and_has_no_figures():
     sets = {(0, 1): found(0.9, 0.0), (1, 1): found(0.9, 0.0)}
-    selected = select_layers(sets, 2, MARGIN, too_small=False)
+    selected = select_layers(sets, 2, MARGIN, no_claim=None)
     assert selected["single"][0] == {"layer": 0, "neurons": 0, "judge": None, "lower": None, "passes": False}
     assert (selected["bottom"]["layers"], selected["bottom"]["judge"]) == (2, [None, 0.9])
     assert selected["top"]["layers"] == 1

@@ -20,8 +20,8 @@ from neurosieve.leaderboard import build_leaderboard, charts, collect, page, pag
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
-    "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_minimal_low,n_minimal_high,"
-    "n_failing,n_bound,bound_factor,share,layers_used,"
+    "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_least,n_minimal_low,"
+    "n_minimal_high,n_failing,n_bound,bound_factor,share,layers_used,"
     "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,"
     "lca_n_minimal,lca_n_minimal_low,lca_n_minimal_high,note,"
     "published_model,published_metric,published_score,published_n_neurons,published_subset_score"
@@ -286,6 +286,30 @@ def test_notes_in_plain_words():
     assert notes["minilm-untrained", "token-roles"].startswith("control row; not above char-ngrams on judge")
 
 
+def test_a_row_of_a_twin_with_the_trained_embeddings_says_so():
+    params = made.make_params()
+    twin = params.models["neurosieve-base-untrained"]
+    assert collect._model_note(params, "neurosieve-base-untrained") == "freshly initialised"
+    kept = params.models | {"neurosieve-base-untrained": twin.model_copy(update={"embeddings": "kept"})}
+    params = params.model_copy(update={"models": kept})
+    wanted = "freshly initialised; its embeddings are the trained ones"
+    assert collect._model_note(params, "neurosieve-base-untrained") == wanted
+
+
+@pytest.mark.parametrize("status", ["supported", "untrained"])
+def test_several_twins_are_told_as_a_range_and_one_is_not(status):
+    row = {**make_row("neurosieve-base", "token-roles"), "status": status, "status_unseen": status}
+    against = row["comparisons"]["judge"]["untrained"]
+    one = "not above the untrained twin on judge"
+    assert [text.partition(":")[0] for text in collect.notes(row)] == ([] if status == "supported" else [one])
+    against["twins"] = {
+        name: {"tune": 0.9 - score, "judge": score} for name, score in (("a", 0.7118), ("b", 0.7434), ("c", 0.72))
+    }
+    found = collect.notes(row)
+    assert found[-1] == "3 untrained twins: 0.712 to 0.743 on judge"
+    assert len(found) == 1 if status == "supported" else found[0].startswith("not above the best of 3 untrained twins")
+
+
 @pytest.mark.parametrize(
     ("training", "twin", "note"),
     [
@@ -379,7 +403,7 @@ def test_heatmap_counts_cells_by_shade_and_leaves_missing_ones_blank():
 
 
 def test_bars_have_heights_in_proportion():
-    svg = charts.layer_bars("b", "t", "d", [("model", "m0", [2, 0, 4], "")])
+    svg = charts.bars("b", "t", "d", [("model", "m0", [2, 0, 4], "")])
     heights = [float(h) for h in re.findall(r'class="bar m0"[^>]*height="([\d.]+)"', svg)]
     assert heights == [13, 26]
 
@@ -531,6 +555,32 @@ def test_page_has_the_bound_of_supported_rows_and_says_of_what(rendered):
     parse(bare)
 
 
+def test_page_says_what_was_asked_of_the_subsets_of_supported_rows(rendered):
+    rows, cards, meta = make_all()
+    told = [r for r in rows if r["status"] == "supported" and r["robustness"] and r["robustness"]["reason"] is None]
+    assert 0 < len(told) < len([row for row in rows if row["robustness"]])
+    assert all(row["robustness"] is None for row in rows if row["control_of"] is not None)
+    svgs = re.findall(r'<svg role="img" aria-labelledby="chosen-.*?</svg>', rendered)
+    assert len(svgs) == len(told)
+    row, svg = told[0], svgs[0]
+    k = row["n_minimal"]
+    counts = re.findall(r"<title>([^<]*), of 4 sets (\d): (\d+)</title>", svg)
+    inside, outside = f"in the subset ({k})", f"not in it, chosen at least once ({k})"
+    assert counts == [(inside, "1", str(k - k // 2)), (inside, "4", str(k // 2)), (outside, "1", str(k))]
+    assert rendered.count("Is it this set, and is all of it needed?") == len({row["task"] for row in told})
+    # a ranking has a table and no chart; a row that was not asked has neither; what the files say is escaped
+    ranked = {name: {"reason": "a ranking <b>"} for name in ("again", "halves", "disjoint", "shuffled")}
+    for row in rows:
+        if row["robustness"] is not None:
+            row["robustness"] |= ranked
+    text = page.render(rows, cards, meta, {})
+    assert 'aria-labelledby="chosen-' not in text and text.count("a ranking &lt;b&gt;") == 4 * len(told)
+    parse(text)
+    bare = page.render([row | {"robustness": None} for row in rows], cards, meta, {})
+    assert "Is it this set" not in bare
+    parse(bare)
+
+
 def test_page_says_whether_the_headline_is_a_search_or_a_ranking(rendered):
     assert "at each size the neurons of the search elimination." in rendered
     assert "dotted: the bottom of the first ranking of the params file that ranks for the task." in rendered
@@ -565,15 +615,32 @@ def test_rows_that_may_not_speak_are_greyed_with_their_note(rendered):
     )
 
 
-def test_a_subset_above_its_reference_makes_a_note():
-    curves = {"headline": "lca", "reference": {"judge": 0.8}, "margin": {"value": 0.01}}
-    for judge, weak in ((0.809, False), (0.8101, True)):
-        frozen = {"sets": {"subset-lca": {"judge": judge}}}
-        assert collect.weak_reference(frozen, curves) is weak
-    assert collect.weak_reference({"sets": {}}, curves) is False
+def test_a_weak_reference_and_a_curve_that_falls_again_are_told():
     row = make_row("neurosieve-base", "token-roles")
-    assert "is weak" not in "".join(collect.notes(row))
-    assert "is weak" in "".join(collect.notes(row | {"weak_reference": True}))
+    main = row["minima"][row["ranking"]]
+    plain = "; ".join(collect.notes(row))
+    assert "weak reference" not in plain and "larger number" not in plain
+    weak = {"curve": "lca", "neurons": 30, "difference": 0.02, "lower": 0.01}
+    assert "the best on tune (layers 0-4) is a weak reference" in "; ".join(
+        collect.notes(row | {"weak_reference": weak})
+    )
+    minima = {row["ranking"]: main | {"n_failing": 1300, "n_every": 1301}}
+    told = "; ".join(collect.notes(row | {"minima": minima}))
+    assert "a larger number of neurons fails (1,300); from 1,301 on all pass" in told
+    minima = {row["ranking"]: main | {"n_failing": 3456, "n_every": None}}
+    assert "a larger number of neurons fails (3,456);" not in (
+        told := "; ".join(collect.notes(row | {"minima": minima}))
+    )
+    assert "a larger number of neurons fails (3,456)" in told
+
+
+def test_the_reference_is_named_by_its_layers_or_by_its_contender():
+    sets = {"prefix-02": {"layers": [0, 2]}, "all": {"layers": [0, 3]}}
+    of = {"set": "prefix-02", "curve": None, "neurons": 12}
+    assert collect.reference_name(of, sets, 4) == "layers 0-2"
+    assert collect.reference_name(of | {"set": "all"}, sets, 4) == "all layers"
+    of = {"set": "greedy-1721", "curve": "greedy", "neurons": 1721}
+    assert collect.reference_name(of, sets, 4) == "1,721 neurons of greedy"
 
 
 def test_a_class_is_named_only_for_neurons_beyond_chance(rendered):

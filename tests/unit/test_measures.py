@@ -83,6 +83,62 @@ def test_what_the_model_uses_is_told_from_what_is_not_shown(rows):
     assert "What the model itself uses" not in [table["title"] for table in measures.task_tables(none)]
 
 
+def test_what_was_asked_of_the_subset_stands_beside_what_to_compare_it_with(rows):
+    row = rows[0]
+    table = measures.robustness(row)
+    first = row["neurons"][row["ranking"]][0]
+    where = f"layer {first // row['width']}, unit {first % row['width']}"
+    found = {name: cells for name, cells in table["lines"]}
+    k = row["n_minimal"]
+    assert found["leave one neuron out, fit the others again"] == [
+        f"1 of {k} shown to lose score, 0 to gain, {k - 1} not told apart; most: {where}, −0.0040",
+        f"were none needed, about {0.05 * k:.0f} would seem to lose and as many to gain",
+    ]
+    assert found["search again on all train rows"] == [
+        "overlap with the subset 0.70; judge 0.841: it does not pass",
+        "train objective 0.121, that of the subset 0.12",
+    ]
+    assert found["search on halves of train that share no file"] == [
+        f"overlap of the two sets of a cut 0.29, with the subset 0.43; {2 * k} different neurons in 4 sets",
+        "random sets: 0.05, with as many per layer 0.10; 700 neurons",
+    ]
+    judged = found["judge of these sets, fitted on all train rows"]
+    assert judged == ["0.841 to 0.841; 0 of 4 pass", "the subset, chosen on all rows: 0.861"]
+    assert found["search with shuffled labels"] == [
+        "judge 0.089: not above chance; train 0.115", "chance: 0.087 (p 0.13)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("passing", "stopped", "others", "told"),
+    [
+        (1, "failed", 1, "no set that shares no neuron with it passes; judge 0.841"),
+        (2, "failed", 2, "1 more that shares no neuron passes, the next one does not; judge 0.841, 0.841"),
+        (3, "limit", 2, "2 more that share no neuron pass, there may be more; judge 0.841, 0.841"),
+        (1, "neurons", 0, "fewer neurons are left than the subset has; judge –"),
+        (2, "neurons", 1, "1 more that shares no neuron passes, no other can be made; judge 0.841"),
+    ],
+)
+def test_disjoint_sets_in_words(rows, passing, stopped, others, told):
+    found = rows[0]["robustness"]
+    sets = [found["disjoint"]["sets"][0], *[found["disjoint"]["sets"][1]] * others]
+    disjoint = {**found["disjoint"], "passing": passing, "stopped": stopped, "sets": sets}
+    changed = {**rows[0], "robustness": {**found, "disjoint": disjoint}}
+    assert dict(measures.robustness(changed)["lines"])["take the subset out, search among the others"][0] == told
+
+
+def test_a_ranking_and_shuffled_labels_above_chance_are_told(rows):
+    found = rows[0]["robustness"]
+    ranked = {name: {"reason": "a ranking <b>"} for name in ("again", "halves", "disjoint", "shuffled")}
+    cells = [cells for _, cells in measures.robustness({**rows[0], "robustness": {**found, **ranked}})["lines"]]
+    assert len(cells) == 5 and cells[1:] == [["a ranking <b>", "–"]] * 4
+    leak = {**found["shuffled"], "above_chance": True, "p": 0.004975}
+    lines = measures.robustness({**rows[0], "robustness": {**found, "shuffled": leak}})["lines"]
+    assert dict(lines)["search with shuffled labels"] == [
+        "judge 0.089: above chance, which it must not be; train 0.115", "chance: 0.087 (p 0.005)",
+    ]  # fmt: skip
+
+
 def test_transfer_and_published_rows_stand_on_the_page_and_are_escaped():
     entry = {"judge": 0.81234, "random": 0.5}
     transfer = {

@@ -14,6 +14,7 @@ from neurosieve.config import Params, load_params
 from neurosieve.probes import fit_baselines, fit_probes, intervals, metrics
 from neurosieve.probes.features import read_rows
 from neurosieve.subsets import minimal, pipeline, search, search_subsets
+from neurosieve.subsets.reference import reference_judge
 
 LAYERS, WIDTH, MARGIN = 3, 16, 0.06
 ROWS, FILES = {"train": 1500, "tune": 700, "judge": 4000}, {"train": 20, "tune": 20, "judge": 80}
@@ -167,19 +168,23 @@ def test_the_pipeline_has_one_margin_against_the_one_reference(bench, curves):
         return bootstrap.replicates(C, metrics.accuracy)
 
     stored = read_npy(paths.search("m", "t") / "predictions_judge.npy")[curve["predictions"]]
-    probes = read_json(paths.probes("m", "t") / "probes.json")
-    reference = read_npy(paths.probes("m", "t") / "predictions_judge.npy")[probes["order"].index(probes["reference"])]
+    reference = reference_judge(paths, "m", "t")
     lower = [float(intervals.lower(spread(p) - spread(reference), 0.95)) for p in stored]
     compounded = [intervals.lower(spread(p) - spread(stored[-1]), 0.95) for p in stored]
     above = [b > 0 for b in curve["baseline_lower"]]
     assert curve["lower"] == pytest.approx(lower)
-    assert curve["passes"] == [v > -MARGIN and a for v, a in zip(lower, above, strict=True)]
+    itself = [v > -MARGIN and a for v, a in zip(lower, above, strict=True)]
+    assert not any(ok and not alone for ok, alone in zip(curve["passes"], itself, strict=True))
     assert any(c > -MARGIN and not ok for c, ok in zip(compounded, curve["passes"], strict=True))
     accuracy = (stored == rows.labels).mean(axis=1)
     assert curve["difference"] == pytest.approx(accuracy - (reference == rows.labels).mean())
-    assert not curves["dev"]["too_small"] and curve["n_minimal"] == curve["n_failing"] + 1 < curve["neurons_in"]
-    found = minimal.minimum(np.array(curve["sizes"]), np.array(curve["passes"]))
-    assert curve["n_minimal"] == found.n_minimal and max(curve["layers_used"]) <= 1
+    assert not curves["dev"]["too_small"] and curve["n_minimal"] < curve["neurons_in"]
+    found = minimal.bracket(np.array(curve["sizes"]), np.array(curve["passes"]))
+    assert (
+        curve["n_minimal"] == found.first
+        and curve["n_minimal"] - 1 in curve["sizes"]
+        and max(curve["layers_used"]) <= 1
+    )
 
 
 def test_the_pipeline_is_frozen_and_has_no_part_in_the_choice_of_a_ranking(bench, curves):

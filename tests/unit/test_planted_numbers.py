@@ -36,7 +36,7 @@ CHANGES = {
 
 
 def params_of(setting: planted.Setting, seed: int = 0, **changes):
-    return planted.make_params(setting, ["task"], seed, **CHANGES | changes)
+    return planted.make_params(setting, ["task"], seed, planted.SPARSE, **CHANGES | changes)
 
 
 @pytest.fixture(scope="module", params=list(enumerate(SETTINGS)), ids=lambda p: f"{p[1].carriers}x{p[1].copies + 1}")
@@ -133,7 +133,7 @@ def board(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
     numbers = planted.Setting(3, 0, 0.1, **SMALL | {"width": 40, "rows": (800, 400, 1200, 800), "margin": 0.1})
     tasks = {"tokens": numbers, "texts": replace(numbers, unit="sequence"), "classes": replace(numbers, classes=2)}
-    params = planted.make_params(numbers, list(tasks), 1, **CHANGES | {
+    params = planted.make_params(numbers, list(tasks), 1, planted.SPARSE, **CHANGES | {
         "concepts": {"ablation": None, "permutations": 60},
         "run": {"models": [MODEL, TWIN], "tasks": list(tasks), "protocols": ["strict", "published"]},
         "published": {"seeds": [1, 2], "token_epochs": 2, "grid": [0.01], "thresholds": [None], "shares": [0.1, 0.5]},

@@ -47,12 +47,30 @@ def test_every_preset_loads_has_a_name_of_its_own_and_can_be_estimated(path):
     assert all(estimates.need(params, job).seconds > 0 for job in estimates.jobs(params))
 
 
+def test_the_preset_of_twins_keeps_step_with_the_default():
+    """Its figures speak of the default benchmark: only what makes it quick is left out, and further twins are added."""
+    default, twins = config.load_params("params.yaml"), config.load_params("presets/twins.yaml")
+    whole = {"seed", "numerics", "activations", "redundancy", "probes", "published", "concepts", "subsets"}
+    less = {"probes": {"rankings"}, "concepts": {"ablation"}}
+    less["subsets"] = {"rankings", "pipeline", "transfer", "robustness", "margins"}
+    assert twins.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
+    assert twins.prepare.corpora == default.prepare.corpora and set(twins.run.tasks) < set(default.run.tasks)
+    for task in twins.run.tasks:
+        assert twins.prepare.tasks[task] == default.prepare.tasks[task]
+        assert twins.margin(task) == default.margin(task)
+    model, twin = twins.run.models
+    assert [twins.models[name] for name in (model, twin)] == [default.models[name] for name in (model, twin)]
+    assert twins.twins_of(model) == [twin, *twins.run.twins]
+    kinds = [(entry.seed, entry.embeddings) for entry in map(twins.models.get, twins.twins_of(model))]
+    assert kinds == [*((seed, "fresh") for seed in range(1, 6)), (1, "kept")]
+
+
 def test_the_published_models_run_with_their_twins_and_the_others_are_off(published):
     assert published.run.models == [name for model in MODELS for name in (model, f"{model}-untrained")]
     assert {name: published.models[name].hub for name in MODELS} == MODELS
     for name in MODELS:
         entry = published.models[name]
-        assert (entry.layers, entry.width) == (13, 768) and published.twin_of(name) == f"{name}-untrained"
+        assert (entry.layers, entry.width) == (13, 768) and published.twins_of(name) == [f"{name}-untrained"]
         assert entry.finetune is not None and entry.finetune.tasks == SENTENCES
         assert not any(published.finetunes(f"{name}-untrained", task) for task in published.run.tasks)
     assert {entry.hub for name, entry in published.models.items() if name not in published.run.models} == ALSO

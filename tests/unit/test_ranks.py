@@ -75,23 +75,13 @@ def test_two_that_are_better_make_rank_three():
 
 
 def test_minima_differ_where_the_intervals_are_disjoint():
-    minima = {"a": (10, 8, 20), "b": (21, 20, 40), "c": (60, 41, None), "d": (90, 80, 100)}
+    minima = {"a": (8, 20), "b": (20, 40), "c": (41, 60), "d": (60, 100)}
     pairs = {(p["a"], p["b"]): p for p in ranks.compare_minima(minima)}
     different = {pair for pair, p in pairs.items() if p["different"]}
-    # a and b meet at 20; the end of c is open, so that it may reach d
-    assert different == {("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")}
-    assert pairs["b", "c"]["difference"] == -39 and pairs["b", "c"]["b_high"] is None
+    assert different == {("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")}  # a and b meet at 20, c and d at 60
+    assert pairs["b", "c"]["difference"] == -20 and pairs["b", "c"]["b_high"] == 60
     better = ranks.better_minima(list(pairs.values()))
     assert ranks.ranks(minima, better) == {"a": 1, "b": 1, "c": 3, "d": 3}
-
-
-@pytest.mark.parametrize(("without", "open_end"), [(0, False), (49, False), (50, True), (999, True)])
-def test_the_upper_end_is_open_where_it_lies_among_replicates_without_a_minimum(without, open_end):
-    params = made.make_params()
-    params = params.model_copy(update={"probes": params.probes.model_copy(update={"bootstrap": 999})})
-    row = {"ranking": "lca", "n_minimal": 5, "n_minimal_low": 4, "n_minimal_high": 9}
-    row["minima"] = {"lca": {"replicates_without": without}}  # the 95 % bound of 999 is the 50th largest
-    assert ranks._minimum(row, params) == (5, 4, None if open_end else 9)
 
 
 @pytest.fixture(scope="module")

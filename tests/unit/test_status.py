@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from neurosieve import config
-from neurosieve.artifacts import Paths, check_files, read_json, read_manifest
+from neurosieve.artifacts import Paths, check_files, read_json, read_jsonl, read_manifest
 from neurosieve.config import load as config_load
 from neurosieve.probes import intervals, metrics, status
 from neurosieve.probes.features import Rows
@@ -163,10 +163,11 @@ def test_compare_scores_unseen_types_only_where_there_are_enough():
         status.compare(CARD, rows, reference[:5], {"majority": majority[:5]}, bootstrap, 0.95)
 
 
-def make_params(models, tasks, twins):
+def make_params(models, tasks, twins, further=()):
     raw = yaml.load(open("params.yaml"), Loader=config_load._Loader)  # noqa: S506, PTH123, SIM115
-    raw["run"] = {"models": models, "tasks": tasks}
-    raw["models"] = {m: {"untrained": twins[m]} if m in twins else {"path": "models/x"} for m in models}
+    raw["run"] = {"models": models, "tasks": tasks, "twins": list(further)}
+    named = [*models, *further]
+    raw["models"] = {m: {"untrained": twins[m]} if m in twins else {"path": "models/x"} for m in named}
     raw["probes"]["bootstrap"] = 400
     return config.Params.model_validate(raw)
 
@@ -185,6 +186,12 @@ def write(folder, **files):
 
 SHARES = {"good": 0.9, "good-twin": 0.6, "same": 0.6, "same-twin": 0.6, "shallow": 0.3, "lone": 0.9}
 TWINS = {"good-twin": "good", "same-twin": "same", "chance-twin": "chance"}
+
+
+def made_probes(tune, judge):
+    """probes.json of a model whose reference scores so."""
+    scores = {"tune": {CARD["metric"]: tune}, "judge": {CARD["metric"]: judge}}
+    return {"order": ["all", "layer_02"], "reference": "layer_02", "oracle": "all", "sets": {"layer_02": scores}}
 
 
 @pytest.fixture
@@ -220,7 +227,7 @@ def benchmark(tmp_path):
             weak = guess(rng, rows.labels, 0.1)
             write(
                 paths.probes(model, task),
-                probes={"order": ["all", "layer_02"], "reference": "layer_02", "oracle": "all"},
+                probes=made_probes(0.5, 0.5),
                 predictions_judge=np.stack([weak, best]),
             )
     return make_params(models, ["tokens", "texts"], TWINS), paths
@@ -255,6 +262,7 @@ def test_decide_status(benchmark):
         assert row["sample"]["files"] == 30
         for comparison in row["comparisons"].values():
             assert (comparison["p_holm"] is None) == row["control"]
+            assert "twins" not in comparison  # one twin says it all
         assert ("untrained" in row["comparisons"]) == (row["twin"] is not None)
     assert sorted(result["family"]) == sorted(n for n, row in rows.items() if not row["control"])
     assert rows["good/tokens"]["twin"] == "good-twin"
@@ -264,6 +272,38 @@ def test_decide_status(benchmark):
     assert any("put a model with `untrained: lone`" in note for note in rows["lone/texts"]["notes"])
     assert rows["good/texts"]["notes"] == []
     assert read_manifest(paths.status())["facts"] == {"rows": 16, "family": 10}
+
+
+@pytest.mark.parametrize(
+    ("tune", "twin", "want"),
+    [
+        ({"weak": 0.7, "strong": 0.6}, "weak", "supported"),  # the one that is best on judge is not the one on tune
+        ({"weak": 0.6, "strong": 0.7}, "strong", "untrained"),
+        ({"weak": 0.5, "strong": 0.5}, "good-twin", "supported"),  # equal ones: the first named
+    ],
+)
+def test_of_several_twins_the_best_on_tune_is_compared_with(benchmark, tune, twin, want):
+    _, paths = benchmark
+    rng, twins = np.random.default_rng(9), {**TWINS, **dict.fromkeys(tune, "good")}
+    params = make_params(["good", "good-twin"], ["texts"], twins, further=list(tune))
+    labels = np.array([row["label"] for row in read_jsonl(paths.task("texts") / "judge" / "rows.jsonl")])
+    for name, share in (("weak", 0.2), ("strong", 0.95)):
+        predicted = np.stack([labels.astype(np.int16), guess(rng, labels, share)])
+        write(paths.probes(name, "texts"), probes=made_probes(tune[name], share), predictions_judge=predicted)
+    status.decide_status(params, paths)
+    result = read_json(paths.status() / "status.json")
+    assert sorted(result["rows"]) == ["good-twin/texts", "good/texts"]  # the further ones are no rows
+    row = result["rows"]["good/texts"]
+    assert (row["twin"], row["status"]) == (twin, want)
+    against = row["comparisons"]["untrained"]
+    assert against["twins"] == {
+        "good-twin": {"tune": 0.5, "judge": 0.5},
+        "weak": {"tune": tune["weak"], "judge": 0.2},
+        "strong": {"tune": tune["strong"], "judge": 0.95},
+    }
+    assert (against["difference"] < 0) == (twin == "strong")
+    assert "untrained" not in result["rows"]["good-twin/texts"]["comparisons"]
+    assert len(read_manifest(paths.status())["inputs"]) == 3 + 4
 
 
 def test_the_row_alone_is_confirmed_by_plain_p_values(benchmark):

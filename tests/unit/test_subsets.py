@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import shutil
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
-from neurosieve.config import Params, Penalty, load_params
+from neurosieve.config import Model, Params, Penalty, load_params
 from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
 from neurosieve.probes.fit import candidates
+from neurosieve.probes.solver import Probe
 from neurosieve.subsets import curves, minimal, score_test, search_subsets
+from neurosieve.subsets.data import fit_point, polish_point
 from neurosieve.subsets.score import _confirmed, predict_frozen
+from neurosieve.subsets.search import load_row
 
 # --- sizes
 
@@ -76,22 +80,22 @@ def test_passes_needs_both_bounds_strictly():
         ("0001", (16, 8, 16)),
     ],
 )
-def test_minimum_by_hand(ok, expected):
-    found = minimal.minimum(np.array([1, 4, 8, 16]), np.array([c == "1" for c in ok]))
-    assert (found.n_minimal, found.n_failing, found.first_passing) == expected
+def test_bracket_by_hand(ok, expected):
+    found = minimal.bracket(np.array([1, 4, 8, 16]), np.array([c == "1" for c in ok]))
+    assert (found.every, found.failing, found.first) == expected
 
 
-def test_minimum_refuses_sizes_out_of_order():
+def test_bracket_refuses_sizes_out_of_order():
     with pytest.raises(ValueError, match="ascending"):
-        minimal.minimum(np.array([2, 2]), np.array([True, True]))
+        minimal.bracket(np.array([2, 2]), np.array([True, True]))
     with pytest.raises(ValueError, match="ascending"):
-        minimal.minimum(np.array([1, 2]), np.array([True]))
+        minimal.bracket(np.array([1, 2]), np.array([True]))
 
 
-def bisect(ok, sizes, step):
-    """Run a step function to its end; ``ok`` tells whether a size passes."""
+def bisect(ok, sizes):
+    """Run the bisection to its end; ``ok`` tells whether a size passes."""
     sizes = sorted(sizes)
-    while (size := step(np.array(sizes), np.array([ok(s) for s in sizes]))) is not None:
+    while (size := minimal.next_size(np.array(sizes), np.array([ok(s) for s in sizes]))) is not None:
         assert size not in sizes
         sizes = sorted([*sizes, size])
     return sizes
@@ -99,79 +103,60 @@ def bisect(ok, sizes, step):
 
 @pytest.mark.parametrize("truth", [1, 2, 10, 11, 57, 199, 200])
 def test_bisection_ends_at_adjacent_integers(truth):
-    sizes = bisect(lambda n: n >= truth, minimal.size_grid(200, 1.2), minimal.next_size)
-    found = minimal.minimum(np.array(sizes), np.array([s >= truth for s in sizes]))
-    assert found.n_minimal == truth
-    assert found.n_failing == (truth - 1 or None)
+    sizes = bisect(lambda n: n >= truth, minimal.size_grid(200, 1.2))
+    found = minimal.bracket(np.array(sizes), np.array([s >= truth for s in sizes]))
+    assert found.first == found.every == truth
+    assert found.failing == (truth - 1 or None)
     assert len(sizes) <= len(minimal.size_grid(200, 1.2)) + math.ceil(math.log2(200 * 0.2)) + 1
 
 
-def test_bisection_takes_the_last_failing_size_of_a_curve_that_is_not_monotone():
+def test_bisection_of_a_curve_that_is_not_monotone_ends_below_the_first_passing_size():
     def ok(n):  # passes at 16..20, fails at 21..99, passes from 100
         return 16 <= n <= 20 or n >= 100
 
-    sizes = bisect(ok, minimal.size_grid(200, 1.2), minimal.next_size)
-    found = minimal.minimum(np.array(sizes), np.array([ok(s) for s in sizes]))
-    assert (found.n_minimal, found.n_failing, found.first_passing) == (100, 99, 18)  # 16 and 17 are not tested
-    estimate = bisect(ok, minimal.size_grid(200, 1.2), minimal.next_estimate)
-    assert min(s for s in estimate if ok(s)) == 16 and 15 in estimate
+    sizes = bisect(ok, minimal.size_grid(200, 1.2))
+    found = minimal.bracket(np.array(sizes), np.array([ok(s) for s in sizes]))
+    assert found.first == 16 and 15 in sizes and found.every > 100 > found.failing > 20
 
 
-@pytest.mark.parametrize("step", [minimal.next_size, minimal.next_estimate])
-def test_no_bracket_no_bisection(step):
+def test_no_bracket_no_bisection():
     sizes = np.array([1, 10, 100])
-    assert step(sizes, np.array([True, True, True])) is None
-    assert step(sizes, np.array([False, False, False])) is None
+    assert minimal.next_size(sizes, np.array([True, True, True])) is None
+    assert minimal.next_size(sizes, np.array([False, False, False])) is None
 
 
-def test_no_minimum_no_bisection():
-    assert minimal.next_size(np.array([1, 10, 100]), np.array([False, True, False])) is None
+# --- where another judge would put the minimum
 
 
-# --- interval of the minimum
-
-
-def interval(sizes, replicates, lower_gap=0.0, baseline=None, baseline_gap=0.0, margin=0.01):
-    """Half-width ``lower_gap`` at every size; 20 replicates: the bounds at 90 % are the 2nd smallest and largest."""
+def other_judge(sizes, replicates, difference=None, baseline=None, margin=0.01):
+    """20 replicates: the bounds at 90 % are the 2nd smallest and largest. Without noise a replicate is the estimate."""
     replicates = np.array(replicates, float)
-    diff = np.zeros(len(sizes))
+    difference = np.median(replicates, axis=1) if difference is None else np.array(difference, float)
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float)
-    return minimal.interval(
-        np.array(sizes), diff, diff - lower_gap, replicates, diff, diff - baseline_gap, base, margin, confidence=0.9
-    )
+    tested = minimal.Tested(np.array(sizes), difference, replicates, base[:, 0], base, margin, 0.9, len(sizes) - 1)
+    return minimal.other_judge(tested)
 
 
-def test_interval_counts_replicates_by_hand():
-    # 20 replicates: 1 with minimum 1, 14 with minimum 4, 5 with minimum 8
-    rows = {1: [0.0] * 3, 4: [-0.1, 0.0, 0.0], 8: [-0.1, -0.1, 0.0]}
-    replicates = np.array([rows[1]] + [rows[4]] * 14 + [rows[8]] * 5).T
-    assert interval([1, 4, 8], replicates) == (4, 8, 0)
-
-
-def test_interval_is_shifted_by_the_half_width():
-    replicates = np.array([[-0.1, -0.005, 0.02]] * 20).T
-    assert interval([1, 4, 8], replicates) == (4, 4, 0)
-    assert interval([1, 4, 8], replicates, lower_gap=0.006) == (8, 8, 0)  # -0.005 - 0.006 < -0.01
-    assert interval([1, 4, 8], replicates, lower_gap=0.005) == (8, 8, 0)  # a tie with the margin fails
-
-
-def test_interval_uses_the_baseline_rule_too():
-    replicates = np.zeros((3, 20))
+def test_another_judge_without_noise_has_the_same_minimum():
+    assert other_judge([1, 4, 8], np.array([[-0.1, -0.005, 0.02]] * 20).T) == (4, 4, 0)
     baseline = np.array([[-1.0, 0.0, 0.1]] * 20).T
-    assert interval([1, 4, 8], replicates, baseline=baseline) == (8, 8, 0)
-    assert interval([1, 4, 8], replicates, baseline=baseline + 0.05) == (4, 4, 0)
-    assert interval([1, 4, 8], replicates, baseline=baseline + 0.05, baseline_gap=0.06) == (8, 8, 0)
+    assert other_judge([1, 4, 8], np.zeros((3, 20)), baseline=baseline) == (8, 8, 0)
+    assert other_judge([1, 4, 8], np.array([[-0.1, -0.05, -0.02]] * 20).T) == (8, 8, 20)
 
 
-def test_interval_replicates_that_are_not_monotone_take_the_last_failure():
-    assert interval([1, 4, 8], np.array([[0.0, -0.1, 0.0]] * 20).T) == (8, 8, 0)
+def test_another_judge_differs_by_the_noise_of_both():
+    # half-width r; a replicate r below its estimate is taken sqrt(2) r below and fails where 2.414 r reaches the margin
+    def low_in_two(r):
+        return np.array([[-0.1, 0.0, 0.0]] * 18 + [[-0.1, -r, 0.0]] * 2).T
+
+    assert other_judge([1, 4, 8], low_in_two(0.0041)) == (4, 4, 0)
+    assert other_judge([1, 4, 8], low_in_two(0.0042)) == (4, 8, 0)  # 2 r alone would be 0.0084
+    assert other_judge([1, 4], low_in_two(0.0042)[:2]) == (4, 4, 2)  # no size passes in two
 
 
-def test_interval_counts_replicates_where_all_fail():
-    good, bad = [0.0, 0.0, 0.0], [0.0, 0.0, -0.1]
-    assert interval([1, 4, 8], np.array([good] * 17 + [bad] * 3).T) == (1, 8, 3)
-    assert interval([1, 4, 8], np.array([bad] * 20).T) == (8, 8, 20)
-    assert interval([1, 4, 8], np.array([good] * 20).T) == (1, 1, 0)
+def test_another_judge_sees_a_low_size_together_with_its_neighbours():
+    # 4 is 0.011 below in every replicate: it fails by itself, and 2 passes on the fit of both
+    assert other_judge([1, 2, 4, 8], np.array([[-0.1, 0.0, -0.011, 0.0]] * 20).T) == (2, 2, 0)
 
 
 # --- the minimum on a fitted curve
@@ -199,46 +184,59 @@ def test_increasing_fit_does_not_count_close_sizes_double():
     assert fit == pytest.approx([-9, *[3 * (a + b) / (a + b + c)] * 3])
 
 
-def fitted(rows, baseline=None):
+def fitted(rows, baseline=None, last=None):
     """20 replicates at confidence 0.9: the bounds are the 2nd smallest and the 2nd largest; margin 0.01."""
     replicates = np.array(rows, float).T
     base = np.full_like(replicates, 0.5) if baseline is None else np.array(baseline, float).T
-    return np.array([1, 2, 4, 8, 16])[: len(replicates)], replicates, base, 0.01, 0.9
+    sizes = np.array([1, 2, 4, 8, 16])[: len(replicates)]
+    last = len(sizes) - 1 if last is None else last
+    return minimal.Tested(sizes, replicates.mean(1), replicates, base.mean(1), base, 0.01, 0.9, last)
 
 
 def test_one_noisy_size_does_not_move_the_fitted_minimum():
     given = fitted([[-0.1, 0.0, -0.011, 0.0, 0.0]] * 20)
-    ok = minimal.fitted_passes(*given)
+    ok = minimal.fitted_passes(given)
     assert ok.tolist() == [False, True, False, True, True]  # the fit is -0.0055 at 2 and 4; 4 itself fails
-    assert minimal.minimum(given[0], ok).first_passing == 2
-    assert minimal.minimum(given[0], given[1][:, 0] > -0.01).n_minimal == 8  # every larger size has to pass
+    assert minimal.bracket(given.sizes, ok).first == 2
+    assert minimal.bracket(given.sizes, given.difference > -0.01).every == 8  # every larger size has to pass
 
 
 def test_one_lucky_size_is_not_the_fitted_minimum():
-    ok = minimal.fitted_passes(*fitted([[-0.1, 0.0, -0.05, -0.001, 0.0]] * 20))
+    ok = minimal.fitted_passes(fitted([[-0.1, 0.0, -0.05, -0.001, 0.0]] * 20))
     assert ok.tolist() == [False, False, False, True, True]  # the fit is -0.025 at 2 and 4
+
+
+def test_sizes_above_the_last_near_the_best_on_tune_tell_nothing_against_smaller_ones():
+    rows = [[-0.1, 0.0, -0.02, -0.03, -0.04]] * 20  # with few rows, larger sets are worse
+    assert not minimal.fitted_passes(fitted(rows)).any()
+    assert minimal.fitted_passes(fitted(rows, last=1)).tolist() == [False, True, False, False, False]
+    assert minimal.least_possible(fitted(rows, last=1)) == 2 and minimal.other_judge(fitted(rows, last=1)) == (2, 2, 0)
+    assert fitted(rows, last=1).fit(np.array([3.0, 1, 9, 0, 0])) == pytest.approx([2] * 5)  # both weigh half an octave
+    assert minimal.fitted_passes(fitted([[-0.1, 0.0, -0.02, 0.0, 0.0]] * 20, last=1)).tolist() == [
+        False, True, False, True, True,
+    ]  # fmt: skip
 
 
 def test_fitted_minimum_passes_by_itself_too():
     # in two replicates size 1 is high and 2 low, their fit -0.02 / 3; alone 2 fails at its 2nd smallest, -0.02
     rows = [[0.02, -0.02, 0.0]] * 2 + [[-0.1, 0.0, 0.0]] * 18
-    assert minimal.fitted_passes(*fitted(rows)).tolist() == [False, False, True]
+    assert minimal.fitted_passes(fitted(rows)).tolist() == [False, False, True]
 
 
 def test_fitted_minimum_beats_the_baseline_too():
     rows = [[0.0] * 4] * 20
-    assert minimal.fitted_passes(*fitted(rows, [[-0.1, 0.0, 0.1, 0.2]] * 20)).tolist() == [False, False, True, True]
+    assert minimal.fitted_passes(fitted(rows, [[-0.1, 0.0, 0.1, 0.2]] * 20)).tolist() == [False, False, True, True]
 
 
 def test_least_possible_by_hand():
     # size 2: -0.02 but in two replicates, so its 2nd largest is 0 and it is not ruled out; by its 2nd smallest it fails
     rows = [[-0.1, 0.0, 0.0, 0.0]] * 2 + [[-0.1, -0.02, 0.0, 0.0]] * 18
-    assert minimal.least_possible(*fitted(rows)) == 2
-    assert minimal.minimum(np.array([1, 2, 4, 8]), minimal.fitted_passes(*fitted(rows))).first_passing == 4
-    assert minimal.least_possible(*fitted([[-0.1, -0.02, -0.02, 0.0]] * 20)) == 5  # 5, 6 and 7 were not tested
-    assert minimal.least_possible(*fitted([[0.0, 0.0]] * 20)) == 1
-    assert minimal.least_possible(*fitted([[-0.1, -0.1]] * 20)) is None
-    assert minimal.least_possible(*fitted([[0.0, 0.0, 0.0]] * 20, [[-0.1, 0.0, 0.1]] * 20)) == 3
+    assert minimal.least_possible(fitted(rows)) == 2
+    assert minimal.bracket(np.array([1, 2, 4, 8]), minimal.fitted_passes(fitted(rows))).first == 4
+    assert minimal.least_possible(fitted([[-0.1, -0.02, -0.02, 0.0]] * 20)) == 5  # 5, 6 and 7 were not tested
+    assert minimal.least_possible(fitted([[0.0, 0.0]] * 20)) == 1
+    assert minimal.least_possible(fitted([[-0.1, -0.1]] * 20)) is None
+    assert minimal.least_possible(fitted([[0.0, 0.0, 0.0]] * 20, [[-0.1, 0.0, 0.1]] * 20)) == 3
 
 
 # --- random neurons
@@ -508,12 +506,29 @@ def test_frozen_weights_alone_give_the_predictions(bench):
         assert (predicted == tune).mean() == pytest.approx(tuned, abs=2e-3)
     probes = read_json(paths.probes("tiny", "planted") / "probes.json")
     judged = read_npy(paths.probes("tiny", "planted") / "predictions_judge.npy")
-    for key, name in (("all", "all"), ("reference", probes["reference"])):
+    for key, name in (("all", "all"), ("layer-reference", probes["reference"])):
         neurons = frozen["sets"][key]["neurons"]
         assert len(neurons) == probes["sets"][name]["neurons"]
         Z = (X[:, neurons].astype(float) - tensors[f"{key}.mean"]) * tensors[f"{key}.scale"]
         predicted = (Z @ tensors[f"{key}.weights"] + tensors[f"{key}.intercept"]).argmax(axis=1)
         assert (predicted == judged[probes["order"].index(name)]).mean() > 0.999
+
+
+def test_the_set_at_the_minimum_is_polished(bench):
+    """A ridge probe is taken to a gap of 1e-8, its score and predictions with it; a sparse one stays."""
+    params, paths = bench
+    data = load_row(params, paths, "tiny", "planted").data
+    part = data.whole.take(np.arange(5), data)
+    for penalty, closer in ((Penalty(l1=0.0, l2=0.1), True), (Penalty(l1=0.002, l2=0.002), False)):
+        ridge = dataclasses.replace(data, penalties=[penalty])
+        cold = Probe(np.zeros((5, 3), np.float32), np.zeros(3, np.float32), 0, 0, 0, penalty.l1, penalty.l2)
+        point = fit_point(ridge, part, [cold])
+        found = polish_point(ridge, point)
+        assert found.polished and not point.polished and (found.probe is not point.probe) == closer
+        assert (found.probe.gap <= 1e-8 < point.probe.gap) == closer
+        assert found.probe.objective <= point.probe.objective * (1 + 1e-7)
+        assert found.predicted.tolist() == found.probe.predict(part.X["judge"]).tolist()
+        assert found.judged.value == (found.predicted == data.y["judge"]).mean()
 
 
 def test_scores_on_test(bench):
@@ -538,7 +553,53 @@ def test_scores_on_test(bench):
     assert scores["baselines"]["majority"]["accuracy"] == pytest.approx(np.bincount(y).max() / len(y), abs=0.05)
     twin = scores_of(bench, "planted", "tiny-untrained")
     assert twin["untrained"] is None and twin["confirmed"] is None
-    assert scores["untrained"]["accuracy"] == twin["sets"]["reference"]["accuracy"]
+    assert scores["untrained"]["accuracy"] == twin["sets"]["layer-reference"]["accuracy"]
+
+
+def test_of_several_twins_the_best_on_tune_is_the_baseline_and_is_scored_on_test(bench, tmp_path):
+    """A further twin with some signal: better on tune than the noise of the first, and worse than the model."""
+    params, paths = bench
+    further = params.models | {"second": Model(untrained="tiny"), "third": Model(untrained="tiny", seed=2)}
+    run = params.run.model_copy(update={"twins": ["second", "third"]})
+    params = params.model_copy(update={"models": further, "run": run})
+    shutil.copytree(paths.root, tmp_path / "tiny")
+    paths = Paths("tiny", tmp_path)
+    rng, carried = np.random.default_rng(2), {}
+    for split, n in ROWS.items():
+        labels = np.array([row["label"] for row in read_jsonl(paths.task("planted") / split / "rows.jsonl")])
+        for name, strength in (("second", 0.5), ("third", 0.0)):
+            X = rng.normal(size=(n, LAYERS * WIDTH)).astype(np.float32)
+            X[np.arange(n), labels] += strength
+            write_vectors(paths, name, "planted", split, X)
+            carried[name, split] = X
+    for name in ("second", "third"):
+        fit_probes(params, paths, model=name, task="planted")
+    planted = params.model_copy(update={"run": run.model_copy(update={"tasks": ["planted"]})})
+    decide_status(planted, paths)
+    search_subsets(planted, paths, model="tiny", task="planted")
+    score_test(planted, paths, model="tiny", task="planted")
+
+    status = read_json(paths.status() / "status.json")["rows"]["tiny/planted"]
+    assert status["twin"] == "second" and list(status["comparisons"]["untrained"]["twins"]) == [
+        "second", "third", "tiny-untrained",
+    ]  # fmt: skip
+    found = read_json(paths.search("tiny", "planted") / "curves.json")["baselines"]["untrained"]
+    assert found == pytest.approx(status["comparisons"]["untrained"]["twins"]["second"])
+    assert found["judge"] > scores_of(bench, "planted")["baselines"]["majority"]["accuracy"] + 0.05
+    scores = read_json(paths.scores("tiny", "planted") / "scores.json")
+    told = scores["comparisons"]["untrained"]["twins"]
+    assert told["second"]["test"] == scores["untrained"]["accuracy"] == scores["comparisons"]["untrained"]["score"]
+    assert told["tiny-untrained"]["test"] == scores_of(bench, "planted")["untrained"]["accuracy"]
+    # the same probe, standardised here by its own train vectors
+    probes = read_json(paths.probes("second", "planted") / "probes.json")
+    first, last = probes["sets"][probes["reference"]]["layers"]
+    columns = slice(first * WIDTH, (last + 1) * WIDTH)
+    X = carried["second", "train"][:, columns].astype(np.float64)
+    weights = read_tensors(paths.probes("second", "planted") / "weights.safetensors")
+    Z = (carried["second", "test"][:, columns] - X.mean(0)) / X.std(0)
+    wanted = (Z @ weights["reference_weights"] + weights["reference_intercept"]).argmax(axis=1)
+    predicted = read_npy(paths.scores("tiny", "planted") / "predictions_test.npy")
+    assert (predicted[scores["predictions"].index("untrained")] == wanted).mean() > 0.999
 
 
 def test_selectivity_on_test(bench):

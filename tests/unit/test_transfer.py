@@ -97,7 +97,7 @@ def write_search(paths: Paths, task: str, y: np.ndarray) -> None:
     curve |= {"lower": [-0.3, -0.2, -0.1], "share_kept": 0.77}
     baselines = {"surface": {"tune": 0.6, "judge": BASELINE}}
     curves = {"metric": "accuracy", "headline": "lca", "baseline": "surface", "baselines": baselines}
-    curves |= {"reference": {"l1": 0.0, "l2": L2}}
+    curves |= {"reference": {"set": "layer-01", "curve": None}, "penalties": [{"l1": 0.0, "l2": L2}]}
     with Writer(paths.search("m", task), "subsets", {}) as out:
         out.json("curves.json", {**curves, "curves": {"lca": curve}})
         out.json("frozen.json", {"sets": sets})

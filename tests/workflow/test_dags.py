@@ -81,6 +81,27 @@ def test_the_published_protocol_reads_test_and_feeds_no_strict_rule(jobs, jobs_o
     assert all(inside(path, [plain(outs)]) for path in found) and rule in stage_rules("subsets")
 
 
+def test_robustness_is_asked_of_trained_models_where_the_params_say_so(jobs, tmp_path):
+    """It reads the search and what that read; the leaderboard alone reads it; without it all else is as it was."""
+    rule = "check_robustness"
+    found = {path: inputs for path, (name, inputs) in jobs.items() if name == rule}
+    trained = [m for m in PARAMS.run.models if PARAMS.models[m].untrained is None]
+    build = f"build/{PARAMS.benchmark}/subsets"
+    names = [f"{m}/{t}/manifest.json" for m in trained for t in PARAMS.run.tasks]
+    assert sorted(found) == sorted(f"{build}/robustness/{name}" for name in names)
+    for name in names:
+        search = f"{build}/search/{name}"
+        assert set(found[f"{build}/robustness/{name}"]) == {search, *jobs[search][1]}
+    assert {name for name, inputs in jobs.values() if set(found) & set(inputs)} == {"build_leaderboard"}
+    text = Path("params.yaml").read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("  robustness:")]
+    without = tmp_path / "params.yaml"
+    without.write_text(text.replace(line, "  robustness: null"))
+    left = list_jobs(without)
+    assert set(left) == set(jobs) - set(found)
+    assert all(set(inputs) == set(jobs[path][1]) - set(found) for path, (_, inputs) in left.items())
+
+
 def test_nothing_is_chosen_after_test_was_scored(jobs):
     """What reads a test score is the leaderboard alone."""
     scores = {path for path, (rule, _) in jobs.items() if rule == "score_test"}
@@ -210,6 +231,34 @@ def test_two_params_files_are_never_merged(tmp_path):
     )
     assert done.returncode != 0
     assert "seed: missing; add `seed:`" in done.stdout + done.stderr
+
+
+def test_further_twins_get_activations_and_probes_alone(jobs, tmp_path):
+    """Their model's status, search and test scores read them; nothing else does, and no other job is changed."""
+    text = Path("params.yaml").read_text()
+    assert text.count("\nmodels:\n") == 1 and text.count("\n  tasks: [") == 1
+    entries = "  second: {untrained: neurosieve-base, seed: 2}\n"
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        text.replace("\nmodels:\n", f"\nmodels:\n{entries}").replace("\n  tasks: [", "\n  twins: [second]\n  tasks: [")
+    )
+    planned = list_jobs(path)
+    build = f"build/{PARAMS.benchmark}"
+    tasks = PARAMS.run.tasks
+    splits = {f"{build}/activations/second/{t}/{s}/manifest.json" for t in tasks for s in config.SPLITS}
+    probes = {f"{build}/probes/models/second/{t}/manifest.json" for t in tasks}
+    assert set(planned) - set(jobs) == splits | probes and set(jobs) <= set(planned)
+    readers = set()
+    for made, (rule, inputs) in planned.items():
+        if made in jobs:
+            assert set(inputs) - splits - probes == set(jobs[made][1])
+            readers |= {(rule, "test" if "/test/" in p else "dev", Path(made).parts[-3]) for p in set(inputs) & splits}
+            readers |= {(rule, "probes", Path(made).parts[-3]) for p in set(inputs) & probes}
+    model = "neurosieve-base"
+    assert readers == {
+        ("decide_status", "probes", "probes"), ("search_subsets", "probes", model), ("score_test", "probes", model),
+        ("score_test", "test", model), ("check_robustness", "probes", model),
+    }  # fmt: skip
 
 
 def test_a_model_is_trained_before_its_activations_are_taken(jobs, tmp_path):

@@ -1,5 +1,6 @@
 """The real workflow on a tiny corpus and a random model, through Snakemake."""
 
+import json
 import os
 import re
 import shutil
@@ -76,23 +77,34 @@ def test_a_source_archive_with_equal_times_computes_every_phase(done, make_check
     assert {rule: planned[rule] for rule in ran} == ran and ran["dump_activations"] == 4
 
 
-def test_another_seed_beside_it_gives_other_figures_and_touches_nothing(done):
+def test_another_seed_and_further_twins_beside_it_give_other_figures_and_touch_nothing(done):
+    """Twins that are no rows: activations and probes, a range in the note, the best on tune as the opponent."""
     before = done.files("build/tiny")
     text = (done.root / "params.yaml").read_text()
     (done.root / "other.yaml").write_text(
         text.replace("benchmark: tiny", "benchmark: other")
         .replace("seed: 5", "seed: 6")
         .replace("tasks: [token-roles, doc-match]", "tasks: [token-roles]")
-        .replace("models: [tiny, tiny-untrained]", "models: [tiny]")
+        .replace("models: [tiny, tiny-untrained]", "models: [tiny]\n  twins: [tiny-untrained, kept]")
+        .replace("\nmodels:\n", "\nmodels:\n  kept: {untrained: tiny, seed: 1, embeddings: kept}\n")
     )
     done.snakemake("--configfile", "other.yaml")
     assert done.files("build/tiny") == before
-    assert set(done.files("build/other")) == {
-        name for name in before if "untrained" not in name and "match" not in name
-    }
+    rows = {name for name in before if "untrained" not in name and "match" not in name}
+    folders = tuple(f"{part}/tiny-untrained/token-roles/" for part in ("activations", "probes/models"))
+    twins = {name for name in before if name.startswith(folders)}
+    assert len(twins) > 20
+    assert set(done.files("build/other")) == rows | twins | {n.replace("tiny-untrained", "kept") for n in twins}
     (new,) = done.table("other")
     (old,) = [row for row in done.table() if (row["model"], row["task"]) == ("tiny", "token-roles")]
     assert any(new[name] != old[name] for name in ("oracle", "subset_test", "random_test"))
+    row = json.loads((done.root / "results" / "other" / "rows" / "tiny__token-roles.json").read_text())
+    judge, test = (row["comparisons"][split]["untrained"] for split in ("judge", "test"))
+    best = max(judge["twins"], key=lambda name: judge["twins"][name]["tune"])
+    assert set(judge["twins"]) == set(test["twins"]) == {"tiny-untrained", "kept"}
+    assert judge["score"] == judge["twins"][best]["judge"] == row["judge"]["untrained"]
+    assert test["score"] == test["twins"][best]["test"] == row["untrained"]
+    assert any(note.startswith("2 untrained twins: ") for note in row["notes"])
 
 
 def test_a_wrong_file_is_refused_before_anything_runs(make_checkout):

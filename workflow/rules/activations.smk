@@ -2,7 +2,7 @@ rule activations:
     input:
         [
             path
-            for m in P.run.models
+            for m in P.probed
             for t in P.run.tasks
             for path in activation_splits(m, t, SPLITS)
         ],

@@ -34,7 +34,7 @@ DEV = ("train", "tune", "judge")
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, P.run.models)),
+    model="|".join(map(re.escape, P.probed)),
     task="|".join(map(re.escape, P.run.tasks)),
     corpus="|".join(map(re.escape, P.prepare.corpora)) or "none",
 
@@ -86,20 +86,19 @@ def finetuned(model, task):
     return [made(PATHS.finetuned(model, task))] if P.finetunes(model, task) else []
 
 
-def twin(model):
-    """The model's untrained twin as a list: empty where it has none in this run, or is one itself."""
-    name = P.twin_of(model)
-    return [name] if name not in (None, model) else []
-
-
-def rows(path):
+def rows(path, models=P.run.models):
     """A path function over every row (model x task) of the benchmark."""
-    return [made(path(model, task)) for model in P.run.models for task in P.run.tasks]
+    return [made(path(model, task)) for model in models for task in P.run.tasks]
 
 
 def transfers():
     """The transfer between tasks of every model, where the params file asks for it."""
     return [made(PATHS.transfer(m)) for m in P.run.models] if P.subsets.transfer else []
+
+
+def robustness():
+    """What is asked of the minimal subset of every trained model, where the params file asks."""
+    return rows(PATHS.robustness, P.asked)
 
 
 def published():

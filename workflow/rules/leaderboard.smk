@@ -18,6 +18,7 @@ rule build_leaderboard:
         status=made(PATHS.status()),
         search=rows(PATHS.search),
         scores=rows(PATHS.scores),
+        robustness=robustness(),
         transfer=transfers(),
         published=published(),
         concepts=rows(PATHS.concepts),

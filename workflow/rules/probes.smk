@@ -1,7 +1,7 @@
 rule probes:
     input:
         [made(PATHS.baselines(task)) for task in P.run.tasks],
-        rows(PATHS.probes),
+        rows(PATHS.probes, P.probed),
         rows(PATHS.controls),
         made(PATHS.status()),
 
@@ -98,7 +98,7 @@ rule decide_status:
         judge=[path for task in P.run.tasks for path in task_splits(task, ["judge"])],
         cards=[made(PATHS.task(task) / "card") for task in P.run.tasks],
         baselines=[made(PATHS.baselines(task)) for task in P.run.tasks],
-        probes=rows(PATHS.probes),
+        probes=rows(PATHS.probes, P.probed),
     output:
         status=made(PATHS.status()),
     log:

@@ -3,6 +3,7 @@ rule subsets:
         rows(PATHS.search),
         rows(PATHS.scores),
         published(),
+        robustness(),
         transfers(),
 
 
@@ -14,7 +15,7 @@ rule search_subsets:
         activations=lambda w: activation_splits(w.model, w.task, DEV),
         baselines=lambda w: made(PATHS.baselines(w.task)),
         probes=lambda w: [
-            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
+            made(PATHS.probes(m, w.task)) for m in [w.model, *P.twins_of(w.model)]
         ],
     output:
         search=made(PATHS.search("{model}", "{task}")),
@@ -36,6 +37,40 @@ rule search_subsets:
         "searching the smallest subset of {wildcards.model} for {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
         'python -m neurosieve.cli search-subsets --params "$NEUROSIEVE_PARAMS"'
+        " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
+
+
+rule check_robustness:
+    input:
+        code=code("subsets"),
+        splits=lambda w: task_splits(w.task, DEV),
+        card=lambda w: made(PATHS.task(w.task) / "card"),
+        activations=lambda w: activation_splits(w.model, w.task, DEV),
+        baselines=lambda w: made(PATHS.baselines(w.task)),
+        probes=lambda w: [
+            made(PATHS.probes(m, w.task)) for m in [w.model, *P.twins_of(w.model)]
+        ],
+        search=lambda w: made(PATHS.search(w.model, w.task)),
+    output:
+        robustness=made(PATHS.robustness("{model}", "{task}")),
+    log:
+        f"{LOGS}/check_robustness/{{model}}/{{task}}.log",
+    benchmark:
+        f"{TIMINGS}/check_robustness/{{model}}/{{task}}.tsv"
+    conda:
+        environment
+    threads: 1
+    resources:
+        mem_mb=need("check_robustness", "mem_mb"),
+        disk_mb=need("check_robustness", "disk_mb"),
+        runtime=need("check_robustness", "runtime"),
+        minutes=need("check_robustness", "minutes"),
+    params:
+        settings=lambda w: P.settings("check_robustness", task=w.task),
+    message:
+        "asking whether the subset of {wildcards.model} for {wildcards.task} is the only one (disk {resources.disk_mb} MB, about {resources.minutes} min)"
+    shell:
+        'python -m neurosieve.cli check-robustness --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
@@ -79,18 +114,15 @@ rule score_test:
         card=lambda w: made(PATHS.task(w.task) / "card"),
         activations=lambda w: [
             path
-            for m in [w.model, *twin(w.model)]
+            for m in [w.model, *P.twins_of(w.model)]
             for path in activation_splits(m, w.task, ["test"])
         ],
         baselines=lambda w: made(PATHS.baselines(w.task)),
-        probes=lambda w: [
-            made(PATHS.probes(m, w.task)) for m in [w.model, *twin(w.model)]
-        ],
+        # the references of the twins
+        probes=lambda w: [made(PATHS.probes(m, w.task)) for m in P.twins_of(w.model)],
         controls=lambda w: made(PATHS.controls(w.model, w.task)),
         status=made(PATHS.status()),
-        search=lambda w: [
-            made(PATHS.search(m, w.task)) for m in [w.model, *twin(w.model)]
-        ],
+        search=lambda w: made(PATHS.search(w.model, w.task)),
     output:
         scores=made(PATHS.scores("{model}", "{task}")),
     log:

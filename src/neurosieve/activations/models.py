@@ -259,14 +259,16 @@ def _load(
     }
     if trust:
         facts["code_sha256"] = _files_sha256(folder, code_below(folder))
+    original = None  # of a twin that keeps its embeddings
     if entry.untrained is None:
         facts["model_sha256"] = _weights_sha256(files)
     else:
+        original = model if entry.embeddings == "kept" else None
         model, twin = _untrained(model, name, entry.seed, trust)
         facts |= twin
         facts["model_sha256"] = _state_sha256(model)
     coding = read_coding(folder, model, fast)
-    config, words = model.config, model.get_input_embeddings().weight
+    whole, config, words = model, model.config, model.get_input_embeddings().weight
     if not coding.prefix and not coding.suffix and (named := _named_specials(folder, config)):
         facts["special_tokens"] = f"none are put around a text, though {named}"
         log.warning(
@@ -294,11 +296,22 @@ def _load(
     if order.mixed:
         facts["layer_0"] = "what enters block 1, which depends on the sub-words beside it"
     sites = None
-    if trained.neurons != "hidden":
-        ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
-        whole = None if part is None else dataclasses.replace(part, kind="both")
+    ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
+    both = None if part is None else dataclasses.replace(part, kind="both")
+    if original is not None:
         try:
-            run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, whole, ids, None, order))  # noqa: E731
+            kept = facts["kept_tensors"] = _keep(whole, original, _embedding(model, both, ids, order, words))
+        except (RuntimeError, TrialError) as error:
+            raise ActivationsError(
+                f"models.{name}.embeddings: found kept, but what layer 0 of {folder} depends on cannot be told "
+                f"({error}); write `embeddings: fresh`"
+            ) from error
+        drawn = [key for key in kept if key not in facts.get("fixed_tensors", ())]
+        facts["differing_tensors"] -= sum(whole.get_parameter(key).ndim >= 2 for key in drawn)
+        facts["model_sha256"] = _state_sha256(whole)
+    if trained.neurons != "hidden":
+        try:
+            run = lambda: _try(folder, "cannot run the model", lambda: _stacks(model, both, ids, None, order))  # noqa: E731
             with untouched(model):
                 sites = find_sites(model, run, trained.neurons, int(part is not None and part.kind == "decoder"))
         except SiteError as error:
@@ -660,6 +673,46 @@ def _untrained(trained: Any, name: str, seed: int, trust: bool) -> tuple[Any, di
     return model, facts | ({"fixed_tensors": fixed} if fixed else {})
 
 
+def _embedding(model: Any, part: Part | None, ids: torch.Tensor, order: Order, words: torch.Tensor) -> set[int]:
+    """``id`` of every parameter of the embedding: those that layer 0 depends on, of each stack that is run.
+
+    They are the embedding of sub-words (``words``) with all that stands between it and block 1: positions and token
+    types that are looked up, their norm, a projection to the width. What blocks add is none of it, such as T5's
+    relative positions. Found by a gradient, not by name.
+
+    Raises
+    ------
+    TrialError
+        where layer 0 does not depend on ``words``.
+    RuntimeError
+        where torch has no gradient of layer 0.
+    """
+    own = [value for value in model.parameters() if value.is_floating_point()]
+    with untouched(model), torch.inference_mode(False), torch.enable_grad():
+        for value in own:
+            value.requires_grad_(True)
+        try:
+            with order.caught() as entered:
+                found = _pass(model, part, ids)
+            first = [*entered[:1], *(states[0] for states in found.stacks[len(entered[:1]) :])]
+            total = torch.stack([state.float().sum() for state in first]).sum()
+            gradients = torch.autograd.grad(total, own, allow_unused=True)
+        finally:
+            model.requires_grad_(False)
+    among = {id(value) for value, gradient in zip(own, gradients, strict=True) if gradient is not None}
+    if id(words) not in among:
+        raise TrialError("it does not depend on the embedding of sub-words")
+    return among
+
+
+def _keep(model: Any, trained: Any, among: set[int]) -> list[str]:
+    """Give ``model`` the trained values of the parameters whose ``id`` is among these; their names, aliases too."""
+    names = sorted(key for key, value in model.named_parameters(remove_duplicate=False) if id(value) in among)
+    for key in names:
+        model.get_parameter(key).data.copy_(trained.get_parameter(key).data)
+    return names
+
+
 def _fresh(trained: Any, seed: int, trust: bool) -> Any:
     torch.manual_seed(seed)
     model = AutoModel.from_config(trained.config, dtype=torch.float32, trust_remote_code=trust)
@@ -960,6 +1013,10 @@ def _stacks(
 
 @torch.inference_mode()
 def _passed(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None = None) -> Pass:
+    return _pass(model, part, ids, mask)
+
+
+def _pass(model: Any, part: Part | None, ids: torch.Tensor, mask: torch.Tensor | None = None) -> Pass:
     out = _run(model, part, ids, mask, output_hidden_states=True)
     wanted = ["hidden_states"] if part is None else ["encoder_hidden_states", "decoder_hidden_states"]
     if not all(hasattr(out, key) for key in wanted):

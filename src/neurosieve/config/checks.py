@@ -17,13 +17,16 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         return False
 
     faults += _same_files(params)
-    for i, model in enumerate(params.run.models):
-        if not known(("run", "models", i), model, list(params.models), "model under `models:`"):
+    named = {"models": params.run.models, "twins": params.run.twins}
+    for place, model in ((("run", key, i), name) for key, names in named.items() for i, name in enumerate(names)):
+        if not known(place, model, list(params.models), "model under `models:`"):
             continue
         entry = params.models[model]
         if entry.untrained is not None:
             trained = [name for name, other in params.models.items() if other.untrained is None]
             known(("models", model, "untrained"), entry.untrained, trained, "trained model under `models:`")
+        if place[1] == "twins":
+            faults += [(place, why) for why in _no_twin(params, model)]
         if params.numerics == "portable" and params.activations.dtype != "float32":
             faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
         tasks = list(params.prepare.tasks)
@@ -91,6 +94,18 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     return faults
 
 
+def _no_twin(params: Params, name: str) -> list[str]:
+    """Why the model cannot stand in ``run.twins``."""
+    entry = params.models[name]
+    if name in params.run.models:
+        return [f"found {name!r}, which is in run.models too and so a row with probes already; keep one"]
+    if entry.untrained is None:
+        return [f"found {name!r}, which is no untrained twin; name an entry with `untrained:`, or use run.models"]
+    if entry.untrained not in params.run.models:
+        return [f"found {name!r}, the twin of {entry.untrained!r}, which does not run; add that to run.models"]
+    return []
+
+
 def _same_files(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     """Rows and folders are files, which must differ also where a file system takes `Tiny` for `tiny`."""
     faults: list[tuple[tuple[str | int, ...], str]] = []
@@ -98,7 +113,7 @@ def _same_files(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         dict.fromkeys(c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t))
     )
     for keys, names in (
-        (("run", "models"), params.run.models),
+        (("run", "models"), params.probed),
         (("run", "tasks"), params.run.tasks),
         (("prepare", "corpora"), corpora),
     ):

@@ -62,6 +62,9 @@ class Model(Block):
         "non-linearity, or the attention output",
     )
     seed: Seed = Field(0, description="seed of the fresh initialisation")
+    embeddings: Literal["fresh", "kept"] = Field(
+        "fresh", description="of an untrained twin; kept: the trained model's, all other weights are fresh"
+    )
     layers: int | None = Field(None, gt=0, description="layers, for hidden states with the embedding; checked on load")
     width: int | None = Field(None, gt=0, description="units per layer, checked on load")
     parameters: int | None = Field(None, gt=0, description="for the estimates of a plan, where weights are not here")
@@ -77,4 +80,8 @@ class Model(Block):
             raise ValueError("`revision:` is a commit of a hub model; give `hub:` with it, or take it out")
         if self.untrained is not None and (self.folders or self.trust_remote_code or self.weights != "safetensors"):
             raise ValueError("an untrained twin takes these from the model it names; take them out")
+        if self.embeddings == "kept" and self.untrained is None:
+            raise ValueError("`embeddings: kept` is for an untrained twin; give `untrained:` with it, or take it out")
+        if self.embeddings == "kept" and self.finetune is not None:
+            raise ValueError("`finetune:` trains a twin from fresh weights; take it out, or `embeddings: kept`")
         return self

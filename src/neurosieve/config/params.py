@@ -47,11 +47,21 @@ class Params(Block):
     concepts: Concepts
     leaderboard: Leaderboard
 
-    def twin_of(self, model: str) -> str | None:
-        """Name of the untrained twin of ``model`` among the models that run (a twin is its own twin), else None."""
-        if self.models[model].untrained is not None:
-            return model
-        return next((m for m in self.run.models if self.models[m].untrained == model), None)
+    @property
+    def probed(self) -> list[str]:
+        """Models that get activations and probes: those that run, then ``run.twins``."""
+        return [*self.run.models, *self.run.twins]
+
+    def twins_of(self, model: str) -> list[str]:
+        """Untrained twins of ``model`` among those that are probed, in that order; a twin has none."""
+        return [name for name in self.probed if self.models[name].untrained == model]
+
+    @property
+    def asked(self) -> list[str]:
+        """Models whose minimal subsets ``subsets.robustness`` asks about: trained ones that run, none where it is
+        null."""
+        trained = [name for name in self.run.models if self.models[name].untrained is None]
+        return trained if self.subsets.robustness is not None else []
 
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus

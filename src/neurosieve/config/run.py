@@ -12,6 +12,11 @@ from neurosieve.config.base import Block, Name, each_once
 class Run(Block):
     models: list[Name] = Field(min_length=1)
     tasks: list[Name] = Field(min_length=1)
+    twins: list[Name] = Field(
+        default_factory=list,
+        description="further untrained twins of models that run: they get activations and probes alone, and no rows; "
+        "a model is compared with the twin that is best on tune",
+    )
     protocols: list[Literal["strict", "published"]] = Field(
         ["strict"],
         min_length=1,
@@ -19,7 +24,7 @@ class Run(Block):
         "2305.00875 with their choices on test, to set next to the published figures",
     )
 
-    _unique = field_validator("models", "tasks", "protocols")(each_once)
+    _unique = field_validator("models", "tasks", "twins", "protocols")(each_once)
 
     @field_validator("protocols")
     @classmethod

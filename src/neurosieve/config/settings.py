@@ -51,10 +51,11 @@ def rule_settings(
     if rule in ("fit_probes", "fit_controls"):
         return {**common, "probes": params.probes.model_dump(mode="json")}
     if rule == "decide_status":
-        twins = {m: params.twin_of(m) for m in params.run.models}
+        twins = {m: params.twins_of(m) for m in params.run.models}
         return {**common, "probes": params.probes.model_dump(mode="json"), "twins": twins, "tasks": params.run.tasks}
-    if rule in ("search_subsets", "score_test"):
-        subsets = params.subsets.model_dump(mode="json", exclude={"margins", "transfer"})
+    if rule in ("search_subsets", "score_test", "check_robustness"):
+        asked = {"robustness"} if rule != "check_robustness" else set()
+        subsets = params.subsets.model_dump(mode="json", exclude={"margins", "transfer", *asked})
         margin = params.margin(str(task)).model_dump(mode="json")
         found = {**common, "probes": params.probes.model_dump(mode="json"), "subsets": subsets, "margin": margin}
         if rule == "search_subsets" and params.subsets.pipeline is not None:

@@ -27,6 +27,13 @@ class Pipeline(Block):
     _unique = field_validator("thresholds")(each_once)
 
 
+class Robustness(Block):
+    """What is asked of the headline's minimal subset of a trained model."""
+
+    resamples: int = Field(ge=2, multiple_of=2, description="halves of train to search on, two of each random cut")
+    disjoint: int = Field(ge=1, description="sets of as many neurons looked for beside it, none sharing a neuron")
+
+
 class Subsets(Block):
     rankings: list[RankingName] = Field(
         min_length=1, description="those of probes.rankings along which a minimal subset is searched"
@@ -41,6 +48,9 @@ class Subsets(Block):
     random_draws: int = Field(ge=2)
     half_draws: int = Field(ge=1, description="random halves of the neurons whose interval gives dev_half_width")
     pipeline: Pipeline | None = Field(None, description="layers, clusters, ranking, one after the other; null: off")
+    robustness: Robustness | None = Field(
+        None, description="leave-one-out, halves of train, disjoint sets, shuffled labels; null: off"
+    )
     transfer: bool = Field(False, description="try the subset of each task on every other task of the run")
     margins: dict[str, Margin] = Field(description="by task; `default` for the others")
 

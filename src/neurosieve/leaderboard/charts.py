@@ -309,13 +309,15 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def layer_bars(slug: str, title: str, describe: str, strips: Sequence[tuple[str, str, list[int], str]]) -> Markup:
-    """Chosen neurons per layer, a strip per model: (name, css, counts per layer, text where nothing was chosen)."""
-    layers = max((len(counts) for _, _, counts, _ in strips), default=1)
+def bars(
+    slug: str, title: str, describe: str, strips: Sequence[tuple[str, str, list[int], str]], axis: str = "layer"
+) -> Markup:
+    """Counts of neurons by what the axis says, from 0; a strip each: (name, css, counts, text where there is none)."""
+    columns = max((len(counts) for _, _, counts, _ in strips), default=1)
     width, each, left = 440.0, 62.0, 10.0
     height = each * len(strips) + 24
-    step = (width - 2 * left) / layers
-    every = max(1, math.ceil(layers / 16))
+    step = (width - 2 * left) / columns
+    every = max(1, math.ceil(columns / 16))
     out = []
     for i, (name, css, counts, empty) in enumerate(strips):
         base = each * (i + 1) - 4
@@ -325,26 +327,28 @@ def layer_bars(slug: str, title: str, describe: str, strips: Sequence[tuple[str,
             out.append(f'<text class="tick" x="{num(left)}" y="{num(base - 14)}">{escape(empty)}</text>')
             continue
         tallest = max(*counts, 1)
-        for layer, count in enumerate(counts):
+        for column, count in enumerate(counts):
             if not count:
                 continue
             tall = max(26 * count / tallest, 1.5)
-            x0 = left + layer * step + step * 0.14
+            x0 = left + column * step + step * 0.14
             out.append(
                 f'<rect class="bar {css}" x="{num(x0)}" y="{num(base - tall)}" width="{num(step * 0.72)}" '
-                f'height="{num(tall)}"><title>{escape(name)}, layer {layer}: {count}</title></rect>'
+                f'height="{num(tall)}"><title>{escape(name)}, {escape(axis)} {column}: {count}</title></rect>'
             )
             if len(str(count)) * LETTER <= step + 2:
                 out.append(
                     f'<text class="count" x="{num(x0 + step * 0.36)}" y="{num(base - tall - 3)}" '
                     f'text-anchor="middle">{count}</text>'
                 )
-    for layer in range(0, layers, every):
+    for column in range(0, columns, every):
         out.append(
-            f'<text class="tick" x="{num(left + (layer + 0.5) * step)}" y="{num(height - 12)}" '
-            f'text-anchor="middle">{layer}</text>'
+            f'<text class="tick" x="{num(left + (column + 0.5) * step)}" y="{num(height - 12)}" '
+            f'text-anchor="middle">{column}</text>'
         )
-    out.append(f'<text class="tick" x="{num(width / 2)}" y="{num(height - 1)}" text-anchor="middle">layer</text>')
+    out.append(
+        f'<text class="tick" x="{num(width / 2)}" y="{num(height - 1)}" text-anchor="middle">{escape(axis)}</text>'
+    )
     return _svg(slug, title, describe, width, height, out)
 
 

@@ -22,15 +22,16 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | layer_scores | judge scores of each layer alone and of the first layers together |
 | chosen_layers | neurons of the headline subset per layer |
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
-| comparisons | judge, test, each _unseen: reference against majority, surface and untrained, p adjusted by Holm |
+| comparisons | judge, test, each _unseen: layer reference against majority, surface, untrained ("twins": all); Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | rankings_left_out | those that rank by classes only; absent but where a number is predicted |
 | agreement, selectivity, description_length | as in agreement.json, scores.json and controls.json |
-| weak_reference | whether the subset is above the reference by more than a margin on judge |
+| weak_reference | as in curves.json: a set of the grid above the reference by over a margin on judge, or null |
 | certified | what the subset spares for certain: see :func:`certified` |
 | redundancy, cka, clusters | as in redundancy.json |
+| robustness | as in robustness.json: what is asked of the minimal subset of a trained model; null where it is not |
 | concepts | as in concepts.json, long token types shortened |
 | ablation | as in ablation.json: what changing neurons does to the model's own predictions, or why it was not tried |
 """
@@ -56,8 +57,8 @@ from neurosieve.probes.status import PARTS, SUPPORTED, adjust, status_of
 
 TYPE_LENGTH = 24  # characters of a token type that are published: a name, never a piece of source code
 MINIMA = (
-    "n_minimal", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "first_passing", "n_estimate",
-    "size", "reason", "share_kept", "share_flag", "layers_used",
+    "n_minimal", "n_least", "n_minimal_low", "n_minimal_high", "replicates_without", "n_failing", "n_every",
+    "n_estimate", "size", "reason", "share_kept", "share_flag", "layers_used",
 )  # fmt: skip
 LCA = "lca"  # the published method's ranking, whose minimum stays comparable whatever the headline is
 LCA_CELLS = ("n_minimal", "n_minimal_low", "n_minimal_high")
@@ -73,6 +74,7 @@ def input_folders(params: Params, paths: Paths) -> list[Any]:
         *(paths.baselines(t) for t in params.run.tasks),
         *(paths.activations(m, t, "train") for m, t in cells),
         paths.status(),
+        *(paths.robustness(m, t) for m in params.asked for t in params.run.tasks),
         *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
         *(folder(m, t) for folder in per_row for m, t in cells),
         *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
@@ -112,11 +114,12 @@ class _Found:
     redundancy: dict[str, Any]
     concepts: dict[str, Any]
     ablation: dict[str, Any]
+    robustness: dict[str, Any] | None
     cost: dict[str, Any]  # of the manifest of the train activations
 
 
-def _read(paths: Paths, model: str, task: str) -> _Found:
-    """All of it, from build/."""
+def _read(paths: Paths, model: str, task: str, *, asked: bool) -> _Found:
+    """All of it, from build/. ``asked``: robustness too."""
     return _Found(
         probes=read_json(paths.probes(model, task) / "probes.json"),
         agreement=read_json(paths.probes(model, task) / "agreement.json"),
@@ -128,13 +131,14 @@ def _read(paths: Paths, model: str, task: str) -> _Found:
         redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
         concepts=read_json(paths.concepts(model, task) / "concepts.json"),
         ablation=read_json(paths.ablation(model, task) / "ablation.json"),
+        robustness=read_json(paths.robustness(model, task) / "robustness.json") if asked else None,
         cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
     )
 
 
 def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str, Any]:
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
-    found = _read(paths, model, task)
+    found = _read(paths, model, task, asked=model in params.asked)
     headline = found.curves["headline"]
     walked = [name for name in params.subsets.contenders if name in found.curves["curves"]]  # of a twin headline alone
     minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in walked}
@@ -155,6 +159,7 @@ def _cells(
     metric, headline, best = found.curves["metric"], found.curves["headline"], found.curves["best_ranking"]
     n_neurons = found.probes["layers"] * found.probes["width"]
     main, bound = minima[headline], found.curves["bound"] or {}
+    twin = model if params.models[model].untrained is not None else found.status["twin"]
 
     def primary(name: str, key: str = metric) -> float | None:
         return test[name][key] if name in test else None
@@ -166,7 +171,7 @@ def _cells(
         "model": model,
         "task": task,
         "training": params.training(model, task),
-        "twin_training": None if (twin := params.twin_of(model)) is None else params.training(twin, task),
+        "twin_training": None if twin is None else params.training(twin, task),
         "status": found.status["status"],
         "metric": metric,
         "n_neurons": n_neurons,
@@ -181,6 +186,7 @@ def _cells(
         "untrained": primary("untrained"),
         "ranking": headline,
         "n_minimal": main["n_minimal"],
+        "n_least": main["n_least"],
         "n_minimal_low": main["n_minimal_low"],
         "n_minimal_high": main["n_minimal_high"],
         "n_failing": main["n_failing"],
@@ -209,7 +215,7 @@ def _of_the_model(params: Params, model: str, found: _Found) -> dict[str, Any]:
         "constant_neurons": layers * width - probes["kept"],
         "model_note": _model_note(params, model),
         "control_of": params.models[model].untrained,
-        "reference_name": set_name(probes["sets"][probes["reference"]]["layers"], layers),
+        "reference_name": reference_name(found.curves["reference"], probes["sets"], layers),
     }
 
 
@@ -271,7 +277,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "share_kept_test": scores["share_kept"].get(headline),
         "confirmed_status": scores["confirmed_status"],
         "confirmed_subset": scores["confirmed_subset"],
-        "weak_reference": weak_reference(found.frozen, found.curves),
+        "weak_reference": found.curves["weak_reference"],
     }
 
 
@@ -292,6 +298,7 @@ def _of_the_neurons(found: _Found) -> dict[str, Any]:
         "redundancy": {k: redundancy[k] for k in ("rows", "kept", "constant", "neighbours")},
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
         "ablation": found.ablation,
+        "robustness": found.robustness,
     }
 
 
@@ -308,6 +315,8 @@ def _model_note(params: Params, model: str) -> str:
     if trained.neurons != "hidden":
         what = {"feed-forward": "feed-forward activations", "attention": "attention outputs"}[trained.neurons]
         parts.append(f"neurons are {what}, layer 0 is block 1")
+    if params.models[model].embeddings == "kept":
+        parts.append("its embeddings are the trained ones")
     return "; ".join(filter(None, parts))
 
 
@@ -368,12 +377,6 @@ def layer_scores(probes: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "single": [at.get((i, i)) for i in count],
         "prefix": [at.get((0, i)) for i in count],
     }
-
-
-def weak_reference(frozen: Mapping[str, Any], curves: Mapping[str, Any]) -> bool:
-    """Whether the headline subset is above its reference by more than a margin on judge: all else is easy then."""
-    subset = frozen["sets"].get(f"subset-{curves['headline']}")
-    return subset is not None and subset["judge"] - curves["reference"]["judge"] > curves["margin"]["value"]
 
 
 def pipeline(curves: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -439,6 +442,13 @@ def ranges(layers: Sequence[int]) -> str:
         run = [layer for _, layer in group]
         parts.append(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}")
     return ",".join(parts)
+
+
+def reference_name(reference: Mapping[str, Any], sets: Mapping[str, Any], layers: int) -> str:
+    """Name of a reference of curves.json; ``sets`` of probes.json."""
+    if reference["curve"] is None:
+        return set_name(sets[reference["set"]]["layers"], layers)
+    return f"{reference['neurons']:,} neurons of {reference['curve']}"
 
 
 def set_name(span: Sequence[int], layers: int) -> str:
@@ -535,6 +545,9 @@ def notes(row: Mapping[str, Any]) -> list[str]:
         parts.append("fine-tuned on train, its untrained twin not: give the twin a `finetune:` block to compare alike")
     if (why := not_above(row)) is not None:
         parts.append(why)
+    if twins := ((row["comparisons"]["judge"] or {}).get("untrained") or {}).get("twins"):
+        scores = [scores["judge"] for scores in twins.values()]
+        parts.append(f"{len(twins)} untrained twins: {min(scores):.3f} to {max(scores):.3f} on judge")
     if row["status_unseen"] is not None and row["status_unseen"] != row["status"]:
         parts.append(f"status on types unseen in train: {row['status_unseen']}")
     context = row["test"].get(f"baseline-{CONTEXT_NGRAMS}")
@@ -557,14 +570,20 @@ def notes(row: Mapping[str, Any]) -> list[str]:
             f"keeps only {100 * main['share_kept']:.0f} % of what the reference has above {row['best_baseline']} "
             "on judge"
         )
+    if row["n_minimal"] is not None and main["n_failing"] is not None and main["n_failing"] > row["n_minimal"]:
+        parts.append(
+            f"a larger number of neurons fails ({main['n_failing']:,}); from {main['n_every']:,} on all pass"
+            if main["n_every"] is not None
+            else f"a larger number of neurons fails ({main['n_failing']:,})"
+        )
     if main["replicates_without"]:
         parts.append(
             f"in {main['replicates_without']:,} bootstrap replicates no size passes, so the interval may end higher"
         )
     if row["weak_reference"]:
         parts.append(
-            f"its subset scores more than the reference ({row['reference_name']}) by over a margin on judge, so "
-            "that is weak: give more train rows, or penalties with l1"
+            f"the best on tune ({row['reference_name']}) is a weak reference: give more train or tune rows, or other "
+            "penalties"
         )
     if row["status"] == SUPPORTED and row["selectivity"] is not None and row["selectivity"]["low"] <= 0:
         parts.append(

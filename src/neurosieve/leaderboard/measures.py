@@ -58,8 +58,8 @@ def layers(rows: Sequence[Row]) -> Table:
         lines.append((row["model"], [*cells, NONE if row["dev"]["too_small"] else single]))
     return {
         "title": "Layers that suffice",
-        "text": "By the rule of the sizes, on judge: every larger number of layers passes as well. “About” marks an "
-        "estimate without a claim.",
+        "text": "On judge, against the reference and the best baseline, each by its own bounds: every larger number of "
+        "layers passes as well. “About” marks an estimate without a claim.",
         "heads": ["fewest from the bottom", "fewest from the top", "single layers that pass"],
         "lines": lines,
     }
@@ -97,7 +97,8 @@ def contenders(rows: Sequence[Row]) -> Table:
         "the ranking of the published method. Mean on tune: over log sizes, by which the best is chosen. Random "
         "suffices from: the size from which on the contender is not above random neurons on judge (lower bound of "
         "the paired difference to the mean of the draws); “never” where it is above up to the largest size compared. "
-        "The pipeline's number of layers is chosen on judge as well, and its interval does not carry that.",
+        "The pipeline's number of layers is chosen on judge as well, and its interval does not carry that. Brackets: "
+        "where another judge of the same size would put the number, 5-95 %.",
         "heads": ["kind", "minimal subset", "mean on tune", "kept of the gain", "test", *beyond],
         "lines": lines,
     }
@@ -202,6 +203,98 @@ def used(rows: Sequence[Row]) -> Table:
     }
 
 
+def robustness(row: Row) -> Table:
+    """What was asked of the minimal subset, a line per question: what was found, and what to compare it with."""
+    found = row["robustness"]
+    lines = [
+        ("leave one neuron out, fit the others again", _members(row)),
+        ("search again on all train rows", _again(found)),
+        *_halves(found),
+        ("take the subset out, search among the others", _disjoint(found)),
+        ("search with shuffled labels", _shuffled(found)),
+    ]
+    return {
+        "title": row["model"],
+        "text": f"{count(found['size'])} neurons; judge {decimals(found['judge'])}, reference "
+        f"{decimals(found['reference'])}, margin {found['margin']:g}.",
+        "heads": ["found", "to compare with"],
+        "lines": lines,
+    }
+
+
+def _members(row: Row) -> list[str]:
+    found, size = row["robustness"]["members"], row["robustness"]["size"]
+    if found["reason"]:
+        return [found["reason"], NONE]
+    layer, unit = divmod(found["largest"]["neuron"], row["width"])
+    told = (
+        f"{count(found['losses'])} of {count(size)} shown to lose score, {count(found['gains'])} to gain, "
+        f"{count(found['undecided'])} not told apart; most: layer {layer}, unit {unit}, "
+        f"{decimals(found['largest']['change'], 4)}"
+    )
+    return [told, f"were none needed, about {found['by_chance']:.0f} would seem to lose and as many to gain"]
+
+
+def _again(found: Mapping[str, Any]) -> list[str]:
+    again = found["again"]
+    if again["reason"]:
+        return [again["reason"], NONE]
+    passes = "it passes" if again["passes"] else "it does not pass"
+    told = f"overlap with the subset {decimals(again['jaccard'], 2)}; judge {decimals(again['judge'])}: {passes}"
+    return [told, f"train objective {again['objective']:.4g}, that of the subset {again['objective_subset']:.4g}"]
+
+
+def _halves(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    halves = found["halves"]
+    question = "search on halves of train that share no file"
+    if halves["reason"]:
+        return [(question, [halves["reason"], NONE])]
+    number, scores = len(halves["rows"]), halves["sets"]["judge"]
+    told = (
+        f"overlap of the two sets of a cut {decimals(halves['jaccard'], 2)}, with the subset "
+        f"{decimals(halves['jaccard_subset'], 2)}; {count(halves['ever'])} different neurons in {number} sets"
+    )
+    chance = (
+        f"random sets: {decimals(halves['chance'], 2)}, with as many per layer "
+        f"{decimals(halves['chance_by_layer'], 2)}; {count(round(halves['ever_by_chance']))} neurons"
+    )
+    judge = f"{decimals(min(scores))} to {decimals(max(scores))}; {count(halves['passing'])} of {number} pass"
+    return [
+        (question, [told, chance]),
+        (
+            "judge of these sets, fitted on all train rows",
+            [judge, f"the subset, chosen on all rows: {decimals(found['judge'])}"],
+        ),
+    ]
+
+
+STOPPED = {"failed": "the next one does not", "limit": "there may be more", "neurons": "no other can be made"}
+
+
+def _disjoint(found: Mapping[str, Any]) -> list[str]:
+    disjoint = found["disjoint"]
+    if disjoint["reason"]:
+        return [disjoint["reason"], NONE]
+    more = disjoint["passing"] - 1
+    told = "no set that shares no neuron with it passes"
+    if more > 0:
+        told = f"{count(more)} more that share{'s' if more == 1 else ''} no neuron pass{'es' if more == 1 else ''}, "
+        told += STOPPED[disjoint["stopped"]]
+    elif disjoint["stopped"] == "neurons":
+        told = "fewer neurons are left than the subset has"
+    others = ", ".join(decimals(entry["judge"]) for entry in disjoint["sets"][1:]) or NONE
+    return [f"{told}; judge {others}", f"the subset: {decimals(found['judge'])}"]
+
+
+def _shuffled(found: Mapping[str, Any]) -> list[str]:
+    shuffled = found["shuffled"]
+    if shuffled["reason"]:
+        return [shuffled["reason"], NONE]
+    verdict = "above chance, which it must not be" if shuffled["above_chance"] else "not above chance"
+    told = f"judge {decimals(shuffled['judge'])}: {verdict}; train {decimals(shuffled['train'])}"
+    return [told, f"chance: {decimals(shuffled['chance'])} (p {shuffled['p']:.2g})"]
+
+
 def ranks(rows: Sequence[Row]) -> Table:
     """Ranks among the models of the task; shared without evidence of a difference."""
     lines = []
@@ -211,8 +304,8 @@ def ranks(rows: Sequence[Row]) -> Table:
     return {
         "title": "Ranks",
         "text": "One more than the number of models that are shown to be better, by the paired bootstrap on test with "
-        "Holm over the pairs, or by disjoint intervals of the minimal subset. Two models of different ranks need not "
-        "be shown to differ from each other. Untrained twins are ranked among themselves.",
+        "Holm over the pairs, or by disjoint intervals from n_least to n_minimal. Two models of different ranks "
+        "need not be shown to differ from each other. Untrained twins are ranked among themselves.",
         "heads": ["score of all neurons", "score of the subset", "neurons needed"],
         "lines": lines,
     }

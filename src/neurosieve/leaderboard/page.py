@@ -37,6 +37,7 @@ COMMANDS = {
     "default": "make benchmark",
     "published": "make benchmark PARAMS=presets/published.yaml",
     "real-data": "make benchmark PARAMS=presets/real-data.yaml",
+    "twins": "make benchmark PARAMS=presets/twins.yaml",
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
 SHOWN = 10  # the chart of the bound begins at this part of it
@@ -56,7 +57,7 @@ HEADS = (
     ("reference", "Reference", "n"),
     ("untrained", "Untrained", "n"),
 )
-FEATURES = ("oracle", "reference", "subset", "random", "bottom", "untrained", "surface", "majority")
+FEATURES = ("oracle", "layer-reference", "reference", "subset", "random", "bottom", "untrained", "surface", "majority")
 
 Row = Mapping[str, Any]
 
@@ -115,7 +116,7 @@ def _minimal_text(row: Row) -> str:
     if row["n_minimal"] is not None:
         text = f"{integer(row['n_minimal'])} of {integer(row['n_neurons'])} neurons"
         if row["n_minimal_low"] is not None:
-            text += f", interval {integer(row['n_minimal_low'])}–{integer(row['n_minimal_high'])}"
+            text += f", on another judge {integer(row['n_minimal_low'])}–{integer(row['n_minimal_high'])}"
         return text
     if row["estimate"]:
         return f"about {integer(row['estimate'])} of {integer(row['n_neurons'])} neurons, an estimate"
@@ -249,6 +250,47 @@ def bound_chart(task: str, row: Row, css: str) -> Markup:
     return plot.svg()
 
 
+def _robustness(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Of each supported row whose subset was asked: the table of answers, and how often halves of train chose which
+    neurons, as a chart where there were halves."""
+    out = []
+    for row in rows:
+        found = row["robustness"]
+        if row["status"] == "supported" and found is not None and found["reason"] is None:
+            svg = None if found["halves"]["reason"] else chosen_chart(task, row, css[row["model"]])
+            out.append({"model": row["model"], "table": measures.robustness(row), "svg": svg})
+    return out
+
+
+def chosen_chart(task: str, row: Row, css: str) -> Markup:
+    """Neurons by how many of the sets found on halves of train have them: those of the subset, and the others."""
+    found = row["robustness"]
+    sets, size = len(found["halves"]["rows"]), found["size"]
+    inside, outside = [0] * (sets + 1), [0] * (sets + 1)
+    for share in found["halves"]["frequency"]:
+        inside[round(share * sets)] += 1
+    for times in found["halves"]["chosen"]["times"]:
+        outside[times] += 1
+    outside = [0] + [every - own for every, own in zip(outside[1:], inside[1:], strict=True)]
+    strips = [
+        (f"in the subset ({integer(size)})", css.split()[0], inside, ""),
+        (
+            f"not in it, chosen at least once ({integer(sum(outside))})",
+            "random",
+            outside,
+            "" if any(outside) else "none",
+        ),
+    ]
+    described = [f"{name}: " + " ".join(map(str, counts)) for name, _, counts, _ in strips]
+    return charts.bars(
+        slug("chosen", task, row["model"]),
+        f"{task}, {row['model']}: how often halves of train choose a neuron",
+        f"Neurons by the number of sets, 0 to {sets}, that have them; " + "; ".join(described),
+        strips,
+        axis=f"of {sets} sets",
+    )
+
+
 def _layer_charts(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any]]:
     metric = METRIC_NAMES[rows[0]["metric"]]
     kinds = (
@@ -315,7 +357,7 @@ def _bars(task: str, rows: Sequence[Row], css: Mapping[str, str]) -> Markup:
         name = row["model"] if empty else f"{row['model']} ({about}{integer(sum(counts))})"
         strips.append((name, css[row["model"]], counts, empty))
         described.append(f"{row['model']}: {empty or ' '.join(map(str, counts))}")
-    return charts.layer_bars(slug("bars", task), f"{task}: chosen neurons per layer", "; ".join(described), strips)
+    return charts.bars(slug("bars", task), f"{task}: chosen neurons per layer", "; ".join(described), strips)
 
 
 def _metric_table(rows: Sequence[Row]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -359,7 +401,7 @@ def _facts(row: Row) -> dict[str, str]:
         "status, unseen types": row["status_unseen"] or "–",
         "h (half-width)": score(row["dev_half_width"]),
         "largest failing": size(main["n_failing"]),
-        "first passing": size(main["first_passing"]),
+        "not ruled out": size(main["n_least"]),
         "kept of the gain, test": percent(row["share_kept_test"]),
         "constant neurons": integer(row["constant_neurons"]),
         "judge rows, effective": size(row["sample"]["effective_rows"]),
@@ -441,6 +483,7 @@ def _task(
             for row in rows
             if row["status"] == "supported" and row["bound"] is not None
         ],
+        "robustness": _robustness(task, rows, css),
         "maps": [
             {
                 "model": row["model"],

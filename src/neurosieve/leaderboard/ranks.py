@@ -5,17 +5,17 @@ subsets/scores/<model>/<task> (scores.json, predictions_test.npy). Writes no fil
 
 {task: {"score": pairs by the probe on all neurons, "subset": pairs by the headline subset, each {"a", "b",
         "difference": score of a minus that of b, "low", "high": its interval, "p": two-sided, "p_holm"},
-        "n_minimal": [{"a", "b", "difference": number of a minus that of b, "a_low", "a_high", "b_low", "b_high",
-        "different"}], an open upper end being null,
+        "n_minimal": [{"a", "b", "difference": number of a minus that of b, "a_low", "a_high", "b_low", "b_high":
+        n_least and n_minimal of each, "different"}],
         "rank_score", "rank_subset", "rank_n_minimal": {model: rank or null},
         "smallest_p_holm": what a pair of "score" can reach at best with so many replicates and pairs}}
 
 Scores are compared by the paired bootstrap over the files of test, the same draws for all models; p-values are adjusted
-by Holm over the pairs of a task. Numbers of neurons differ where their intervals are disjoint, and only claimed ones
-are compared. A rank is 1 + the number of rows that are shown to be better, so rows that none is shown to be better than
-share the first. Such ranks are not an order of quality: with A shown to be better than C and B like both, B shares the
-first rank with A, and C has the second, though C is not shown to differ from B. Untrained twins are compared with all,
-but ranked among themselves.
+by Holm over the pairs of a task. Numbers of neurons differ where the intervals from n_least to n_minimal are disjoint,
+and only claimed ones are compared. A rank is 1 + the number of rows that are shown to be better, so rows that none is
+shown to be better than share the first. Such ranks are not an order of quality: with A shown to be better than C and B
+like both, B shares the first rank with A, and C has the second, though C is not shown to differ from B. Untrained twins
+are compared with all, but ranked among themselves.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ def compare_scores(
     return pairs
 
 
-def compare_minima(minima: Mapping[str, tuple[int, int, int | None]]) -> list[dict[str, Any]]:
-    """Every pair of models with a claimed minimum: (number, low, high) each, high None where it is open."""
+def compare_minima(minima: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Every pair of models with a claimed minimum: (n_least, n_minimal) each, the ends of an interval."""
     pairs: list[dict[str, Any]] = []
-    for (a, (n, low, high)), (b, (m, other_low, other_high)) in itertools.combinations(minima.items(), 2):
-        apart = (high is not None and high < other_low) or (other_high is not None and other_high < low)
+    for (a, (low, n)), (b, (other_low, m)) in itertools.combinations(minima.items(), 2):
+        apart = n < other_low or m < low
         pairs.append(
             {
-                "a": a, "b": b, "difference": n - m, "a_low": low, "a_high": high, "b_low": other_low,
-                "b_high": other_high, "different": apart,
+                "a": a, "b": b, "difference": n - m, "a_low": low, "a_high": n, "b_low": other_low, "b_high": m,
+                "different": apart,
             }
         )  # fmt: skip
     return pairs
@@ -147,7 +147,7 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
                 replicates[model] = bootstrap.replicates(C, score)
         found[name] = compare_scores(values, replicates, confidence)
         found[f"rank_{name}"] = ranked(better_scores(found[name], confidence), values)
-    minima = {row["model"]: _minimum(row, params) for row in rows if row["n_minimal"] is not None}
+    minima = {row["model"]: (row["n_least"], row["n_minimal"]) for row in rows if row["n_minimal"] is not None}
     found["n_minimal"] = compare_minima(minima)
     found["rank_n_minimal"] = ranked(better_minima(found["n_minimal"]), minima)
     count = len(found["score"])
@@ -159,16 +159,6 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
         )  # fmt: skip
     found["smallest_p_holm"] = smallest
     return found
-
-
-def _minimum(row: Mapping[str, Any], params: Params) -> tuple[int, int, int | None]:
-    """n_minimal and its interval; the upper end is open where it lies among the replicates in which no size passes."""
-    replicates = params.probes.bootstrap
-    without = row["minima"][row["ranking"]]["replicates_without"] or 0
-    # the end is the k-th largest; with as many as k replicates above every size it is one of those
-    at_end = np.concatenate([np.zeros(replicates - without), np.ones(without)])
-    is_open = bool(intervals.upper(at_end, params.probes.confidence))
-    return row["n_minimal"], row["n_minimal_low"], None if is_open else row["n_minimal_high"]
 
 
 def _predictions(paths: Paths, model: str, task: str, rows: int) -> dict[str, np.ndarray]:

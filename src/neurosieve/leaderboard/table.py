@@ -32,18 +32,22 @@ COLUMNS: dict[str, str] = {
     "oracle_low": "lower end of its 5-95 % interval, bootstrap over files",
     "oracle_high": "upper end of its 5-95 % interval",
     "oracle_spearman": "its Spearman correlation with the target on test, where a number is predicted (metric r2)",
-    "reference": "test score of the feature set that is best on tune: all neurons, a single layer or the first layers",
+    "reference": "test score of what subsets are compared with, the best on tune of all neurons, each layer, the first "
+    "layers and the sets of every contender",
     "majority": "test score of the constant answer that scores best there: a class, for a number the mean",
     "surface": "test score of the best surface baseline, which reads text and no model",
     "surface_name": "which surface baseline that is, chosen on tune",
-    "untrained": "test score of the untrained twin of the model, at the twin's own reference",
+    "untrained": "test score of the untrained twin of the model (of several the one best on tune), at the best of its "
+    "layers",
     "ranking": "contender that found the minimal subset: a ranking (one order of all neurons) or a search (the best "
     "set at every size)",
-    "n_minimal": "fewest neurons from which on every tested size is, on judge, within the margin of the reference and "
-    "above the best baseline",
-    "n_minimal_low": "lower end of its 5-95 % interval",
-    "n_minimal_high": "upper end of its 5-95 % interval",
-    "n_failing": "largest tested size that is not",
+    "n_minimal": "fewest neurons that are, on judge, within the margin of the reference and above the best baseline, "
+    "shown by one-sided 95 % bounds, by themselves and on an increasing curve fitted to all tested sizes",
+    "n_least": "fewest neurons that this curve does not rule out by its upper bounds: the smallest number that is "
+    "truly within the margin lies between n_least and n_minimal (90 %)",
+    "n_minimal_low": "where another judge of the same size would put n_minimal, lower end (5-95 %)",
+    "n_minimal_high": "upper end",
+    "n_failing": "largest tested size that fails; above n_minimal where the curve does not increase",
     "n_bound": "no set of fewer neurons, searched or not, reaches on train the objective of the minimal subset at its "
     "penalty; says nothing of accuracy; empty without a minimum, and where the contender is a ranking",
     "bound_factor": "n_minimal / n_bound",
@@ -58,8 +62,8 @@ COLUMNS: dict[str, str] = {
     "best_ranking": "contender that is best on tune, mean over log sizes",
     "best_n_minimal": "its minimal subset",
     "lca_n_minimal": "the minimal subset along lca, the ranking of the published method, where it was walked",
-    "lca_n_minimal_low": "lower end of its 5-95 % interval",
-    "lca_n_minimal_high": "upper end of its 5-95 % interval",
+    "lca_n_minimal_low": "where another judge of the same size would put it, lower end (5-95 %)",
+    "lca_n_minimal_high": "upper end",
     "note": "what else must be known to read the row",
     # figures of the publication (published_figures.py): empty where the params file names none for the row
     "published_model": "model of the publication whose figures stand in the next columns",
@@ -173,7 +177,8 @@ def _not_above(row: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | N
     if against is None:
         return None
     majority = "the mean" if row["metric"] == "r2" else "the majority class"
-    names = {"majority": majority, "surface": row["surface_name"], "untrained": "the untrained twin"}
+    twin = f"the best of {len(against['twins'])} untrained twins" if "twins" in against else "the untrained twin"
+    names = {"majority": majority, "surface": row["surface_name"], "untrained": twin}
     return opponent, names[opponent], against
 
 
@@ -238,7 +243,8 @@ def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     rule = " ".join("-" * w for w in widths)
     legend = (
-        "score: all neurons, test; neurons: minimal subset [5-95 % interval], ! not confirmed on test, ~ no claim;\n"
+        "score: all neurons, test; neurons: minimal subset [on another judge, 5-95 %], ! not confirmed on test, ~ no "
+        "claim;\n"
         "subset, random: test."
     )
     if bounded:

@@ -12,7 +12,8 @@ probes.json            {"order": names of the feature sets, "sets": {name: {"lay
 predictions_tune.npy   int16 classes or float32 numbers (sets, rows), predictions_judge.npy alike, in the order of
                        "order"
 weights.safetensors    weights (columns, K) and intercept (K,) of the oracle, float32; reference_weights and
-                       reference_intercept alike, columns those of the reference's kept neurons
+                       reference_intercept alike, columns those of the reference's kept neurons, with reference_mean and
+                       reference_scale (columns,): scores = ((x - mean) * scale) @ weights + intercept
 kept.npy               int32 (kept,) global indices of the neurons that are not constant on train
 ranking_<name>.npy     int32 (kept,) global indices, best first; ranking_<name>_per_class.npy (classes or 1, kept)
 agreement.json         how far the rankings agree (see agreement.agreement): "rankings", "sizes", "sizes_left_out",
@@ -34,7 +35,7 @@ from neurosieve.artifacts import Paths, Writer, read_json
 from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, ranks_numbers
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
-from neurosieve.probes.features import Features, layout, standardize_train
+from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
 
 log = logging.getLogger(__name__)
@@ -137,8 +138,8 @@ def applicable(params: Params, n_classes: int) -> tuple[list[str], list[str]]:
 class Data:
     """Features and labels of the splits that probes are fitted, tuned and judged on, constant neurons left out.
 
-    X: split -> float32 (rows, columns of the kept neurons), standardised. y: split -> (rows,). kept (kept,) and
-    constant: sorted global indices of the neurons that are not and are constant on train.
+    X: split -> float32 (rows, columns of the kept neurons), standardised by ``standardizer``. y: split -> (rows,).
+    kept (kept,) and constant: sorted global indices of the neurons that are not and are constant on train.
     """
 
     features: Features
@@ -146,6 +147,7 @@ class Data:
     y: dict[str, np.ndarray]
     kept: np.ndarray
     constant: np.ndarray
+    standardizer: Standardizer
     n_classes: int
     scored: list[int]
     score: metrics.Metric
@@ -167,8 +169,8 @@ def load_data(features: Features, card: Mapping[str, Any]) -> Data:
         if len(kept) < len(everything):
             data[split] = np.ascontiguousarray(data[split][:, features.columns(kept)])
     return Data(
-        features, data, labels, kept, everything[~alive], len(card["classes"]), card["scored_classes"],
-        metrics.primary(card),
+        features, data, labels, kept, everything[~alive], standardizer.take(features.columns(kept)),
+        len(card["classes"]), card["scored_classes"], metrics.primary(card),
     )  # fmt: skip
 
 
@@ -262,6 +264,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     oracle, best = fits.probes[ORACLE], fits.probes[reference]
     found = rank_neurons(params, data, oracle, ranked)
     orders = {name: kept[ranking.order] for name, ranking in found.items()}
+    standardizer = data.standardizer.take(features.columns(data.at(*sets[reference])))
     constant = np.bincount(data.constant // features.width, minlength=features.layers)
 
     inputs = [*(paths.task(task) / s for s in (*SPLITS, "card")), *(paths.activations(model, task, s) for s in SPLITS)]
@@ -290,7 +293,9 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
         out.tensors(
             "weights.safetensors",
             {"weights": oracle.weights, "intercept": oracle.intercept,
-             "reference_weights": best.weights, "reference_intercept": best.intercept},
+             "reference_weights": best.weights, "reference_intercept": best.intercept,
+             "reference_mean": standardizer.mean.astype(np.float32),
+             "reference_scale": (1.0 / standardizer.std).astype(np.float32)},
         )  # fmt: skip
         for split, rows in fits.predictions.items():
             out.npy(f"predictions_{split}.npy", np.stack([rows[name] for name in results]))

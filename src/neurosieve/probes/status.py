@@ -9,17 +9,19 @@ Writes probes/status/status.json:
     set, "surface", "surface_unseen": names of the baselines, "twin": name or null, "scored_classes",
     "scored_classes_unseen": those of macro-F1, "notes",
     "comparisons": {"majority"|"surface"|"untrained": {"score": of the opponent, "difference": reference - opponent,
-                    "lower": one-sided bound, "p", "p_holm"}}, "comparisons_unseen",
+                    "lower": one-sided bound, "p", "p_holm", of "untrained" with several twins also "twins": {name:
+                    {"tune", "judge"}}: scores of all at their references}}, "comparisons_unseen",
     "sample": {"score": of the reference, "rows", "files", "design_effect" and "effective_rows" (null for numbers)},
     "sample_unseen"}}}
 
 A row is compared with the majority class, the best surface baseline and the untrained twin, in this order, by the
 paired bootstrap over files; its status is the first comparison in which it is not above (`at chance`, `surface`,
 `untrained`), else `supported`. "majority" is the best constant of the rows that are scored. The twin is taken at its
-own reference. "Supported" needs all three, so its p-value is the largest of the three (an intersection-union test,
-Berger 1982); likewise that of each comparison is the largest up to it. p_holm are these cumulated p-values, adjusted by
-Holm over the rows of the benchmark: the chance of any wrong "supported" is at most 1 - confidence. All tokens and
-tokens of unseen types are two families.
+own reference; of several (in ``run.models`` and ``run.twins``) it is the one that is best on tune. "Supported" needs
+all three, so its p-value is the largest of the three (an intersection-union test, Berger 1982); likewise that of each
+comparison is the largest up to it. p_holm are these cumulated p-values, adjusted by Holm over the rows of the
+benchmark: the chance of any wrong "supported" is at most 1 - confidence. All tokens and tokens of unseen types are two
+families.
 
 Untrained twins are control rows: they claim nothing, stand in no family (p_holm null), and are `untrained` where they
 pass their two comparisons. A row whose model has no untrained twin in the run cannot be supported: where it passes two
@@ -51,6 +53,7 @@ from neurosieve.probes.intervals import (
     task_bootstrap,
 )
 from neurosieve.probes.metrics import NUMBER, accuracy, best_constant, counts_by_file, primary, scored_among
+from neurosieve.probes.twins import choose_twin
 
 FAILS = {"majority": "at chance", "surface": "surface", "untrained": "untrained"}  # in the order of the comparisons
 SUPPORTED, UNTRAINED, NO_TWIN = "supported", "untrained", "no twin"
@@ -185,7 +188,7 @@ def decide_status(params: Params, paths: Paths) -> None:
     inputs: list[Path] = []
     for task in params.run.tasks:
         folders = [paths.task(task) / "judge", paths.task(task) / "card", paths.baselines(task)]
-        models = {model: paths.probes(model, task) for model in params.run.models}
+        models = {model: paths.probes(model, task) for model in params.probed}
         inputs += [*folders, *models.values()]
         card, rows = read_json(folders[1] / "card.json"), read_rows(paths, task, "judge")
         try:
@@ -195,15 +198,16 @@ def decide_status(params: Params, paths: Paths) -> None:
         named = read_json(folders[2] / "baselines.json")
         baselines = dict(zip(named["order"], read_npy(folders[2] / "predictions_judge.npy"), strict=True))
         references = {model: reference_predictions(folder) for model, folder in models.items()}
-        for model, (reference, predicted) in references.items():
-            control, twin = params.models[model].untrained is not None, params.twin_of(model)
+        for model in params.run.models:
+            reference, predicted = references[model]
+            twin, twins = choose_twin(paths, task, params.twins_of(model))
             opponents = {"majority": baselines[MAJORITY]}
-            if twin is not None and not control:
+            if twin is not None:
                 opponents["untrained"] = references[twin][1]
             entry: dict[str, Any] = {
-                "control": control,
+                "control": params.models[model].untrained is not None,
                 "reference": reference,
-                "twin": None if control else twin,
+                "twin": twin,
                 "surface": named["surface"],
                 "surface_unseen": named["surface_unseen"],
             }
@@ -214,6 +218,8 @@ def decide_status(params: Params, paths: Paths) -> None:
                     found = compare(card, rows, predicted, opponents, bootstrap, confidence, unseen=bool(part))
                 for key in ("comparisons", "sample", "scored_classes"):
                     entry[f"{key}{part}"] = found and found[key]
+            if len(twins) > 1:
+                entry["comparisons"]["untrained"]["twins"] = twins
             entry["notes"] = _notes(model, entry, resampled(card)["name"], tokens=rows.seen is not None)
             entries[f"{model}/{task}"] = entry
 
@@ -224,8 +230,8 @@ def decide_status(params: Params, paths: Paths) -> None:
             comparisons = entry[f"comparisons{part}"]
             entry[f"status{part}"] = comparisons and status_of(comparisons, confidence, control=entry["control"])
 
-    twins = {model: params.twin_of(model) for model in params.run.models}
-    used = {"seed": params.seed, "bootstrap": n, "confidence": confidence, "tasks": params.run.tasks, "twins": twins}
+    named = {model: params.twins_of(model) for model in params.run.models}
+    used = {"seed": params.seed, "bootstrap": n, "confidence": confidence, "tasks": params.run.tasks, "twins": named}
     with Writer(paths.status(), "probes", used, inputs) as out:
         out.facts = {"rows": len(entries), "family": len(family)}
         out.json("status.json", {"confidence": confidence, "family": family, "rows": entries})

@@ -10,6 +10,7 @@ from typing import Any
 
 _RUN = {
     "search_subsets": "search",
+    "check_robustness": "robustness",
     "transfer_subsets": "transfer",
     "score_test": "score",
     "reproduce_published": "published",

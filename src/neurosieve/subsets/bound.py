@@ -83,7 +83,8 @@ class _Turn:
         return cls(relaxed, g, given.target.conjugate(outputs) - largest / (2 * probe.l2))
 
     def next(self, given: SubsetInput, k: int) -> _Turn | None:
-        """The turn at k neurons, k >= 1; None where no neuron has a weight to begin with, or a fit has failed."""
+        """The turn at k neurons, k >= 1; None where no neuron has a weight to begin with or a share to go on with (a
+        strong l1 takes all), or a fit has failed."""
         before, shares = self.relaxed.fitted, self.relaxed.shares
         norms = before.norms() / given.target.std  # of the loss: weights are in units of the target
         if not norms.any():
@@ -93,6 +94,8 @@ class _Turn:
         ratio[before.neurons] = norms / shares[before.neurons]
         pushed = np.maximum(shares, least) * ratio**POWER
         pushed[shares_of(pushed, k) < least] = 0
+        if not pushed.any():
+            return None
         shares = np.where(pushed > 0, shares_of(pushed, k), 0)
         try:
             return self.of(given, k, scaled(given, shares, before))
@@ -116,15 +119,16 @@ def certify(given: SubsetInput, found: Fitted) -> tuple[dict[str, Any], np.ndarr
     reached = probe.objective * (1 + ROUNDING)
     nothing = np.broadcast_to(given.target.wanted.mean(axis=1, keepdims=True), given.target.wanted.shape)
     best = lower_bounds(given, nothing, probe.l1, probe.l2)  # of no neuron the objective itself
-    given = replace(given, gap=min(given.gap, GAP))
     full = of_all(given, found)
+    given = replace(given, gap=min(given.gap, GAP))
     last = _Turn.of(given, given.neurons, Relaxed(np.ones(given.neurons), full, given.outputs(full)))
     solved = {given.neurons: last}
 
     def keep(turn: _Turn) -> int:
-        """Certify what the outputs of a turn do; the fewest neurons whose bound is then not above what was reached."""
+        """Certify what the outputs of a turn do; the fewest neurons whose bound is then not above what was reached:
+        at most as many as reached it."""
         np.maximum(best, lower_bounds(given, turn.relaxed.outputs, probe.l1, probe.l2), out=best)
-        return int(np.argmax(best <= reached))
+        return int(np.argmax(np.append(best[:size] <= reached, True)))
 
     n_bound = keep(last)
     for k in reversed(minimal.thin(range(min(SMALLEST, size), given.neurons + 1), RATIO)[:-1]):

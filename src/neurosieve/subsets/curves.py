@@ -13,7 +13,7 @@ from tqdm import tqdm
 from neurosieve.config import Params
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Choose, along
-from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, warm_from
+from neurosieve.subsets.data import Data, Part, Point, Rival, fit_point, polish_point, warm_from
 
 RANDOM, BOTTOM, PIPELINE = "random", "bottom", "pipeline"
 
@@ -26,7 +26,6 @@ class Curve:
     """
 
     data: Data
-    rival: Rival
     choose: Choose
     points: dict[int, Point]
     _part: Part | None = None
@@ -49,23 +48,18 @@ class Curve:
             self.points[size] = fit_point(self.data, part, warm)
         return self.points[size]
 
-    def lowers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower bounds of (subset - reference) and of (subset - best baseline), by size."""
-        found = [self.points[s].judged for s in self.sizes]
-        return (
-            np.array([self.rival.lower(j, self.rival.reference) for j in found]),
-            np.array([self.rival.lower(j, self.rival.baseline) for j in found]),
-        )
+    def tested(self, rival: Rival) -> minimal.Tested:
+        """All its sizes beside the rival."""
+        points = [self.points[s] for s in self.sizes]
+        return rival.tested(self.sizes, [p.judged for p in points], [p.tune for p in points])
 
-    def differences(self) -> np.ndarray:
-        return np.array([self.points[s].judged.value for s in self.sizes]) - self.rival.reference.value
+    def passes(self, rival: Rival) -> np.ndarray:
+        """bool (sizes,), by the rule of the minimum."""
+        return minimal.fitted_passes(self.tested(rival))
 
-    def passes(self) -> np.ndarray:
-        return minimal.passes(*self.lowers(), self.rival.margin)
-
-    def within(self) -> np.ndarray:
-        """Whether the estimate alone is within the margin, by size."""
-        return self.differences() > -self.rival.margin
+    def within(self, rival: Rival) -> np.ndarray:
+        """bool (sizes,): whether the estimate alone is within the margin."""
+        return self.tested(rival).difference > -rival.margin
 
     def release(self) -> None:
         """Free the copies of the features; the points stay."""
@@ -83,14 +77,13 @@ class Walk:
     """How the curves of a row are walked. ``full``: the point of all neurons, the same whatever the contender."""
 
     data: Data
-    rival: Rival
     full: Point
     progress: tqdm[Any]
 
     def start(self, choose: Choose, full: Point | None = None) -> Curve:
         """The curve of a contender, with the largest set tested."""
         full = self.full if full is None else full
-        return Curve(self.data, self.rival, choose, {len(full.neurons): full})
+        return Curve(self.data, choose, {len(full.neurons): full})
 
     def along(self, order: np.ndarray) -> Curve:
         """The curve along an order of the kept neurons."""
@@ -106,10 +99,19 @@ class Walk:
             self.progress.update()
         curve.release()
 
-    def close_in(self, curve: Curve, too_small: bool) -> None:
-        """Bisect towards the minimum, or the estimate where none can be claimed."""
-        while (size := _next(curve, too_small)) is not None:
-            self.test(curve, [size])
+    def close_in(self, curve: Curve, rival: Rival, *, claims: bool) -> None:
+        """Bisect towards the minimum; where none can be claimed, towards the smallest size that is within the margin
+        by its estimate. The set that it ends at is polished, and then has to pass still."""
+        while True:
+            ok = _sought(curve, rival, claims)
+            size = minimal.next_size(curve.sizes, ok)
+            if size is not None:
+                self.test(curve, [size])
+                continue
+            size = minimal.bracket(curve.sizes, ok).first
+            if size is None or curve.points[size].polished:
+                return
+            curve.points[size] = polish_point(self.data, curve.points[size])
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,11 @@ class Dev:
     half_size: int
     half_widths: list[float]
     margin: float
+
+    @classmethod
+    def of(cls, halves: list[Point], rival: Rival) -> Dev:
+        widths = [h.judged.value - rival.reference.value - rival.lower(h.judged, rival.reference) for h in halves]
+        return cls(len(halves[0].neurons), widths, rival.margin)
 
     @property
     def half_width(self) -> float:
@@ -142,31 +149,29 @@ class Dev:
         }
 
 
-def walk_random(walk: Walk, model: str, task: str) -> tuple[Dev, dict[str, Curve]]:
-    """Random orders: at their halves for ``Dev``, and the first ``random_draws`` at a coarse grid, as controls."""
-    n, rival, settings = len(walk.data.kept), walk.rival, walk.data.params.subsets
+def walk_random(walk: Walk, model: str, task: str) -> tuple[list[Point], dict[str, Curve]]:
+    """Random orders: ``half_draws`` halves, for :class:`Dev`, and the first ``random_draws`` at a coarse grid, as
+    controls."""
+    n, settings = len(walk.data.kept), walk.data.params.subsets
     coarse = minimal.thin(minimal.size_grid(n, settings.ratio), settings.control_ratio)
     half = -(-n // 2)
     controls: dict[str, Curve] = {}
-    half_widths: list[float] = []
+    halves: list[Point] = []
     draws = max(settings.random_draws, settings.half_draws)
     for draw, order in enumerate(random_orders(walk.data.params, model, task, n, draws)):
         curve = walk.along(order)
         walk.test(curve, {*coarse, half} if draw < settings.random_draws else {half})
         if draw < settings.half_draws:
-            found = curve.points[half].judged
-            half_widths.append(found.value - rival.reference.value - rival.lower(found, rival.reference))
+            halves.append(curve.points[half])
         if draw < settings.random_draws:
             controls[f"{RANDOM}-{draw}"] = curve
-    return Dev(half, half_widths, rival.margin), controls
+    return halves, controls
 
 
-def _next(curve: Curve, too_small: bool) -> int | None:
-    """Size to test next, towards the minimum; where none can be claimed, towards the smallest size within margin."""
-    passes = curve.passes()
-    if too_small or not passes[-1]:
-        return minimal.next_estimate(curve.sizes, curve.within())
-    return minimal.next_size(curve.sizes, passes)
+def _sought(curve: Curve, rival: Rival, claims: bool) -> np.ndarray:
+    """bool (sizes,): which pass; where none does or none can be claimed, which are within the margin."""
+    passes = curve.passes(rival)
+    return passes if claims and passes.any() else curve.within(rival)
 
 
 def against_random(curves: dict[str, Curve], draws: list[Curve], confidence: float) -> dict[str, Any]:

@@ -18,7 +18,10 @@ from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import candidates
+from neurosieve.probes.polish import polish
 from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
+from neurosieve.probes.twins import choose_twin
+from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
 from neurosieve.subsets.target import Target
 
@@ -90,6 +93,21 @@ class Rival:
     def lower(self, found: Judged, other: Judged) -> float:
         return float(intervals.lower(found.replicates - other.replicates, self.confidence))
 
+    def tested(self, sizes: np.ndarray, judged: Sequence[Judged], tune: Sequence[float]) -> minimal.Tested:
+        """The differences of the sizes of a curve, ascending, to both; ``tune``: their scores there."""
+        values, replicates = np.array([j.value for j in judged]), np.stack([j.replicates for j in judged])
+        difference = values - self.reference.value
+        return minimal.Tested(
+            sizes=sizes,
+            difference=difference,
+            replicates=replicates - self.reference.replicates,
+            baseline_difference=values - self.baseline.value,
+            baseline_replicates=replicates - self.baseline.replicates,
+            margin=self.margin,
+            confidence=self.confidence,
+            last=minimal.last_near(np.asarray(tune), difference, self.margin),
+        )
+
 
 @dataclass(frozen=True)
 class Part:
@@ -115,7 +133,7 @@ class Part:
 @dataclass(frozen=True)
 class Point:
     """One set of neurons (positions among the kept ones): the probes of the candidate penalties (for warm starts), with
-    columns in the order of ``neurons``, and which of them is best on tune."""
+    columns in the order of ``neurons``, and which of them is best on tune. polished: see :func:`polish_point`."""
 
     neurons: np.ndarray
     tried: list[Probe]
@@ -123,6 +141,7 @@ class Point:
     tune: float
     predicted: np.ndarray
     judged: Judged
+    polished: bool = False
 
     @property
     def probe(self) -> Probe:
@@ -151,6 +170,19 @@ def fit_point(data: Data, part: Part, warm: Sequence[Probe]) -> Point:
     chosen = tune.index(max(tune))
     predicted = metrics.stored(tried[chosen].predict(part.X["judge"]))
     return Point(part.neurons, tried, chosen, tune[chosen], predicted, data.judged(predicted))
+
+
+def polish_point(data: Data, point: Point) -> Point:
+    """The same set with its chosen probe taken to a far smaller gap where that is cheap (probes/polish.py): what is
+    frozen then does not depend on where the solver stopped. Scores and predictions are those of the polished probe."""
+    part = data.whole.take(point.neurons, data)
+    probe = polish(part.X["train"], data.y["train"], data.n_classes, point.probe, cache=part.gram)
+    if probe is point.probe:
+        return replace(point, polished=True)
+    tried = [probe if i == point.chosen else other for i, other in enumerate(point.tried)]
+    predicted = metrics.stored(probe.predict(part.X["judge"]))
+    tune = data.value("tune", probe.predict(part.X["tune"]))
+    return Point(point.neurons, tried, point.chosen, tune, predicted, data.judged(predicted), polished=True)
 
 
 def warm_from(above: Point, neurons: np.ndarray, columns: int) -> list[Probe]:
@@ -190,17 +222,18 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
 
 
 def best_baseline(
-    data: Data, paths: Paths, task: str, twin: str | None
+    data: Data, paths: Paths, task: str, twins: Sequence[str]
 ) -> tuple[str, np.ndarray, dict[str, dict[str, float]]]:
     """Name and judge predictions of the opponent that is best on tune, and the scores of all of them.
 
-    The opponents are the majority class, the best surface baseline and the reference of the untrained twin.
+    The opponents are the majority class, the best surface baseline and the reference of the untrained twin, of several
+    (``twins``) that of :func:`choose_twin`.
     """
     named = read_json(paths.baselines(task) / "baselines.json")
     stored = {split: read_npy(paths.baselines(task) / f"predictions_{split}.npy") for split in ("tune", "judge")}
     rows = {"majority": named["order"].index(MAJORITY), "surface": named["order"].index(named["surface"])}
     predicted = {name: {split: table[row] for split, table in stored.items()} for name, row in rows.items()}
-    if twin is not None:
+    if (twin := choose_twin(paths, task, twins)[0]) is not None:
         folder = paths.probes(twin, task)
         probes = read_json(folder / "probes.json")
         row = probes["order"].index(probes["reference"])
@@ -215,18 +248,18 @@ class Given:
     """What the probes phase found for the row.
 
     probes: probes.json. judge: feature set -> its judge predictions (rows,). kept: global indices of the neurons that
-    are not constant. oracle, chosen: the probes of all neurons and of the reference.
+    are not constant. oracle, layer_probe: the probes of all neurons and of the best of whole layers.
     """
 
     probes: dict[str, Any]
     judge: dict[str, np.ndarray]
     kept: np.ndarray
     oracle: Probe
-    chosen: Probe
+    layer_probe: Probe
 
     @property
-    def reference(self) -> dict[str, Any]:
-        """The reference's entry of probes.json."""
+    def layer_entry(self) -> dict[str, Any]:
+        """Of probes.json, the entry of the best of whole layers."""
         found: dict[str, Any] = self.probes["sets"][self.probes["reference"]]
         return found
 
@@ -235,7 +268,7 @@ def read_given(paths: Paths, model: str, task: str) -> Given:
     folder = paths.probes(model, task)
     probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
     number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
-    oracle, chosen = (
+    oracle, layer_probe = (
         Probe(
             stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
             objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
@@ -243,4 +276,4 @@ def read_given(paths: Paths, model: str, task: str) -> Given:
         for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
     )  # fmt: skip
     judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
-    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, chosen)
+    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, layer_probe)

@@ -9,7 +9,8 @@ import numpy as np
 
 from neurosieve.probes.solver import Probe
 from neurosieve.subsets.curves import Curve
-from neurosieve.subsets.data import Data, Given, Rival
+from neurosieve.subsets.data import Data, Given
+from neurosieve.subsets.reference import Reference
 
 
 @dataclass
@@ -53,15 +54,13 @@ class Frozen:
         }
 
 
-def freeze_references(frozen: Frozen, given: Given, rival: Rival) -> None:
-    """The probe of all neurons and the reference."""
+def freeze_references(frozen: Frozen, given: Given, of_layers: Reference, reference: Reference) -> None:
+    """The probe of all neurons, that of the best of whole layers, and what the subsets were compared with."""
     data = frozen.data
-    first, last = given.reference["layers"]
-    layer_of = data.kept // data.features.width
-    in_reference = np.flatnonzero((layer_of >= first) & (layer_of <= last))
     oracle = data.value("judge", given.judge[given.probes["oracle"]])
     frozen.add("all", "oracle", np.arange(len(data.kept)), given.oracle, oracle)
-    frozen.add("reference", "reference", in_reference, given.chosen, rival.reference.value)
+    for key, chosen in (("layer-reference", of_layers), ("reference", reference)):
+        frozen.add(key, key, chosen.neurons, chosen.probe, chosen.judged.value)
 
 
 def freeze_subsets(
@@ -70,7 +69,7 @@ def freeze_subsets(
     controls: dict[str, dict[str, Curve]],
     results: dict[str, dict[str, Any]],
 ) -> None:
-    """The subset of each ranking at its minimum (else its estimate), and the controls of the same size."""
+    """The subset of each contender at its minimum (else its estimate), and the controls of the same size."""
     for name, curve in curves.items():
         if (size := results[name]["size"]) is None:
             continue

@@ -1,7 +1,8 @@
-"""Layer selection by the rule of the sizes: fewest bottom layers, fewest top layers, single layers. Pure functions.
+"""Layer selection: fewest bottom layers, fewest top layers, single layers that pass. Pure functions.
 
 Reads and writes no files. METHOD 3.2, rows 15 and 17: one absolute margin against the one reference, and layers are
-tried from the bottom, from the top and each alone. A set of layers passes as a subset does (:func:`minimal.passes`).
+tried from the bottom, from the top and each alone. A set of layers passes by its own bounds (:func:`minimal.passes`),
+and every larger number has to: layers are few, and no curve is fitted.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Found:
     baseline_lower: float
 
 
-def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, too_small: bool) -> dict[str, Any]:
+def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, no_claim: str | None) -> dict[str, Any]:
     """Bottom layers, top layers and single layers.
 
     Parameters
     ----------
     found : by first and last layer; a span without a kept neuron is missing and fails.
     layers : number of layers of the model, the embedding layer included.
-    too_small : judge cannot resolve the margin, so that no number of layers is claimed.
+    no_claim : why no number of layers can be claimed of this row, if so.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, to
     }
     single = [found.get((i, i)) for i in range(layers)]
     return {
-        **{side: _fewest([found.get(s) for s in every], margin, too_small) for side, every in spans.items()},
+        **{side: _fewest([found.get(s) for s in every], margin, no_claim) for side, every in spans.items()},
         "single": [
             {
                 "layer": i,
@@ -65,14 +66,14 @@ def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, to
 def number_that_passes(side: Mapping[str, Any]) -> int:
     """Fewest layers from which on every larger number passes, whether it is claimed or not; all where none passes."""
     passes = np.array(side["passes"])
-    return minimal.minimum(np.arange(1, len(passes) + 1), passes).n_minimal or len(passes)
+    return minimal.bracket(np.arange(1, len(passes) + 1), passes).every or len(passes)
 
 
 def _passes(found: Found | None, margin: float) -> bool:
     return found is not None and bool(minimal.passes(np.array(found.lower), np.array(found.baseline_lower), margin))
 
 
-def _fewest(found: Sequence[Found | None], margin: float, too_small: bool) -> dict[str, Any]:
+def _fewest(found: Sequence[Found | None], margin: float, no_claim: str | None) -> dict[str, Any]:
     """``found`` by number of layers, from one to all.
 
     "layers": the fewest from which on every larger number passes, None where none is claimed; "estimate": else the
@@ -82,9 +83,9 @@ def _fewest(found: Sequence[Found | None], margin: float, too_small: bool) -> di
     numbers = np.arange(1, len(found) + 1)
     ok = [_passes(f, margin) for f in found]
     within = [f is not None and f.difference > -margin for f in found]
-    fewest = minimal.minimum(numbers, np.array(ok)).n_minimal
-    reason = "dev too small" if too_small else "all layers fail" if fewest is None else None
-    estimate = minimal.minimum(numbers, np.array(within)).first_passing
+    fewest = minimal.bracket(numbers, np.array(ok)).every
+    reason = no_claim or ("all layers fail" if fewest is None else None)
+    estimate = minimal.bracket(numbers, np.array(within)).first
     number = estimate if reason else fewest
     at = None if number is None else found[number - 1]
     return {

@@ -11,7 +11,7 @@ from neurosieve.probes import rankings
 from neurosieve.redundancy import Clusters, cluster_neurons, sample_train
 from neurosieve.subsets.contenders import along
 from neurosieve.subsets.curves import Curve
-from neurosieve.subsets.data import Data, Point, Rival, fit_point, warm_from
+from neurosieve.subsets.data import Data, Point, fit_point, warm_from
 
 
 def representatives(clusters: Clusters, cut: int, inside: np.ndarray) -> np.ndarray:
@@ -20,7 +20,7 @@ def representatives(clusters: Clusters, cut: int, inside: np.ndarray) -> np.ndar
     return np.union1d(clusters.medoids[cut], np.setdiff1d(inside, clusters.neurons))
 
 
-def pipeline_curve(data: Data, rival: Rival, full: Point, bottom: int, paths: Paths) -> tuple[Curve, dict[str, Any]]:
+def pipeline_curve(data: Data, full: Point, bottom: int, paths: Paths) -> tuple[Curve, dict[str, Any]]:
     """Layers, clusters, ranking (the published LS+CC+LCA) under the strict rules: the curve to be searched.
 
     Of the neurons of the first ``bottom`` layers (the fewest that pass at half the margin) all are taken, or one per
@@ -63,6 +63,6 @@ def pipeline_curve(data: Data, rival: Rival, full: Point, bottom: int, paths: Pa
         )
     )  # fmt: skip
     ordered = point.ordered(ranking.order, data.features.columns(ranking.order))
-    curve = Curve(data, rival, along(ordered.neurons), {len(at): ordered})
+    curve = Curve(data, along(ordered.neurons), {len(at): ordered})
     chosen = {"layers": bottom, "threshold": tried[best]["threshold"], "neurons_in": len(at), "tried": tried}
     return curve, chosen

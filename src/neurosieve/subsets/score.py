@@ -1,8 +1,9 @@
 """Scores of everything frozen, on test: the one place that reads test activations. Nothing is chosen here.
 
 Reads: prepare/tasks/<task>/{test,card}, subsets/search/<model>/<task> (frozen.json, frozen.safetensors, curves.json),
-activations/<model>/<task>/test, both of the untrained twin as well where the model has one, probes/baselines/<task>
-(fitted models, no scores), probes/controls/<model>/<task> and probes/status. Writes subsets/scores/<model>/<task>:
+activations/<model>/<task>/test, of its untrained twins that and probes/models/<twin>/<task> (the probe of the
+reference), probes/baselines/<task> (fitted models, no scores), probes/controls/<model>/<task> and probes/status.
+Writes subsets/scores/<model>/<task>:
 
 scores.json           see :func:`score_test`
 predictions_test.npy  int16 classes or float32 numbers (predictors, rows), rows in the order of scores.json's
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tensors
+from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_npy, read_tensors
 from neurosieve.config import Params
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY, predict_baselines
@@ -63,6 +64,26 @@ def predict_frozen(paths: Paths, model: str, task: str, keys: list[str] | None =
         )  # fmt: skip
         predicted[key] = metrics.stored(probe.predict(X))
     return predicted
+
+
+def predict_reference(params: Params, paths: Paths, model: str, task: str) -> np.ndarray:
+    """Test predictions (rows,) of a model's reference, from the probe that the probes phase wrote."""
+    folder = paths.probes(model, task)
+    probes, tensors = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+    card = read_json(paths.task(task) / "card" / "card.json")
+    settings = {"unit": card["unit"], "classes": card["classes"], "pair_features": params.probes.pair_features}
+    features = frozen_features(paths, model, task, {**settings, "layers": probes["layers"], "width": probes["width"]})
+    entry, kept = probes["sets"][probes["reference"]], read_npy(folder / "kept.npy").astype(np.int64)
+    first, last = entry["layers"]
+    layer_of = kept // features.width
+    X = features.load(SPLIT, kept[(layer_of >= first) & (layer_of <= last)])
+    X -= tensors["reference_mean"]
+    X *= tensors["reference_scale"]
+    probe = Probe(
+        tensors["reference_weights"], tensors["reference_intercept"], gap=entry["gap"], iterations=entry["iterations"],
+        objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=features.number,
+    )  # fmt: skip
+    return metrics.stored(probe.predict(X))
 
 
 def predict_controls(
@@ -224,7 +245,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
               :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
      "random": {ranking: {"neurons", "draws", the metrics: means over draws, "low", "high": range of the primary
               one}},
-     "baselines": {name: report}, "surface": name, "untrained": report of the twin's reference or null,
+     "baselines": {name: report}, "surface": name, "untrained": report of the reference of the twin that status.json
+     names, or null; with several twins "comparisons" has "twins" under "untrained": {name: {"test"}},
      "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
      by raw p (Holm goes over rows, at the leaderboard), "comparisons", "comparisons_unseen", "sample",
      "sample_unseen": as in status.json,
@@ -234,19 +256,22 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
      reference) is above -margin, null where no minimum is claimed; "confirmed": both; each is null for a row whose
      status is not `supported`, for such a row claims nothing; "predictions": names of the rows of predictions_test.npy}
     """
-    twin = params.twin_of(model)
-    twin = None if twin == model else twin
+    twins = params.twins_of(model)
     scorer = Scorer(params, paths, task)
     folder = paths.search(model, task)
     frozen, curves = read_json(folder / "frozen.json"), read_json(folder / "curves.json")
     entry = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]
     sets = predict_frozen(paths, model, task)
     baselines = dict(zip(*predict_baselines(paths, task, SPLIT), strict=True))
-    untrained = None if twin is None else predict_frozen(paths, twin, task, ["reference"])["reference"]
+    references = {name: predict_reference(params, paths, name, task) for name in twins}
+    untrained = references.get(entry["twin"])
     controls = predict_controls(paths, model, task, frozen_features(paths, model, task, frozen))
 
     reported = _report_sets(scorer, frozen["sets"], sets)
-    status = _status(scorer, entry, sets["reference"], baselines, untrained)
+    status = _status(scorer, entry, sets["layer-reference"], baselines, untrained)
+    if len(references) > 1:
+        scores = {name: {"test": scorer.value(predicted)} for name, predicted in references.items()}
+        status["comparisons"]["untrained"]["twins"] = scores
     report = {
         "model": model,
         "task": task,
@@ -275,13 +300,14 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     report["predictions"] = list(predictions)
     inputs = [
         *(paths.task(task) / part for part in (SPLIT, "card")),
-        *(paths.activations(m, task, SPLIT) for m in (model, twin) if m),
-        *(paths.search(m, task) for m in (model, twin) if m),
+        *(paths.activations(m, task, SPLIT) for m in (model, *twins)),
+        *(paths.probes(m, task) for m in twins),
+        paths.search(model, task),
         paths.baselines(task),
         paths.controls(model, task),
         paths.status(),
     ]
-    used = {"model": model, "task": task, "twin": twin, **params.settings("score_test", task=task)}
+    used = {"model": model, "task": task, "twins": twins, **params.settings("score_test", task=task)}
     with Writer(paths.scores(model, task), "subsets", used, inputs) as out:
         out.json("scores.json", report)
         out.npy("predictions_test.npy", np.stack(list(predictions.values())))

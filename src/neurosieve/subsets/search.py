@@ -1,12 +1,14 @@
 """The search for the smallest subset of neurons, on train, tune and judge (METHOD 3.1); all that test scores is frozen.
 
 Reads: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/{train,tune,judge},
-probes/baselines/<task>, probes/models/<model>/<task>, and that of the untrained twin where the model has one.
+probes/baselines/<task>, probes/models/<model>/<task>, and those of its untrained twins.
 Writes subsets/search/<model>/<task>:
 
 curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not constant, "n_layers", "width",
                        "columns_per_neuron", "margin": {"value", "reason"}, "confidence", "penalties": those tried,
-                       "reference": {"set", "neurons", "l1", "l2", "tune", "judge"}, "oracle": {"judge"},
+                       "reference", "layer_reference": {"set", "curve": contender or null, "neurons", "l1", "l2",
+                       "tune", "judge"} (see reference.py), "weak_reference": see :func:`reference.shown_weak`,
+                       "oracle": {"judge"},
                        "baseline": which of "baselines" is best on tune, "baselines": {majority|surface|untrained:
                        {"tune", "judge"}}, "dev": {"too_small", "half_width", "half_widths", "half_size", "rows",
                        "files", "rows_needed": or null}, "headline", "best_ranking", "mean_tune": {contender: mean over
@@ -21,15 +23,15 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
                        in the rows that the curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
-                       {key: {"kind": oracle|reference|subset|random|bottom, "ranking": whose size it has, "draw",
-                       "claimed": the size is n_minimal (else it is an estimate), "neurons": global indices, best
-                       first, "l1", "l2", "judge": primary metric}}}. Keys: all, reference, subset-<contender>,
-                       random-<draw>-<ranking>, bottom-<ranking>, subset-pipeline
+                       {key: {"kind": oracle|layer-reference|reference|subset|random|bottom, "ranking": whose size it
+                       has, "draw", "claimed": the size is n_minimal (else it is an estimate), "neurons": global
+                       indices, best first, "l1", "l2", "judge": primary metric}}}. Keys: all, layer-reference,
+                       reference, subset-<contender>, random-<draw>-<contender>, bottom-<contender>, subset-pipeline
 frozen.safetensors     <key>.weights (columns, K), <key>.intercept (K,), <key>.mean and <key>.scale (columns,), float32:
                        scores = ((x - mean) * scale) @ weights + intercept
 
-Nothing here reads test. Of the penalties of ``probes.penalties`` (strongest first) only the reference's own and its
-two neighbours are tried at each size, and the best on tune is taken: the whole list at every size costs the search
+Nothing here reads test. Of the penalties of ``probes.penalties`` (strongest first) only the layer reference's own and
+its two neighbours are tried at each size, and the best on tune is taken: the whole list at every size costs the search
 several times over, and along a ranking the best penalty moves slowly. Ties go to the stronger penalty.
 """
 
@@ -49,27 +51,34 @@ from neurosieve.config import Params
 from neurosieve.subsets import layers, minimal, report
 from neurosieve.subsets.bound import certify
 from neurosieve.subsets.curves import BOTTOM, PIPELINE, RANDOM, Curve, Dev, Walk, against_random, walk_random
-from neurosieve.subsets.data import SPLITS, Data, Given, Rival, best_baseline, fit_point, load_data, read_given
+from neurosieve.subsets.data import SPLITS, Data, Given, Judged, Rival, best_baseline, fit_point, load_data, read_given
 from neurosieve.subsets.frozen import Frozen, freeze_references, freeze_subsets
 from neurosieve.subsets.pipeline import pipeline_curve
+from neurosieve.subsets.reference import Reference, best_reference, layer_reference, shown_weak
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Searched:
-    """Curves that were walked to their minimum, and what they come to.
+    """Curves, what they are compared with, and what they come to.
 
-    curves: of the contenders, rankings and searches. pipeline: its curve, where there is one. results: see
-    :func:`report.result`, of both. on_tune: mean over log sizes, by contender. controls: random draws and bottom.
-    controlled: contenders at whose size the controls were tested. steps: what else curves.json has of the pipeline.
+    curves: of the contenders, rankings and searches. controls: random draws and bottom. of_layers, reference, weak: see
+    reference.py. on_tune: mean over log sizes, by contender; best: the contender that is best by it. results: see
+    :func:`report.result`, of the contenders and the pipeline. controlled: contenders at whose size the controls were
+    tested. pipeline: its curve, where there is one; steps: what else curves.json has of it.
     """
 
     curves: dict[str, Curve]
-    results: dict[str, dict[str, Any]]
+    controls: dict[str, Curve]
+    of_layers: Reference
+    reference: Reference
+    rival: Rival
+    dev: Dev
+    weak: dict[str, Any] | None
     on_tune: dict[str, float]
     best: str
-    controls: dict[str, Curve]
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
     controlled: list[str] = field(default_factory=list)
     pipeline: dict[str, Curve] = field(default_factory=dict)
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,25 +87,30 @@ class Searched:
     def all(self) -> dict[str, Curve]:
         return {**self.curves, **self.pipeline}
 
+    @property
+    def no_claim(self) -> str | None:
+        """Why nothing can be claimed of this row, whatever a curve does."""
+        return report.no_claim(self.dev.too_small, self.weak)
+
 
 @dataclass(frozen=True)
 class Row:
     """A model and a task: what is searched, and what for.
 
-    twin: the untrained twin of the model, if any. control: whether the model is one itself. baseline: name of the
-    best; baselines: scores of all.
+    twins: the untrained twins of the model. control: whether the model is one itself. baseline, opponent: name of the
+    best baseline, and its judge scores; baselines: scores of all.
     """
 
     params: Params
     paths: Paths
     model: str
     task: str
-    twin: str | None
+    twins: list[str]
     control: bool
     given: Given
     data: Data
-    rival: Rival
     baseline: str
+    opponent: Judged
     baselines: dict[str, dict[str, float]]
 
     def order(self, ranking: str) -> np.ndarray:
@@ -122,7 +136,7 @@ class Row:
             *(paths.task(task) / split for split in (*SPLITS, "card")),
             *(paths.activations(model, task, split) for split in SPLITS),
             paths.baselines(task),
-            *(paths.probes(name, task) for name in (model, self.twin) if name),
+            *(paths.probes(name, task) for name in (model, *self.twins)),
         ]
 
 
@@ -134,20 +148,15 @@ def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
     ArtifactError
         where the probes were fitted on other neurons than are there now.
     """
-    twin = params.twin_of(model)
-    twin = None if twin == model else twin
+    twins = params.twins_of(model)
     given = read_given(paths, model, task)
-    data = load_data(params, paths, model, task, given.oracle, given.chosen)
+    data = load_data(params, paths, model, task, given.oracle, given.layer_probe)
     if not np.array_equal(data.kept, given.kept):
         folder = paths.probes(model, task)
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
-    baseline, predicted, baselines = best_baseline(data, paths, task, twin)
-    rival = Rival(
-        data.judged(given.judge[given.probes["reference"]]), data.judged(predicted), params.margin(task).value,
-        params.probes.confidence,
-    )  # fmt: skip
+    baseline, predicted, baselines = best_baseline(data, paths, task, twins)
     control = params.models[model].untrained is not None
-    return Row(params, paths, model, task, twin, control, given, data, rival, baseline, baselines)
+    return Row(params, paths, model, task, twins, control, given, data, baseline, data.judged(predicted), baselines)
 
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
@@ -157,43 +166,70 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     # All neurons are the same features in every order: fitted once, from the oracle's weights.
     full = fit_point(row.data, row.data.whole, [row.given.oracle] * len(row.data.penalties))
     with tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5) as progress:
-        walk = Walk(row.data, row.rival, full, progress)
-        dev, controls = walk_random(walk, model, task)  # first: whether judge can resolve the margin at all
-        searched = walk_contenders(row, walk, controls, dev.too_small)
+        walk = Walk(row.data, full, progress)
+        searched = walk_grid(row, walk)
+        walk_to_minima(row, walk, searched)
         walk_controls(row, walk, searched)
         if params.subsets.pipeline is not None and not row.control:
-            walk_pipeline(row, walk, searched, dev.too_small)
-    found = curves_report(row, walk, searched, dev)
+            walk_pipeline(row, walk, searched)
+    found = curves_report(row, walk, searched)
     frozen = freeze(row, searched)
     predictions = [curve.points[s].predicted for curve in _every(searched).values() for s in curve.sizes]
-    used = {"model": model, "task": task, "twin": row.twin, **params.settings("search_subsets", task=task)}
+    used = {"model": model, "task": task, "twins": row.twins, **params.settings("search_subsets", task=task)}
     with Writer(paths.search(model, task), "subsets", used, row.inputs) as out:
         out.json("curves.json", found)
         out.npy("predictions_judge.npy", np.stack(predictions))
         out.json("frozen.json", frozen.report(params.subsets.headline, searched.best))
         out.tensors("frozen.safetensors", frozen.tensors)
         out.facts = {"probes": len(predictions), "kept": len(row.data.kept), "sets": len(frozen.sets)}
-        out.facts["dev_too_small"] = dev.too_small
+        out.facts["dev_too_small"] = searched.dev.too_small
     log.info("%s, %s: %d sizes in %.1f s", model, task, len(predictions), time.monotonic() - began)
 
 
-def walk_contenders(row: Row, walk: Walk, controls: dict[str, Curve], too_small: bool) -> Searched:
-    """The curve of each contender; the one that is best on tune is the best, of equals the headline."""
-    settings = row.params.subsets
-    grid = minimal.size_grid(len(row.data.kept), settings.ratio)
+def walk_grid(row: Row, walk: Walk) -> Searched:
+    """Random orders and contenders at the sizes of the grid; what all subsets are compared with; whether judge can
+    resolve the margin. The contender that is best on tune is the best, of equals the headline."""
+    settings, data = row.params.subsets, row.data
+    halves, controls = walk_random(walk, row.model, row.task)
+    grid = minimal.size_grid(len(data.kept), settings.ratio)
     curves: dict[str, Curve] = {}
     for name in row.contenders:
-        curve = curves[name] = walk.search(name) if name in settings.searches else walk.along(row.order(name))
-        walk.test(curve, grid)
-        walk.close_in(curve, too_small)
+        curves[name] = walk.search(name) if name in settings.searches else walk.along(row.order(name))
+        walk.test(curves[name], grid)
+    of_layers = layer_reference(data, row.given)
+    reference = best_reference(of_layers, curves)
+    rival = Rival(reference.judged, row.opponent, row.params.margin(row.task).value, row.params.probes.confidence)
     on_tune = {
         name: minimal.mean_over_log_sizes(np.array(grid), np.array([curve.points[s].tune for s in grid]))
         for name, curve in curves.items()
     }
-    results = {name: report.result(curve, too_small, row.baseline) for name, curve in curves.items()}
-    best = max(curves, key=lambda name: (on_tune[name], name == settings.headline))
-    controlled = [name for name in curves if name in (settings.headline, best) and results[name]["size"]]
-    return Searched(curves, results, on_tune, best, controls, controlled)
+    return Searched(
+        curves=curves,
+        controls=controls,
+        of_layers=of_layers,
+        reference=reference,
+        rival=rival,
+        dev=Dev.of(halves, rival),
+        weak=shown_weak(curves, rival),
+        on_tune=on_tune,
+        best=max(curves, key=lambda name: (on_tune[name], name == settings.headline)),
+    )
+
+
+def settle(row: Row, walk: Walk, searched: Searched, name: str, curve: Curve) -> None:
+    """Walk a curve to its minimum, or its estimate where none can be claimed, and keep what it comes to."""
+
+    walk.close_in(curve, searched.rival, claims=searched.no_claim is None)
+    reason = searched.no_claim or report.why_none_passes(curve, searched.rival, row.baseline)
+    searched.results[name] = report.result(curve, searched.rival, reason)
+
+
+def walk_to_minima(row: Row, walk: Walk, searched: Searched) -> None:
+    """Every contender to its minimum."""
+    for name, curve in searched.curves.items():
+        settle(row, walk, searched, name, curve)
+    asked = (row.params.subsets.headline, searched.best)
+    searched.controlled = [name for name in searched.curves if name in asked and searched.results[name]["size"]]
 
 
 def walk_controls(row: Row, walk: Walk, searched: Searched) -> None:
@@ -206,22 +242,21 @@ def walk_controls(row: Row, walk: Walk, searched: Searched) -> None:
         walk.test(curve, {searched.results[name]["size"] for name in searched.controlled})
 
 
-def walk_pipeline(row: Row, walk: Walk, searched: Searched, too_small: bool) -> None:
+def walk_pipeline(row: Row, walk: Walk, searched: Searched) -> None:
     """Add the curve of the pipeline; see :func:`pipeline_curve`."""
     settings = row.params.subsets
     assert settings.pipeline is not None
     # At half the margin: layers that only just pass at all of it leave the steps after them nothing to lose.
-    selected = layer_report(row, replace(row.rival, margin=row.rival.margin / 2), too_small=too_small)
-    bottom = layers.number_that_passes(selected["bottom"])
-    curve, searched.steps[PIPELINE] = pipeline_curve(row.data, row.rival, walk.full, bottom, row.paths)
+    half = replace(searched.rival, margin=searched.rival.margin / 2)
+    bottom = layers.number_that_passes(layer_report(row, half, no_claim=searched.no_claim)["bottom"])
+    curve, searched.steps[PIPELINE] = pipeline_curve(row.data, walk.full, bottom, row.paths)
     searched.pipeline[PIPELINE] = curve
     # one more curve beside the rankings', so a coarser one; bisection closes in on the minimum as it does there
     walk.test(curve, minimal.thin(minimal.size_grid(curve.largest, settings.ratio), settings.pipeline.ratio))
-    walk.close_in(curve, too_small)
-    searched.results[PIPELINE] = report.result(curve, too_small, row.baseline)
+    settle(row, walk, searched, PIPELINE, curve)
 
 
-def layer_report(row: Row, rival: Rival, *, too_small: bool) -> dict[str, Any]:
+def layer_report(row: Row, rival: Rival, *, no_claim: str | None) -> dict[str, Any]:
     """Selection of layers from the stored judge predictions of the probes phase, without a refit."""
     found: dict[layers.Span, layers.Found] = {}
     for name, entry in row.given.probes["sets"].items():
@@ -233,7 +268,7 @@ def layer_report(row: Row, rival: Rival, *, too_small: bool) -> dict[str, Any]:
             lower=rival.lower(judged, rival.reference),
             baseline_lower=rival.lower(judged, rival.baseline),
         )
-    return layers.select_layers(found, row.data.features.layers, rival.margin, too_small=too_small)
+    return layers.select_layers(found, row.data.features.layers, rival.margin, no_claim=no_claim)
 
 
 def _every(searched: Searched) -> dict[str, Curve]:
@@ -241,36 +276,35 @@ def _every(searched: Searched) -> dict[str, Curve]:
     return {**searched.all, **searched.controls}
 
 
-def curves_report(row: Row, walk: Walk, searched: Searched, dev: Dev) -> dict[str, Any]:
+def curves_report(row: Row, walk: Walk, searched: Searched) -> dict[str, Any]:
     """curves.json."""
-    settings = row.params.subsets
+    settings, rival = row.params.subsets, searched.rival
     reports: dict[str, dict[str, Any]] = {}
     first = 0
     for name, curve in _every(searched).items():
         kind = (
             "search" if name in settings.searches else "ranking" if name in searched.curves else name.partition("-")[0]
         )
-        result = {**searched.results.get(name, report.coarse(curve)), **searched.steps.get(name, {})}
-        reports[name] = {"kind": kind, **report.report(curve, first), **result}
+        result = {**searched.results.get(name, report.coarse(curve, rival)), **searched.steps.get(name, {})}
+        reports[name] = {"kind": kind, **report.report(curve, rival, first), **result}
         first += len(curve.points)
     draws = [f"{RANDOM}-{draw}" for draw in range(settings.random_draws)]
     return {
-        **report.of_the_row(row.data, row.given, row.rival),
+        **report.of_the_row(row.data, row.given, rival, searched.of_layers, searched.reference),
+        "weak_reference": searched.weak,
         "model": row.model,
         "task": row.task,
         "margin": row.params.margin(row.task).model_dump(mode="json"),
         "baseline": row.baseline,
         "baselines": row.baselines,
-        "dev": dev.report(row.data),
+        "dev": searched.dev.report(row.data),
         "headline": settings.headline,
         "best_ranking": searched.best,
         "mean_tune": searched.on_tune,
         "curves": reports,
         "random": report.mean([reports[name] for name in draws]),
-        "beats_random": against_random(
-            searched.curves, [searched.controls[name] for name in draws], row.rival.confidence
-        ),
-        "layers": layer_report(row, row.rival, too_small=dev.too_small),
+        "beats_random": against_random(searched.curves, [searched.controls[name] for name in draws], rival.confidence),
+        "layers": layer_report(row, rival, no_claim=searched.no_claim),
         "bound": _bound(row, walk, searched),
     }
 
@@ -295,7 +329,7 @@ def _bound(row: Row, walk: Walk, searched: Searched) -> dict[str, Any] | None:
 def freeze(row: Row, searched: Searched) -> Frozen:
     """Everything that test will score."""
     frozen = Frozen(row.data)
-    freeze_references(frozen, row.given, row.rival)
+    freeze_references(frozen, row.given, searched.of_layers, searched.reference)
     controls = {name: searched.controls if name in searched.controlled else {} for name in searched.all}
     freeze_subsets(frozen, searched.all, controls, searched.results)
     return frozen

@@ -1,7 +1,7 @@
 """Do the neurons of one task serve another? The headline subset of task A, tried on task B, for all tasks of a model.
 
 Reads, for every task of the run: prepare/tasks/<task>/{train,tune,judge,card}, activations/<model>/<task>/{train,tune,
-judge}, probes/models/<model>/<task> (kept neurons, reference's judge predictions), subsets/search/<model>/<task>.
+judge}, probes/models/<model>/<task> (kept neurons, judge predictions), subsets/search/<model>/<task>.
 Nothing here reads test: it is a question about dev, and nothing is chosen by it.
 Writes subsets/transfer/<model>/transfer.json:
 
@@ -11,7 +11,7 @@ Writes subsets/transfer/<model>/transfer.json:
  "overlap": {A: {B: see :func:`overlap`, or null}}}
 
 A's neurons are refitted on B: columns as B has them (a pair task has several to a neuron), standardised by B's train,
-fitted with the penalties that B's search tried (its reference's own and the neighbours), the best on B's tune judged on
+fitted with the penalties that B's search tried, the best on B's tune judged on
 B's judge. Neurons that are constant on B's train are left out there, and counted. Beside it stand as many neurons of
 B's own random orders (the draws of its search), treated alike. Whether A and B predict classes or numbers plays no
 part: neurons are refitted on B's target and scored by its metric. The diagonal is the row's own subset as the search
@@ -31,13 +31,14 @@ import numpy as np
 from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_npy
-from neurosieve.config import Params
+from neurosieve.config import Params, Penalty
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.agreement import chance_overlap
 from neurosieve.probes.features import Features, layout, standardize_train
-from neurosieve.probes.fit import candidates, tuned
+from neurosieve.probes.fit import tuned
 from neurosieve.subsets import minimal
 from neurosieve.subsets.curves import RANDOM, random_orders
+from neurosieve.subsets.reference import reference_judge
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,7 @@ class Target:
         columns = self.features.columns(np.searchsorted(self.kept, neurons))
         X = {split: np.take(rows, columns, axis=1) for split, rows in self.X.items()}
         labels = {split: self.features.labels(split) for split in SPLITS}
-        reference = self.curves["reference"]
-        penalties = candidates(self.params.probes.penalties, reference["l1"], reference["l2"])
+        penalties = [Penalty.model_validate(p, strict=False) for p in self.curves["penalties"]]
         probe, _ = tuned(X, labels, len(self.features.classes), penalties, self.score, self.params)
         return probe.predict(X["judge"])
 
@@ -160,8 +160,6 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
         for task in tasks:
             features = layout(paths, params, model, task)
             card = read_json(paths.task(task) / "card" / "card.json")
-            probes = read_json(paths.probes(model, task) / "probes.json")
-            stored = read_npy(paths.probes(model, task) / "predictions_judge.npy")
             n = params.probes.bootstrap
             target = Target(
                 features=features,
@@ -171,7 +169,7 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
                 bootstrap=intervals.task_bootstrap(
                     params.seed, task, "judge", features.files("judge"), n, features.rows("judge").sides
                 ),
-                reference=stored[probes["order"].index(probes["reference"])],
+                reference=reference_judge(paths, model, task),
                 curves=curves[task],
                 params=params,
             )

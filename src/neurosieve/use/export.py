@@ -71,6 +71,7 @@ def export_neurons(
         "size": len(entry["neurons"]),
         "claimed": entry["claimed"],
         "reason": found["reason"],
+        "n_least": found["n_least"],
         "n_minimal_low": found["n_minimal_low"],
         "n_minimal_high": found["n_minimal_high"],
         "margin": curves["margin"]["value"],

@@ -8,8 +8,9 @@
      "task": {"name", "unit": token|sequence|pair, "classes", "metric", "pair_features": null but for pairs},
      "activations": {"subword", "pooling", "window", "batch_tokens", "dtype"},
      "status", "status_unseen", "ranking", "size", "claimed": the size is a minimum (else it is an estimate), "reason":
-     why no minimum is claimed, "n_minimal_low", "n_minimal_high", "margin", "judge", "reference_judge": primary metric
-     on judge of the subset and of the reference, "highest_layer", "certified": see leaderboard.collect.certified,
+     why no minimum is claimed, "n_least", "n_minimal_low", "n_minimal_high", "margin", "judge", "reference_judge":
+     primary metric on judge of the subset and of the reference, "highest_layer", "certified": see
+     leaderboard.collect.certified,
      "penalty": {"l1", "l2"}, "intercept": [per output], "search_sha256": of the search's manifest.json,
      "neurons": [{"name": "model/layer/unit", "layer", "unit", "mean", "scale": [per column], "weights": [per column
                  [per output]]}, ...] best first}

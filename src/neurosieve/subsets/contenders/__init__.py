@@ -12,13 +12,13 @@ as one; two classes, more, and numbers all work; the same input gives the same s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neurosieve.config import module_named, search_names
-from neurosieve.probes.polish import polish
 from neurosieve.probes.solver import GramCache, Probe, fit
 from neurosieve.subsets.target import Target
 
@@ -43,7 +43,7 @@ class SubsetInput:
 
     X : float32 (rows, neurons * columns), standardised, neuron-major columns. y : (rows,) classes or numbers.
     columns : columns per neuron. n_classes : metrics.NUMBER for numbers. gram : of X. full : the probe of all neurons.
-    gap, max_iterations : of the fits.
+    gap, max_iterations : of the fits. coarse_above : sets of more neurons than these may shrink in larger steps.
     """
 
     X: np.ndarray
@@ -55,6 +55,7 @@ class SubsetInput:
     target: Target
     gap: float
     max_iterations: int
+    coarse_above: float = math.inf
 
     @property
     def neurons(self) -> int:
@@ -81,12 +82,6 @@ class SubsetInput:
         columns = self.at(neurons)
         warm = replace(near.probe, weights=carried(near.probe.weights, near.neurons, neurons, self.columns))
         return Fitted(neurons, self.solve(np.take(self.X, columns, axis=1), warm, self.gram.take(columns)))
-
-    def polished(self, fitted: Fitted) -> Fitted:
-        """The same at a gap of 1e-8, where it is not too large for that; see probes/polish.py."""
-        columns = self.at(fitted.neurons)
-        X, gram = np.take(self.X, columns, axis=1), self.gram.take(columns)
-        return Fitted(fitted.neurons, polish(X, self.y, self.n_classes, fitted.probe, cache=gram))
 
     def outputs(self, fitted: Fitted) -> np.ndarray:
         """float64 (K', rows) of train, see Target."""

@@ -25,6 +25,8 @@ def saliency(given: SubsetInput, fitted: Fitted, outputs: np.ndarray | None = No
         factor, failed = lapack.spotrf(A.T, lower=1, overwrite_a=1, clean=0)
         if not failed:
             break
+        if not np.isfinite(extra + trace):
+            raise FloatingPointError(f"the Gram matrix of {len(A)} columns is not finite; features overflow float32")
         extra = 10 * extra + 1e-7 * trace  # rounding: a larger lambda blurs, and decides as well
     # the diagonal of the inverse, from that of the factor: half the work of the whole inverse
     factor, _ = lapack.strtri(factor, lower=1, overwrite_c=1)

@@ -15,6 +15,7 @@ from neurosieve.subsets.contenders import Choose, Fitted, SubsetInput
 from neurosieve.subsets.contenders._saliency import saliency
 
 STEP = 1.1  # largest ratio of the numbers before and after a step
+COARSE = 1.5  # the same above SubsetInput.coarse_above neurons
 
 
 def begin(given: SubsetInput) -> Choose:
@@ -22,6 +23,8 @@ def begin(given: SubsetInput) -> Choose:
         while True:
             order = np.argsort(-saliency(given, above), kind="stable")
             after = max(size, math.ceil(len(order) / STEP))
+            if len(order) > given.coarse_above:
+                after = min(after, max(size, int(given.coarse_above), math.ceil(len(order) / COARSE)))
             after -= after == len(order)
             kept = above.neurons[order[:after]]
             if after == size:
