@@ -252,10 +252,12 @@ def test_no_other_shares_cost_less():
         assert np.square(norms) @ (1 / other) >= cost * (1 - 1e-5)
 
 
-@pytest.mark.parametrize("case", [CASES[n] for n in ("two classes", "classes", "a number", "pairs")], ids=str)
+@pytest.mark.parametrize(
+    "case", [CASES[n] for n in ("two classes", "classes", "a number", "pairs", "elastic net, classes, pairs")], ids=str
+)
 def test_turns_of_the_relaxation_descend_to_between_the_bound_and_the_best_set(case):
     given = make(case, ROWS, 8, gap=1e-7)
-    sets, value = minima(given, 0.0, case.l2)
+    sets, value = minima(given, case.l1, case.l2)
     for size in (2, 4):
         least = value[sets.sum(axis=1) == size].min()
         found = turns(given, size, 40)
@@ -270,10 +272,10 @@ def test_turns_of_the_relaxation_descend_to_between_the_bound_and_the_best_set(c
             else:
                 loss = -(given.target.wanted * np.log(p)).sum(axis=0).mean()
             norms = np.sqrt(np.square(W).sum(axis=1).reshape(8, -1).sum(axis=1))
-            costs.append(loss + case.l2 / 2 * (np.square(norms) / turn.shares).sum())
+            costs.append(loss + case.l1 * np.abs(W).sum() + case.l2 / 2 * (np.square(norms) / turn.shares).sum())
             assert turn.shares.sum() <= size + 8 * LEAST and turn.shares.max() <= 1
         assert costs[-1] == pytest.approx(found[-1].fitted.probe.objective, rel=1e-5)
         assert (np.diff(costs) <= 1e-6 * costs[0]).all()
-        bound = lower_bounds(given, found[-1].outputs, 0.0, case.l2)[size]
+        bound = lower_bounds(given, found[-1].outputs, case.l1, case.l2)[size]
         assert bound <= costs[-1] * (1 + 1e-6) and costs[-1] <= least * (1 + 1e-4)
         assert costs[-1] - bound < 0.01 * costs[-1]  # together: the best set of the relaxation is solved

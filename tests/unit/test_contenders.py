@@ -119,17 +119,6 @@ def test_the_relaxation_begins_from_a_larger_size_even_when_sizes_rise_again():
     assert set(fresh.neurons.tolist()) == set(between.tolist()) == set(range(8))
 
 
-@pytest.mark.parametrize("case", [Case((0, 1, 3), 4, columns=2), Case((), NUMBER)], ids=str)
-def test_a_polished_set_is_the_same_set_nearer_to_its_minimum(case):
-    data = make(case, 150, 12, gap=1e-3)
-    some = data.fit(np.array([7, 2, 0, 4]), data.full)
-    found = data.polished(some)
-    tight = replace(data, gap=2e-7).fit(some.neurons, some)
-    assert found.neurons is some.neurons and found.probe.gap <= 1e-8
-    assert found.probe.objective <= tight.probe.objective * (1 + 1e-7)
-    np.testing.assert_allclose(data.outputs(found), data.outputs(tight), atol=1e-3)
-
-
 # --- weights and features of other sets
 
 

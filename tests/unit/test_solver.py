@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from probe_inputs import make, objective, of
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_weights
@@ -128,6 +129,27 @@ def test_row_weights_are_the_variance_of_the_classes():
     three = replace(two, weights=np.array([[1.0, 0, 0]], np.float32), intercept=np.zeros(3, np.float32))
     weights = row_weights(three, X)
     assert weights.mean() == pytest.approx(1) and weights[1] < 1e-6 < weights[2] < weights[0]
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_penalty_by_column_has_the_minimum_that_scipy_finds(k):
+    """Weights split into what is above and what is below zero, so that the objective is smooth."""
+    X, y = make(150, 10, k)
+    factors, outputs = np.linspace(0, 3, 10).astype(np.float32), 1 if k == 2 else k
+    probe = fit(X, y, k, 0.02, 0.05, gap=2e-7, factors=factors)
+
+    def whole(v: np.ndarray) -> float:
+        up, down, b = v[: 10 * outputs].reshape(10, -1), v[10 * outputs : -outputs].reshape(10, -1), v[-outputs:]
+        return objective(X, y, up - down, b, 0.0, 0.05) + 0.02 * float(factors @ (up + down).sum(axis=1))
+
+    bounds = [(0, None)] * 20 * outputs + [(None, None)] * outputs
+    least = minimize(
+        whole, np.zeros(21 * outputs), bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-8, "maxfun": 10**6}
+    )
+    mine = objective(X, y, probe.weights, probe.intercept.astype(np.float64), 0.0, 0.05)
+    mine += 0.02 * float(factors @ np.abs(probe.weights).sum(axis=1))
+    assert mine == pytest.approx(least.fun, rel=1e-6) and probe.objective == pytest.approx(mine, rel=2e-7)
+    assert probe.l1 == 0.02 and probe.objective < 0.999 * fit(X, y, k, 0.06, 0.05).objective
 
 
 def test_predictions_and_ties():

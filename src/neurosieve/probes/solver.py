@@ -152,6 +152,7 @@ def fit(
     max_iterations: int = 2000,
     warm: Probe | None = None,
     cache: GramCache | None = None,
+    factors: np.ndarray | None = None,
 ) -> Probe:
     """Fit a probe.
 
@@ -164,6 +165,7 @@ def fit(
     gap : relative duality gap at which to stop.
     warm : probe to start from, with the same columns in the same order.
     cache : Gram matrix of these columns, used when l1 = 0; made here if None.
+    factors : float32 (columns,) by which l1 is multiplied at each column; one if None.
 
     Raises
     ------
@@ -172,9 +174,13 @@ def fit(
     ValueError
         for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class (number) only.
     """
-    return translated(
-        X, y, n_classes, l1, l2, warm, lambda problem, start: _solve(problem, gap, max_iterations, start, cache)
-    )
+
+    def solve(problem: _Problem, start: Probe | None) -> Probe:
+        if factors is not None:
+            problem.l1_of = problem.l1_of * factors
+        return _solve(problem, gap, max_iterations, start, cache)
+
+    return translated(X, y, n_classes, l1, l2, warm, solve)
 
 
 def translated(
@@ -303,6 +309,7 @@ class _Problem:
                 f"found l1 {l1:g}, l2 {l2:g}; write l1 >= 0 and l2 > 0: without l2 the minimum is not unique"
             )
         self.X, self.l1, self.l2 = X, l1, l2
+        self.l1_of = np.full(X.shape[1], l1)  # of each column
         self.n, self.p = X.shape
         self.k = outputs(n_classes)
         self.y = y.astype(np.float32)
@@ -404,7 +411,7 @@ class _Problem:
         return P, new, b
 
     def penalty(self, W: np.ndarray) -> float:
-        return self.l1 * float(np.abs(W).sum(dtype=np.float64)) + self.l2 / 2 * float(
+        return float(np.abs(W).sum(axis=0, dtype=np.float64) @ self.l1_of) + self.l2 / 2 * float(
             np.square(W).sum(dtype=np.float64)
         )
 
@@ -417,8 +424,9 @@ class _Problem:
             return float(np.square(G + np.float32(self.l2) * W).sum(dtype=np.float64)) / (2 * self.l2)
         A = np.abs(W)
         number = self.X.dtype.type
-        over = np.maximum(np.abs(G) - number(self.l1), 0)
-        terms = number(self.l1) * A + W * (number(self.l2 / 2) * W + G) + over * over * number(0.5 / self.l2)
+        l1 = self.l1_of.astype(number)
+        over = np.maximum(np.abs(G) - l1, 0)
+        terms = l1 * A + W * (number(self.l2 / 2) * W + G) + over * over * number(0.5 / self.l2)
         return float(terms.sum(dtype=np.float64))
 
     def measure(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, float, float]:
@@ -576,7 +584,7 @@ def _fista(problem: _Problem, W: np.ndarray, b: np.ndarray) -> Steps:
     Class k moves by 1/(L s_k), with s_k the root of its mean curvature. L is the curvature met along the step, at both
     of its ends, and is tried smaller every iteration. Yields after every gradient.
     """
-    l1, l2 = np.float32(problem.l1), np.float32(problem.l2)
+    l1, l2 = problem.l1_of.astype(np.float32), np.float32(problem.l2)
     Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     V, ZV, momentum, L, scale = W, Z, 1.0, 0.0, np.ones((problem.k, 1), np.float32)
     for count in itertools.count():
@@ -619,14 +627,14 @@ def _bounded(problem: _Problem, gap: float, max_iterations: int) -> Probe:
     """
     exact = copy.copy(problem)
     exact.X, exact.y = problem.X.astype(np.float64), problem.y.astype(np.float64)
-    k, p = problem.k, problem.p
+    k, p, l1 = problem.k, problem.p, problem.l1_of
 
     def whole(v: np.ndarray) -> tuple[float, np.ndarray]:
         W, b = (v[: k * p] - v[k * p : 2 * k * p]).reshape(k, p), v[2 * k * p :]
         P, loss = exact.loss(exact.forward(W) + b[:, None])
         G = exact.gradient(P) + exact.l2 * W
-        value = loss + exact.l1 * float(v[: 2 * k * p].sum()) + exact.l2 / 2 * float(np.vdot(W, W))
-        return value, np.concatenate([(G + exact.l1).ravel(), (exact.l1 - G).ravel(), exact.intercept_gradient(P)])
+        value = loss + float(v[: 2 * k * p].reshape(-1, p).sum(axis=0) @ l1) + exact.l2 / 2 * float(np.vdot(W, W))
+        return value, np.concatenate([(G + l1).ravel(), (l1 - G).ravel(), exact.intercept_gradient(P)])
 
     W, b = (a.astype(np.float64) for a in problem.start(None))  # that of FISTA may lie far off
     bounds = [(0.0, None)] * (2 * k * p) + [(None, None)] * k

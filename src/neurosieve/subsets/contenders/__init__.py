@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neurosieve.config import module_named, search_names
-from neurosieve.probes.polish import polish
 from neurosieve.probes.solver import GramCache, Probe, fit
 from neurosieve.subsets.target import Target
 
@@ -70,11 +69,12 @@ class SubsetInput:
         """(neurons,) sums over the columns of each neuron, of values (neurons * columns,)."""
         return values.reshape(-1, self.columns).sum(axis=1)
 
-    def solve(self, X: np.ndarray, near: Probe, gram: GramCache) -> Probe:
-        """The probe of columns X (rows, some) at the penalty of ``near``, begun from its weights; ``gram``: of X."""
+    def solve(self, X: np.ndarray, near: Probe, gram: GramCache, factors: np.ndarray | None = None) -> Probe:
+        """The probe of columns X (rows, some) at the penalty of ``near``, l1 times ``factors`` (some,), begun from its
+        weights; ``gram``: of X."""
         return fit(
             X, self.y, self.n_classes, near.l1, near.l2, gap=self.gap, max_iterations=self.max_iterations, warm=near,
-            cache=gram,
+            cache=gram, factors=factors,
         )  # fmt: skip
 
     def fit(self, neurons: np.ndarray, near: Fitted) -> Fitted:
@@ -82,12 +82,6 @@ class SubsetInput:
         columns = self.at(neurons)
         warm = replace(near.probe, weights=carried(near.probe.weights, near.neurons, neurons, self.columns))
         return Fitted(neurons, self.solve(np.take(self.X, columns, axis=1), warm, self.gram.take(columns)))
-
-    def polished(self, fitted: Fitted) -> Fitted:
-        """The same at a gap of 1e-8, where it is not too large for that; see probes/polish.py."""
-        columns = self.at(fitted.neurons)
-        X, gram = np.take(self.X, columns, axis=1), self.gram.take(columns)
-        return Fitted(fitted.neurons, polish(X, self.y, self.n_classes, fitted.probe, cache=gram))
 
     def outputs(self, fitted: Fitted) -> np.ndarray:
         """float64 (K', rows) of train, see Target."""

@@ -1,10 +1,9 @@
 """The k neurons of largest share in the convex relaxation of "at most k neurons".
 
-    min over W and z in [0, 1]^p with sum z <= k of  mean loss + l2/2 sum_j ||W_j||^2 / z_j
+    min over W and z in [0, 1]^p with sum z <= k of  mean loss + l1 sum|W| + l2/2 sum_j ||W_j||^2 / z_j
 
-For fixed z it is the probe on columns scaled by sqrt(z_j), for fixed W z_j = min(1, ||W_j|| / tau); the two take turns.
-l1 > 0 is taken for the scaled columns as it is, which is not quite the relaxation of the elastic net: the sets are
-candidates as good, and the outputs certify what they certify (subsets/bound.py), whatever problem they come from.
+For fixed z it is the probe on columns scaled by sqrt(z_j), with l1 so scaled too; for fixed W z_j = min(1, ||W_j|| /
+tau); the two take turns.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def scaled(given: SubsetInput, shares: np.ndarray, start: Fitted) -> Relaxed:
         X, gram = np.take(X, columns, axis=1), gram.take(columns)
     X = X * root
     weights = carried(start.probe.weights, start.neurons, inside, given.columns) / root[:, None]
-    found = given.solve(X, replace(start.probe, weights=weights), gram.scaled(root))
+    found = given.solve(X, replace(start.probe, weights=weights), gram.scaled(root), root)
     outputs = given.target.outputs(found.scores(X))
     return Relaxed(shares, Fitted(inside, replace(found, weights=found.weights * root[:, None])), outputs)
 
