@@ -97,15 +97,14 @@ class Searched:
 class Row:
     """A model and a task: what is searched, and what for.
 
-    twins: the untrained twins of the model. control: whether the model is one itself. baseline, opponent: name of the
-    best baseline, and its judge scores; baselines: scores of all.
+    control: whether the model is an untrained twin. baseline, opponent: name of the best baseline, and its judge
+    scores; baselines: scores of all.
     """
 
     params: Params
     paths: Paths
     model: str
     task: str
-    twins: list[str]
     control: bool
     probed: Probed
     data: Data
@@ -142,15 +141,14 @@ def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
     ArtifactError
         where the probes were fitted on other neurons than are there now.
     """
-    twins = params.twins_of(model)
     probed = Probed.read(paths, model, task)
     data = load_data(params, paths, model, task, probed.oracle, probed.layer_probe)
     if not np.array_equal(data.kept, probed.kept):
         folder = paths.probes(model, task)
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
-    baseline, predicted, baselines = best_baseline(data, paths, task, twins)
+    baseline, predicted, baselines = best_baseline(data, paths, task, params.twins_of(model))
     control = params.models[model].untrained is not None
-    return Row(params, paths, model, task, twins, control, probed, data, baseline, data.judged(predicted), baselines)
+    return Row(params, paths, model, task, control, probed, data, baseline, data.judged(predicted), baselines)
 
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:

@@ -39,11 +39,10 @@ from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import tuned
 from neurosieve.subsets import minimal
 from neurosieve.subsets.curves import RANDOM, random_orders
+from neurosieve.subsets.data import SPLITS
 from neurosieve.subsets.reference import reference_judge
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "tune", "judge")
 
 
 @dataclass(frozen=True)
