@@ -21,9 +21,7 @@ from neurosieve.config import Params
 from neurosieve.verify import committed, report, tree
 from neurosieve.verify.tree import VerifyError
 
-__all__ = ["FAILED", "VerifyError", "run_again", "with_folder"]
-
-FAILED = 3  # exit status where nothing could be compared; 0, 1 and 2 are the verdicts
+__all__ = ["Options", "VerifyError", "run_again", "with_folder"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ def run_again(params: Params, options: Options) -> int:
     borrowed = [] if chosen is None else before(names, chosen)
     if missing := [name for name in borrowed if not (hand / name / "manifest.json").is_file()]:
         raise VerifyError(
-            f"{options.part}: needs {missing[0]} and {len(missing) - 1} more artifacts of earlier phases, which are not "
-            f"in {hand}: fetch them (`neurosieve pull`), make them (`neurosieve run`), or verify the whole benchmark"
+            f"{options.part}: needs {missing[0]} and {len(missing) - 1} more artifacts of earlier phases, which are "
+            f"not in {hand}: fetch them (`neurosieve pull`), make them (`neurosieve run`), or verify all of it"
         )
     _check_borrowed(params, options, borrowed)
     place = tree.new_place(root, params)
