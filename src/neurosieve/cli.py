@@ -177,6 +177,11 @@ def _same(commands: Any) -> None:
     verify.add_argument("--cores", default="all", help="cores of the run (default: %(default)s)")
     _common(verify)
     verify.set_defaults(run=_verify, failed=verify.failed)
+    certify = commands.add_parser(
+        "certify", help="check every artifact with its content, then write the dvc.lock that `dvc repro` would write"
+    )
+    _common(certify)
+    certify.set_defaults(run=_certify)
     pull = commands.add_parser(
         "pull", help="fetch the artifacts of dvc.lock from a DVC remote, so that a run has nothing to do"
     )
@@ -354,10 +359,20 @@ def _schema(args: argparse.Namespace) -> int:
     return 0
 
 
+def _certify(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.certify import certify
+
+    print(certify(params, paths, args.params))
+    return 0
+
+
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
+    from neurosieve.chain import check_made
     from neurosieve.leaderboard.publish import publish, show
 
+    check_made(params, paths)
     show(params, paths, report=publish(params, paths))
     return 0
 
