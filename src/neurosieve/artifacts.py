@@ -23,6 +23,7 @@ from typing import Any, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from neurosieve import numerics
 from neurosieve.config.files import pointer
 
 SCHEMA = 1
@@ -228,7 +229,7 @@ class Writer:
                 "params": self.params,
                 "code": code_sha256(self.phase),
                 "inputs": {self._name(p): _input_sha256(p) for p in self.inputs},
-                "facts": self.facts,
+                "facts": self._facts(),
                 "files": {
                     p.relative_to(self.part).as_posix(): sha256_file(p)
                     for p in sorted(self.part.rglob("*"))
@@ -253,6 +254,14 @@ class Writer:
             if parent != Path(parent.anchor) and path.is_relative_to(parent):
                 return path.relative_to(parent).as_posix()
         return path.name
+
+    def marks(self) -> list[str]:
+        """Machines on which `numerics: portable` did not hold, of this artifact and of all before it."""
+        return numerics.marks(self.params, [read_manifest(path) for path in self.inputs if Path(path).is_dir()])
+
+    def _facts(self) -> dict[str, Any]:
+        marks = self.marks()
+        return {**self.facts, "numerics": marks} if marks else self.facts
 
     def path(self, name: str) -> Path:
         """Path of a file to be written inside the folder."""
