@@ -198,6 +198,9 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
         given = {w: getattr(args, w) for w in wildcards}
+        from neurosieve.chain import check_job
+
+        check_job(params, paths, function, given)
         try:
             step(params, paths, **given)
         except Exception as error:
