@@ -307,17 +307,19 @@ def _schema(args: argparse.Namespace) -> int:
 
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
+    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import publish, show
 
-    show(params, paths, report=publish(params, paths))
+    show(params, paths, report=publish(params, paths, judge=compare_results))
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.leaderboard.publish import show
+    from neurosieve.compare import compare_results
+    from neurosieve.leaderboard.publish import compare, show
 
-    show(params, paths)
+    show(params, paths, report=compare(params, paths, judge=compare_results))
     return 0
 
 
