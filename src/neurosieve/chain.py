@@ -168,7 +168,8 @@ class Chain:
         if artifact.folder not in self._content:
             files = self._read(artifact)["files"]
             changed = [name for name, wanted in sorted(files.items()) if self._sum(artifact.folder / name) != wanted]
-            told = f"{changed[0]} is not what was written ({_more(changed)}a damaged or an edited file)"
+            told = f"{changed[0]} is not what was written" if changed else ""
+            told += f", nor are {len(changed) - 1} more files" if changed[1:] else ""
             self._content[artifact.folder] = Fault("content", artifact.folder, told) if changed else None
         return self._content[artifact.folder]
 
@@ -279,6 +280,16 @@ def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, s
             source.found()  # taken before it is read, and kept for the manifest
 
 
+def check_made(params: Params, paths: Paths) -> None:
+    """Raise ChainError where the leaderboard, or something it is made from, is not of this run; contents are not read.
+
+    What is gone meanwhile, for example to make room, tells nothing.
+    """
+    faults = [fault for fault in Chain(params, paths).faults() if fault.kind != "missing"]
+    if faults:
+        raise ChainError(f"nothing is published: {refusal(faults)}")
+
+
 def refusal(faults: Sequence[Fault]) -> str:
     """What a job says that does not compute on these."""
     first = faults[0]
@@ -330,10 +341,6 @@ def _value(value: Any) -> str:
 
 def _named(rule: str, wildcards: Mapping[str, str]) -> str:
     return " ".join([str(rule), *(f"{key}={name}" for key, name in sorted(wildcards.items()))])
-
-
-def _more(names: Sequence[str]) -> str:
-    return f"and {len(names) - 1} more files; " if names[1:] else ""
 
 
 def _short(digest: str | None) -> str:

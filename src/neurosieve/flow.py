@@ -44,7 +44,7 @@ class Source:
         if self.language is not None:
             return tree_sha256(source_tree(self.path, self.language))
         stat = self.path.stat()
-        return _file_sum(self.path.as_posix(), stat.st_size, stat.st_mtime_ns)
+        return _file_sum(self.path.as_posix(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def sha256(self) -> str:
         """What a manifest says of it: the pinned sum, or that of the file."""
@@ -52,7 +52,7 @@ class Source:
 
 
 @functools.cache
-def _file_sum(path: str, size: int, changed: int) -> str:
+def _file_sum(path: str, *changed: int) -> str:
     return sha256_file(Path(path))
 
 
