@@ -282,8 +282,8 @@ def _inputs_first(names: list[str], *builds: Path) -> list[str]:
 
 
 def _artifact_of(path: str) -> str:
-    """An input of a manifest, <benchmark>/<phase>/..., as the name of the artifact below the benchmark's folder."""
-    return path.partition("/")[2]
+    """An input of a manifest as the name of the artifact below the benchmark's folder; older ones begin with it."""
+    return path if path.split("/")[0] in config.PHASES else path.partition("/")[2]
 
 
 def _changed_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

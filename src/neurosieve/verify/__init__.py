@@ -10,20 +10,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurosieve import config
+from neurosieve import chain, config
 from neurosieve.artifacts import Paths, write_text
+from neurosieve.chain import Artifact
 from neurosieve.compare import Compared, artifacts_below, compare_artifact, compare_builds
 from neurosieve.config import Params
+from neurosieve.run import SNAKEFILE
 from neurosieve.verify import committed, report, tree
 from neurosieve.verify.tree import VerifyError
 
-__all__ = ["FAILED", "VerifyError", "run_again", "with_folder"]
-
-FAILED = 3  # exit status where nothing could be compared; 0, 1 and 2 are the verdicts
+__all__ = ["Options", "VerifyError", "run_again", "with_folder"]
 
 
 @dataclass(frozen=True)
@@ -46,37 +46,34 @@ def run_again(params: Params, options: Options) -> int:
     to compare with, a run that fails (its tree is kept for its logs).
     """
     root = Path.cwd()
-    hand = Paths(params.benchmark, options.build).root
-    names = artifacts_of(Path(options.params_file))
-    chosen = part_of(params, names, options.part)
-    at_hand = bool(artifacts_below(hand))
+    if not SNAKEFILE.is_file():
+        raise VerifyError(f"no {SNAKEFILE} in {root}; run it in the root of a checkout of NeuroSieve")
+    paths = Paths(params.benchmark, options.build)
+    chosen = part_of(params, paths, options.part)
+    at_hand = bool(artifacts_below(paths.root))
     if not at_hand:
         committed.require(params, root, options.part)
-    borrowed = [] if chosen is None else before(names, chosen)
-    if missing := [name for name in borrowed if not (hand / name / "manifest.json").is_file()]:
-        raise VerifyError(
-            f"{options.part}: needs {missing[0]} and {len(missing) - 1} more artifacts of earlier phases, which are not "
-            f"in {hand}: fetch them (`neurosieve pull`), make them (`neurosieve run`), or verify the whole benchmark"
-        )
-    _check_borrowed(params, options, borrowed)
+    borrowed = [] if chosen is None else _borrowed(params, paths, chosen, str(options.part))
+    names = [_name(artifact, paths) for artifact in chosen or chain.artifacts(params, paths)]
     place = tree.new_place(root, params)
-    done = False
+    fresh = place / "build" / params.benchmark
+    ran = done = False
     try:
         params_file = tree.fill(root, place, Path(options.params_file), params, dirty=options.dirty)
-        fresh = place / "build" / params.benchmark
-        tree.lend_artifacts(hand, fresh, borrowed)
-        _snakemake(place, params_file, [] if chosen is None else [(fresh / n) for n in chosen], options.cores)
+        tree.lend_artifacts(paths.root, fresh, borrowed)
+        ran = True
+        _snakemake(place, params_file, [fresh / name for name in names] if chosen else [], options.cores)
         print("comparing", file=sys.stderr)
         if at_hand:
-            against, found = "build", compare_builds(hand, fresh, chosen)
+            against, found = "build", compare_builds(paths.root, fresh, names, _progress)
         else:
             against, found = "committed", committed.compare(params, root, place)
         done = True
     finally:
-        if done and not options.keep:
-            tree.remove(root, place)
-        else:
+        if ran and (options.keep or not done):
             print(f"kept: {place}", file=sys.stderr)
+        else:
+            tree.remove(root, place)
     return _finish(params, options, against, found)
 
 
@@ -85,7 +82,8 @@ def with_folder(params: Params, options: Options, folder: Path) -> int:
 
     ``folder`` is the "before": build/<benchmark> or the folder that holds it, or results/<benchmark>.
     """
-    hand = Paths(params.benchmark, options.build).root
+    paths = Paths(params.benchmark, options.build)
+    hand = paths.root
     there = folder / params.benchmark if (folder / params.benchmark).is_dir() else folder
     if not there.is_dir():
         raise VerifyError(f"{folder}: no such folder; name a build folder or the results of another run")
@@ -95,19 +93,18 @@ def with_folder(params: Params, options: Options, folder: Path) -> int:
         if not (now / "leaderboard.csv").is_file():
             raise VerifyError(f"no leaderboard in {hand} and none in {results} to compare with {folder}")
         return _finish(params, options, "folder", [compare_artifact("leaderboard", there, now, {})])
-    names = sorted({*artifacts_below(there), *artifacts_below(hand)})
     if not artifacts_below(there):
         raise VerifyError(f"{folder}: no artifacts of benchmark {params.benchmark} and no leaderboard.csv in it")
     if not artifacts_below(hand):
         raise VerifyError(f"{hand}: no artifacts to compare; run the benchmark (`neurosieve run`), or name --build")
-    return _finish(
-        params, options, "folder", compare_builds(there, hand, part_of(params, names, options.part), progress=_progress)
-    )
+    chosen = part_of(params, paths, options.part)
+    names = None if chosen is None else [_name(artifact, paths) for artifact in chosen]
+    return _finish(params, options, "folder", compare_builds(there, paths.root, names, _progress))
 
 
 def _progress(artifact: str) -> None:
     if sys.stderr.isatty():
-        print(f"\r{artifact[: shutil.get_terminal_size().columns - 1]}\033[K", end="", file=sys.stderr)
+        print(f"\r{artifact[: shutil.get_terminal_size().columns - 1]}\033[K", end="\r", file=sys.stderr)
 
 
 def _finish(params: Params, options: Options, against: str, found: list[Compared]) -> int:
@@ -117,53 +114,57 @@ def _finish(params: Params, options: Options, against: str, found: list[Compared
     return report.status(found)
 
 
-def artifacts_of(params_file: Path) -> list[str]:
-    """Artifacts of a params file, relative to build/<benchmark>, in the order of the phases: Snakemake's own plan."""
-    raise NotImplementedError
-
-
-def part_of(params: Params, names: Iterable[str], part: str | None) -> list[str] | None:
+def part_of(params: Params, paths: Paths, part: str | None) -> list[Artifact] | None:
     """The artifacts of a part: a phase, a row model:task, or an artifact's folder; None for all.
 
-    Artifacts of one job (the splits of a dump or of a task, and its card) come together.
+    What one job writes (the splits of a dump; those of a task, and its card) comes together.
     """
     if part is None:
         return None
-    names = list(names)
+    every = chain.artifacts(params, paths)
     model, colon, task = part.partition(":")
     folder = part.rstrip("/")
     for prefix in (f"build/{params.benchmark}/", f"{params.benchmark}/"):
         folder = folder.removeprefix(prefix)
     if part in config.PHASES:
-        chosen = [name for name in names if name.split("/")[0] == part]
+        chosen = [a for a in every if a.phase == part]
     elif colon:
-        chosen = [name for name in names if f"/{model}/{task}/" in f"/{name}/"]
+        chosen = [a for a in every if (a.wildcards.get("model"), a.wildcards.get("task")) == (model, task)]
     else:
-        chosen = [name for name in names if f"{name}/".startswith(f"{folder}/")]
+        chosen = [a for a in every if f"{_name(a, paths)}/".startswith(f"{folder}/")]
     if not chosen:
-        rows = ", ".join(f"{m}:{t}" for m in params.probed[:2] for t in params.run.tasks[:2])
+        rows = ", ".join(f"{m}:{t}" for m in params.probed[:2] for t in params.run.tasks[:1])
         raise VerifyError(
             f"{part}: no such part of benchmark {params.benchmark}; name a phase ({', '.join(config.PHASES)}), a row "
-            f"({rows}, ...) or an artifact's folder (such as {names[-1] if names else 'leaderboard'})"
+            f"({rows}, ...) or an artifact's folder (such as {_name(every[-1], paths)})"
         )
-    jobs = {_job(name) for name in chosen}
-    return [name for name in names if _job(name) in jobs]
+    jobs = {_job(artifact) for artifact in chosen}
+    return [artifact for artifact in every if _job(artifact) in jobs]
 
 
-def _job(artifact: str) -> str:
+def _job(artifact: Artifact) -> tuple[str, ...]:
     """Artifacts with the same are written by one job."""
-    splits = artifact.startswith(("activations/", "prepare/tasks/")) and not artifact.endswith("/finetuned")
-    return artifact.rpartition("/")[0] if splits else artifact
+    return (artifact.rule, *(name for key, name in sorted(artifact.wildcards.items()) if key != "split"))
 
 
-def before(names: list[str], chosen: list[str]) -> list[str]:
-    """What a part is computed from and what else is not run again: all other artifacts up to its last phase."""
-    last = max(config.PHASES.index(name.split("/")[0]) for name in chosen)
-    return [n for n in names if n not in set(chosen) and config.PHASES.index(n.split("/")[0]) <= last]
+def _name(artifact: Artifact, paths: Paths) -> str:
+    return artifact.folder.relative_to(paths.root).as_posix()
 
 
-def _check_borrowed(params: Params, options: Options, names: list[str]) -> None:
-    """Refuse artifacts of earlier phases that are not what this checkout would make."""
+def _borrowed(params: Params, paths: Paths, chosen: Sequence[Artifact], part: str) -> list[str]:
+    """Names of what a part is computed from and does not contain; refused where it is not what this run would make."""
+    wanted = {artifact.folder for artifact in chosen}
+    links = chain.Chain(params, paths)
+    jobs = {_job(artifact) for artifact in links.below(wanted)}  # whole, for Snakemake makes a job's outputs together
+    earlier = [a for a in links.artifacts if _job(a) in jobs and a.folder not in wanted]
+    print(f"checking {len(earlier)} artifacts that {part} is computed from", file=sys.stderr)
+    if faults := links.faults(earlier, contents=True):
+        more = f" (and {len(faults) - 1} more artifacts)" if faults[1:] else ""
+        raise VerifyError(
+            f"{part} cannot be run from the artifacts at hand: {faults[0].kind}: {faults[0]}{more}; make them again "
+            "(`neurosieve run`), fetch them (`neurosieve pull`), or verify without a part"
+        )
+    return [_name(artifact, paths) for artifact in earlier]
 
 
 def _snakemake(place: Path, params_file: str, targets: list[Path], cores: str) -> None:

@@ -104,8 +104,8 @@ def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
     """Which kind of difference explains that a stage's output is another, from its entry in dvc.lock."""
     for dep in stage.get("deps", []):
         path = place / dep["path"]
-        now = folder_md5(path) if path.is_dir() else _md5(path) if path.is_file() else "nothing"
-        if now != dep["md5"]:
+        found = folder_md5(path) if path.is_dir() else _md5(path) if path.is_file() else "nothing"
+        if found != dep["md5"]:
             first = dep["path"].split("/")[0]
             kind = {"src": "code", "workflow": "code", "requirements.lock": "lock", "build": "input"}.get(
                 first, "source"
@@ -113,14 +113,14 @@ def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
             return kind, f"{dep['path']} is not what dvc.lock says"
     written = yaml.safe_load((place / PARAMS_FILE).read_text(encoding="utf-8"))
     for key, value in stage.get("params", {}).get(PARAMS_FILE, {}).items():
-        now = written
+        now: Any = written
         for part in key.split("."):
             now = now.get(part) if isinstance(now, dict) else None
         if now != value:
             return "params", f"`{key}:` is not what dvc.lock says"
     return "numerics", (
-        "the hash of its folder is not that of dvc.lock, with the same code, params and inputs; `neurosieve pull` brings "
-        "the artifacts, to say where and by how much"
+        "the hash of its folder is not that of dvc.lock, with the same code, params and inputs; `neurosieve pull` "
+        "brings the artifacts, to say where and by how much"
     )
 
 

@@ -44,9 +44,10 @@ def places(params: Params) -> Iterator[str]:
     """Files and folders that a params file names, as they are written there."""
     for model in params.models.values():
         yield from filter(None, [model.path, *model.folders.values()])
-    for entry in (*params.prepare.corpora.values(), *params.prepare.tasks.values()):
-        if entry.folder is not None:
-            yield entry.folder
+    for corpus in params.prepare.corpora.values():
+        yield from filter(None, [corpus.folder])
+    for task in params.prepare.tasks.values():
+        yield from filter(None, [task.folder])
     if params.leaderboard.published_figures is not None:
         yield params.leaderboard.published_figures.file
     yield params.data_root
