@@ -22,7 +22,7 @@ from neurosieve.run import failure, name_of
 SHORT = ("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")  # states of a job that more of what it asked for may help
 # What SLURM writes into the log of a job that it ends, whatever state it gives it.
 ENDED = re.compile(r"DUE TO TIME LIMIT|oom[-_ ]kill|[Ee]xceeded (job|step) memory limit|exceeded memory limit")
-PING = 60  # seconds between two questions whether the scheduler is there
+PING = 20  # seconds between two questions whether the scheduler is there
 
 
 def follow(workflow: Any) -> Failures:

@@ -66,8 +66,9 @@ SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
 ON_DEVICE = ("finetune_model", "dump_activations", "ablate_neurons")  # rules that run a model
 # Jobs estimated to be shorter share a job of a cluster with others of their stage, where its profile says how many.
-# Within a stage a path has two rules at most, so that no job of it waits for one outside that waits for the stage; those
-# that run a model have stages of their own, for they ask for GPUs; those that wait for all rows stand in none.
+# Within a stage a path has two rules at most, so that no job of it waits for one outside that waits for the stage.
+# Those that run a model have stages of their own, for they ask for GPUs; those that
+# wait for all rows stand in none.
 SHORT = 120  # seconds
 STAGES = {
     "data": ("extract_corpus", "prepare_task"),

@@ -146,7 +146,7 @@ class JobLines(logging.Handler):
         if event == "JOB_ERROR":
             if data.get("indent"):  # one of several in a job of a cluster, which names those that failed
                 return ""
-            reason = cluster.why(data["rule_msg"] or "")
+            reason = cluster.why(data.get("rule_msg") or "")
             logs = [log for log in data["log"] if not reason or Path(log).is_file()]
             said = "; ".join(filter(None, [*map(failure, logs), reason])) or "no log"
             if said.startswith(INTERRUPT):

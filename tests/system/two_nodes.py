@@ -111,7 +111,7 @@ class Cluster:
         for name in list(self.daemons):
             self.stop(name)
         for pid in self.processes():
-            _kill(pid)
+            kill(pid)
 
     def _munge(self) -> None:
         at = {option: self.folder / f"munge.{option}" for option in ("socket", "pid", "log", "seed")}
@@ -140,6 +140,18 @@ class Cluster:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+
+    def kill_node(self, name: str) -> None:
+        """SIGKILL a node's slurmd, its jobs and their daemons, as when it loses power."""
+        jobs = self.call("squeue", "--noheader", f"--nodelist={name}", "--format=%i").split()
+        marks = [f"slurmstepd: [{job}." for job in jobs]
+        self.stop(name, signal.SIGKILL)
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+                environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                if words.startswith(tuple(marks)) or f"SLURMD_NODENAME={name}".encode() in environment:
+                    kill(pid)
 
     def call(self, *command: str) -> str:
         """What a SLURM command prints; nothing where it fails."""
@@ -189,7 +201,8 @@ def _free_ports(number: int) -> list[int]:
     return ports
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """SIGKILL, where the process is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
