@@ -16,9 +16,9 @@ from pathlib import Path
 from neurosieve.estimates import ON_DEVICE, STAGES
 
 FILE = "config.yaml"  # in the folder of a profile
-TOGETHER = 4  # short jobs of a stage in one job of the cluster, one after another
-FIRST_LOOK = 5  # seconds until the plugin asks for the state of its jobs; ten more at each look at which none had ended
-LONGEST_WAIT = 180  # seconds between two looks of the plugin, at most
+TOGETHER = {"models": 2, "ablation": 2}  # short jobs of a stage in one job of the cluster, one after another
+ELSE = 4  # the same of other stages: those of these two load a model each
+LOOK, LOOK_LATER = 5, 30  # seconds between two looks at the states of jobs: at first, and when none has ended for long
 OUTAGE = 1000  # failed questions after another after which the plugin forgets its jobs, five by default
 ANSWER = 30  # seconds that we wait for an answer of SLURM
 
@@ -168,13 +168,13 @@ def choose(
         why.append("accounting: sacct answers, so it is asked for the states of jobs")
     else:
         why.append("accounting: sacct does not answer, so squeue is asked for the states of jobs")
-        if found.kept < LONGEST_WAIT + FIRST_LOOK:
+        if found.kept < 2 * LOOK_LATER:
             why.append(
-                f"warning: squeue forgets a job {found.kept} s after its end (MinJobAge), and up to {LONGEST_WAIT} s "
+                f"warning: squeue forgets a job {found.kept} s after its end (MinJobAge), and up to {LOOK_LATER} s "
                 "lie between two looks: a run may wait for a job that has ended; stop it then and run it again"
             )
     lines.append(f"slurm-status-command: {'sacct' if found.accounting else 'squeue'}")
-    lines += [f"slurm-init-seconds-before-status-checks: {FIRST_LOOK}", f"slurm-status-attempts: {OUTAGE}"]
+    lines += [f"slurm-init-seconds-before-status-checks: {LOOK}", f"slurm-status-attempts: {OUTAGE}"]
 
     chosen = account or next(iter(found.accounts), None)
     if chosen is None:
@@ -195,7 +195,7 @@ def choose(
         "cores: 1",
         "# So many short jobs of a stage are one job of the cluster.",
         "group-components:",
-        *(f"  {stage}: {TOGETHER}" for stage in STAGES),
+        *(f"  {stage}: {TOGETHER.get(stage, ELSE)}" for stage in STAGES),
     ]
     defaults = [f"  slurm_partition: \"'{plain.name}'\""]
     defaults += [] if chosen is None else [f"  slurm_account: \"'{chosen}'\""]

@@ -5,12 +5,14 @@ Works on Snakemake's own objects, which no interface of it gives; its version is
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import re
 import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from neurosieve.run import failure, name_of
 SHORT = ("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")  # states of a job that more of what it asked for may help
 # What SLURM writes into the log of a job that it ends, whatever state it gives it.
 ENDED = re.compile(r"DUE TO TIME LIMIT|oom[-_ ]kill|[Ee]xceeded (job|step) memory limit|exceeded memory limit")
+PLUGIN = "snakemake_executor_plugin_slurm"
+EARLY = 12  # looks at short distance
 PING = 20  # seconds between two questions whether the scheduler is there
 
 
@@ -38,8 +42,19 @@ def follow(workflow: Any) -> Failures:
         report(job_info, msg=msg, **more)
 
     executor.report_job_error = report_job_error
+    executor.sleep = functools.partial(_pause, executor, executor.sleep)
     threading.Thread(target=_watch, args=(executor,), daemon=True).start()
     return failures
+
+
+async def _pause(executor: Any, other: Callable[[], Awaitable[None]]) -> None:
+    """Between two looks at the states of jobs. The plugin takes ten seconds more at each look at which none had ended,
+    up to three minutes: a job of seconds then costs twenty, and squeue may have forgotten one that ended meanwhile."""
+    wanted = executor.next_seconds_between_status_checks
+    if wanted is None or type(executor).__module__ != PLUGIN:
+        await other()
+    else:
+        await asyncio.sleep(cluster.LOOK if wanted <= cluster.LOOK + 10 * EARLY else cluster.LOOK_LATER)
 
 
 class Failures:

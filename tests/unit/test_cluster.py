@@ -59,8 +59,8 @@ def test_without_accounting_squeue_is_asked_and_no_account_is_given(slurm):
 
 
 def test_jobs_that_squeue_forgets_between_two_looks_are_warned_of(slurm):
-    slurm(sinfo=PLAIN, sbatch="", scontrol=SETTINGS.format(age=120), sacct=None, sacctmgr=None)
-    assert "# warning: squeue forgets a job 120 s after its end" in cluster.choose(cluster.look(), "cpu").text
+    slurm(sinfo=PLAIN, sbatch="", scontrol=SETTINGS.format(age=50), sacct=None, sacctmgr=None)
+    assert "# warning: squeue forgets a job 50 s after its end" in cluster.choose(cluster.look(), "cpu").text
 
 
 def test_with_accounting_sacct_is_asked_and_the_default_account_is_charged(slurm):
@@ -164,9 +164,7 @@ class Group(Job):
 
 
 STATE = "SLURM-job '12' failed, SLURM status is: '{}'. Reason: Unknown.For further error details see the log."
-REFUSED = (
-    "SLURM sbatch failed. The error message was 'sbatch: error: Invalid\n resource'.\n    sbatch call:\n  x"
-)
+REFUSED = "SLURM sbatch failed. The error message was 'sbatch: error: Invalid\n resource'.\n    sbatch call:\n  x"
 
 
 @pytest.mark.parametrize(
