@@ -102,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         if name == "plan":
             _run_parser(commands)
     _same(commands)
+    cluster = commands.add_parser(
+        "cluster", help="look at this SLURM cluster: the profile for a run on it, and why it is that one"
+    )
+    cluster.add_argument("--output", type=Path, metavar="FOLDER", help="write FOLDER/config.yaml (default: print it)")
+    cluster.add_argument("--partition", help="for all jobs that need no GPU (default: the cluster's)")
+    cluster.add_argument("--gpu-partition", help="for jobs that run a model, where NEUROSIEVE_DEVICE=cuda is exported")
+    cluster.add_argument("--account", help="to charge (default: your default one, where SLURM says so)")
+    cluster.set_defaults(run=_cluster)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
@@ -471,6 +479,21 @@ def _fetch(args: argparse.Namespace) -> int:
     if args.params is not None or (args.model is None and args.dataset is None):
         for line in fetch_all(config.load_params(args.params or "params.yaml")):
             print(line, flush=True)
+    return 0
+
+
+def _cluster(args: argparse.Namespace) -> int:
+    from neurosieve import cluster, estimates
+
+    found = cluster.look()
+    choice = cluster.choose(found, estimates.device(), args.partition, args.gpu_partition, args.account)
+    if args.output is None:
+        print(choice.text, end="")
+        return 0
+    written = cluster.write(choice.text, args.output)
+    print("\n".join(choice.reasons))
+    print(f"{'wrote' if written else 'unchanged:'} {args.output / cluster.FILE}")
+    print(f"next: neurosieve run --params FILE --workflow-profile {args.output}")
     return 0
 
 

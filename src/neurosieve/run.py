@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
     from neurosieve.chain import Fault
     from neurosieve.config import Params
+
+from neurosieve import cluster
 
 SNAKEFILE = Path("workflow/Snakefile")
 # Options of Snakemake that would make another workflow, folder or params file of it: how they begin (it takes
@@ -59,6 +61,7 @@ def run(params_file: str, options: Sequence[str]) -> NoReturn:
             if option.startswith(start) or (short and option.startswith(short)):
                 raise RunError(f"`neurosieve run` does not take {option}: {why}")
     if not any(option in ("-n", "--dry-run", "--dryrun", "--unlock") for option in options):
+        check_queue()
         check_lock(params_file)
     # last, for it takes every word that follows
     command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
@@ -83,6 +86,19 @@ def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> Non
         f"machine: `{unlock}` removes it; then run the "
         "same command again, finished jobs are kept"
     )
+
+
+def check_queue() -> None:
+    """Raise RunError where jobs that were sent from this folder lie in SLURM's queue: two runs would write one file."""
+    queued = cluster.queued_here()
+    if queued:
+        numbers = " ".join(queued)
+        told = ", ".join(f"{number} {state}" for number, state in queued.items())
+        raise RunError(
+            f"jobs that were sent from this folder are in SLURM's queue ({told}): a run is still going on, or one was "
+            f"killed and left them; wait until they end, or end them with `scancel {numbers}`. Then run the same "
+            "command again"
+        )
 
 
 def processes_here() -> list[int]:
@@ -133,11 +149,15 @@ class JobLines(logging.Handler):
             self.total = (data.get("stats") or {}).get("total", self.total)
             return f"{self.total} jobs to run" if self.total else ""
         if event == "JOB_ERROR":
-            said = "; ".join(map(failure, data["log"])) or "no log"
+            if data.get("indent"):  # one of several in a job of a cluster, which names those that failed
+                return ""
+            reason = cluster.why(data.get("rule_msg") or "")
+            logs = [log for log in data["log"] if not reason or Path(log).is_file()]
+            said = "; ".join(filter(None, [*map(failure, logs), reason])) or "no log"
             if said.startswith(INTERRUPT):
                 return f"{self._head()} stopped {data['rule_name']}"
             return f"{self._head()} FAILED {data['rule_name']}: {said}"
-        if event is not None and record.levelno < logging.ERROR:
+        if event == "GROUP_ERROR" or (event is not None and record.levelno < logging.ERROR):
             return ""
         message = record.getMessage() if record.msg else ""
         return "" if message.startswith(CHATTER) else message
@@ -248,14 +268,21 @@ def failure(log: Path | str) -> str:
     return f"{' '.join(said.split()) or 'it said nothing: was it killed?'} (log: {log})"
 
 
-def last_words(jobs: Iterable[Any]) -> str:
+def name_of(job: Any) -> str:
+    """Rule and wildcards of a job of Snakemake."""
+    return " ".join([job.rule.name, *map(str, job.wildcards)])
+
+
+def last_words(jobs: Iterable[Any], of_cluster: Mapping[Any, list[str]] | None = None) -> str:
     """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log.
 
-    None failed where the user stopped it.
+    ``of_cluster`` has the lines of jobs that a cluster ran, see cluster_run. None failed where the user stopped it.
     """
+    known = of_cluster or {}
     lines = [
-        f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
+        line
         for job in jobs
+        for line in known.get(job) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
     ]
     if not lines:
         return "Stopped. What is made is kept: run the same command again to go on."

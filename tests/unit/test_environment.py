@@ -1,6 +1,7 @@
 """The environment is pinned once: requirements.lock; everything else that names a version agrees with it."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -59,3 +60,19 @@ def test_the_versions_of_python_are_said_alike_everywhere():
     assert project["requires-python"] == f">=3.{minors[0]},<3.{minors[-1] + 1}" and minors == [11, 12, 13, 14]
     assert "for v in 11 12 13 14;" in Path("Makefile").read_text()
     assert "(3, 11) <= sys.version_info[:2] <= (3, 14)" in Path("src/neurosieve/preflight.py").read_text()
+
+
+def test_the_container_is_made_by_make_env_from_files_that_it_copies(tmp_path):
+    """No image is built here; `make` is asked whether what lies in the image is enough for it, and what it would do."""
+    recipe = Path("Dockerfile").read_text()
+    assert re.search(r"^FROM python:3\.11-", recipe, re.M) and "python3.11" in Path("Makefile").read_text()
+    copied = [name for line in re.findall(r"^COPY (.*) \S+$", recipe, re.M) for name in line.split()]
+    kept = [line[1:] for line in Path(".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert copied == kept and Path(".dockerignore").read_text().startswith("*\n")
+    for name in copied:
+        (tmp_path / name).symlink_to(Path(name).absolute())
+    command = re.search(r"^RUN (make env .*)$", recipe, re.M)[1]
+    words = ["make", "--dry-run", *command.replace('"$PIP_OPTIONS"', "--x").split()[1:]]
+    made = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    assert "--x torch==2.13.0" in made.stdout and "--require-hashes -r requirements.lock" in made.stdout

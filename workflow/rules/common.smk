@@ -1,5 +1,6 @@
 # Paths, wildcard constraints and shared inputs. No logic beyond paths: the work is done in src/neurosieve/<phase>/, and
 # what it may depend on stands in neurosieve.config and neurosieve.artifacts.
+import functools
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
 os.environ.update(PATH=os.pathsep.join(folders))
 shell.prefix("export PYTHONPATH=src; ")
 
-from neurosieve import artifacts, check, estimates, run
+from neurosieve import artifacts, check, cluster_run, estimates, run
 from neurosieve import config as benchmark_config
 
 # Jobs find the params file by this variable: its name stands in no rule, so that another name redoes nothing.
@@ -116,3 +117,19 @@ def need(rule, resource):
         return found * attempt if resource in ("mem_mb", "runtime") else found
 
     return of
+
+
+def bundle(rule):
+    """Which jobs of a cluster the rule's short jobs share (`group-components` in a profile); none on one machine."""
+
+    @functools.cache
+    def of(model, task):
+        return estimates.bundle(P, rule, model, task)
+
+    def group(wildcards):
+        if workflow.local_exec:
+            return None
+        return of(wildcards.get("model"), wildcards.get("task"))
+
+    # a job of a cluster runs what it was given, see localrules of the Snakefile
+    return None if workflow.remote_exec else group
