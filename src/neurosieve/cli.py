@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -62,12 +63,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
         return failed or 2
     except Exception as error:
-        if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
+        from neurosieve import disk
+
+        written = [getattr(args, name, None) for name in ("output", "build")]
+        told = error if _is_ours(error) else disk.explain(error, [*filter(None, written), ".", tempfile.gettempdir()])
+        if os.environ.get("NEUROSIEVE_TRACEBACK") or told is None:
             if failed is None:
                 raise
             traceback.print_exc()
             return failed
-        print(f"error: {_printable(error)}", file=sys.stderr)
+        print(f"error: {_printable(told)}", file=sys.stderr)
         return failed or 1
 
 
@@ -113,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
+    crate = commands.add_parser("crate", help="the results as an RO-Crate: a folder to deposit, with its provenance")
+    crate.add_argument("--output", type=Path, help="folder to write (default: crates/<benchmark>)")
+    _common(crate)
+    crate.set_defaults(run=_crate)
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
@@ -383,6 +392,16 @@ def _publish(args: argparse.Namespace) -> int:
 
     check_made(params, paths)
     show(params, paths, report=publish(params, paths, judge=compare_results))
+    return 0
+
+
+def _crate(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.crate import write_crate
+
+    output = args.output or Path("crates") / params.benchmark
+    told = write_crate(params, paths, args.params, output)
+    print(f"{output}: {told['files']} files, of {told['artifacts']} artifacts and {told['jobs']} jobs what they read")
     return 0
 
 
