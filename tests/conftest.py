@@ -90,6 +90,7 @@ def make_checkout(tmp_path_factory):
         (root / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy2(ROOT / ".dvc" / name, root / ".dvc" / name)
+        shutil.copytree(ROOT / ".dvc" / "plots", root / ".dvc" / "plots")
         shutil.copytree(ROOT / "tests" / "data" / "tiny_corpus", root / "tests" / "data" / "tiny_corpus")
         shutil.copy2(ROOT / "tests" / "data" / "tiny.yaml", root / "params.yaml")
         shutil.copytree(model, root / "models" / "tiny")

@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from neurosieve import config, numerics
 from neurosieve.memory import JobMemoryError, out_of_memory
@@ -47,20 +49,31 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
     parser = _parser()
     args, more = parser.parse_known_args(argv)
+    failed = getattr(args, "failed", None)  # the exit status of a command whose 1 and 2 are answers
     if args.command == "run":
         args.options = more
     elif more:
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
+        said = f"unrecognized arguments: {' '.join(more)}"
+        if failed is None:
+            parser.error(said)
+        parser.exit(failed, f"error: {said}\n")
     try:
         return int(args.run(args) or 0)
     except config.ConfigError as error:
         print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
-        return 2
+        return failed or 2
     except Exception as error:
-        if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
-            raise
-        print(f"error: {_printable(error)}", file=sys.stderr)
-        return 1
+        from neurosieve import disk
+
+        written = [getattr(args, name, None) for name in ("output", "build")]
+        told = error if _is_ours(error) else disk.explain(error, [*filter(None, written), ".", tempfile.gettempdir()])
+        if os.environ.get("NEUROSIEVE_TRACEBACK") or told is None:
+            if failed is None:
+                raise
+            traceback.print_exc()
+            return failed
+        print(f"error: {_printable(told)}", file=sys.stderr)
+        return failed or 1
 
 
 def _printable(error: Exception) -> str:
@@ -76,7 +89,7 @@ def _is_ours(error: Exception) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="neurosieve",
         description="How many neurons of a code language model a task needs, which ones, and what they encode.",
         epilog="One command more per rule of the workflow, which calls them, each with a --help of its own: "
@@ -93,14 +106,22 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=action)
         if name == "plan":
             _run_parser(commands)
-    certify = commands.add_parser(
-        "certify", help="check every artifact with its content, then write the dvc.lock that `dvc repro` would write"
+    _same(commands)
+    cluster = commands.add_parser(
+        "cluster", help="look at this SLURM cluster: the profile for a run on it, and why it is that one"
     )
-    _common(certify)
-    certify.set_defaults(run=_certify)
+    cluster.add_argument("--output", type=Path, metavar="FOLDER", help="write FOLDER/config.yaml (default: print it)")
+    cluster.add_argument("--partition", help="for all jobs that need no GPU (default: the cluster's)")
+    cluster.add_argument("--gpu-partition", help="for jobs that run a model, where NEUROSIEVE_DEVICE=cuda is exported")
+    cluster.add_argument("--account", help="to charge (default: your default one, where SLURM says so)")
+    cluster.set_defaults(run=_cluster)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
+    crate = commands.add_parser("crate", help="the results as an RO-Crate: a folder to deposit, with its provenance")
+    crate.add_argument("--output", type=Path, help="folder to write (default: crates/<benchmark>)")
+    _common(crate)
+    crate.set_defaults(run=_crate)
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
@@ -138,6 +159,51 @@ def _run_parser(commands: Any) -> None:
     )
     run.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     run.set_defaults(run=_run)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with 2 where an argument is wrong; a command whose 1 and 2 are answers ends with another status."""
+
+    failed: int | None = None
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(self.failed or 2, f"{self.prog}: error: {message}\n")
+
+
+def _same(commands: Any) -> None:
+    """Commands that say or see to it that two runs are the same."""
+    text = "run a benchmark or a part of it again in a clean tree, and compare"
+    verify = commands.add_parser(
+        "verify",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]} each artifact with the one at hand in build/, else with the "
+        "committed results and dvc.lock: identical, equal within tolerance, or different (of which kind, where first). "
+        "Exit status: 0 identical, 1 equal within tolerance, 2 different, 3 not compared (an error says why).",
+    )
+    verify.failed = 3
+    verify.add_argument(
+        "part", nargs="?", metavar="PART", help="a phase, a row model:task or an artifact's folder (default: all)"
+    )
+    verify.add_argument("--report", type=Path, metavar="FILE.json", help="write what was found as json")
+    verify.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="compare with this build or these results; no run"
+    )
+    verify.add_argument("--keep", action="store_true", help="keep the tree in which it was run again")
+    verify.add_argument("--dirty", action="store_true", help="take uncommitted changes along")
+    verify.add_argument("--cores", default="all", help="cores of the run (default: %(default)s)")
+    _common(verify)
+    verify.set_defaults(run=_verify, failed=verify.failed)
+    certify = commands.add_parser(
+        "certify", help="check every artifact with its content, then write the dvc.lock that `dvc repro` would write"
+    )
+    _common(certify)
+    certify.set_defaults(run=_certify)
+    pull = commands.add_parser(
+        "pull", help="fetch the artifacts of dvc.lock from a DVC remote, so that a run has nothing to do"
+    )
+    pull.add_argument("-r", "--remote", help="name of the remote (default: DVC's own)")
+    pull.set_defaults(run=_pull)
 
 
 def _use(commands: Any) -> None:
@@ -321,18 +387,47 @@ def _certify(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
     from neurosieve.chain import check_made
+    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import publish, show
 
     check_made(params, paths)
-    show(params, paths, report=publish(params, paths))
+    show(params, paths, report=publish(params, paths, judge=compare_results))
+    return 0
+
+
+def _crate(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.crate import write_crate
+
+    output = args.output or Path("crates") / params.benchmark
+    told = write_crate(params, paths, args.params, output)
+    print(f"{output}: {told['files']} files, of {told['artifacts']} artifacts and {told['jobs']} jobs what they read")
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.leaderboard.publish import show
+    from neurosieve.compare import compare_results
+    from neurosieve.leaderboard.publish import compare, show
 
-    show(params, paths)
+    show(params, paths, report=compare(params, paths, judge=compare_results))
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    params = config.load_params(args.params)
+    from neurosieve import verify
+
+    options = verify.Options(args.params, args.build, args.part, args.report, args.keep, args.dirty, args.cores)
+    if args.against is not None:
+        return verify.with_folder(params, options, args.against)
+    return verify.run_again(params, options)
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from neurosieve.pull import pull
+
+    pull(args.remote)
     return 0
 
 
@@ -403,6 +498,21 @@ def _fetch(args: argparse.Namespace) -> int:
     if args.params is not None or (args.model is None and args.dataset is None):
         for line in fetch_all(config.load_params(args.params or "params.yaml")):
             print(line, flush=True)
+    return 0
+
+
+def _cluster(args: argparse.Namespace) -> int:
+    from neurosieve import cluster, estimates
+
+    found = cluster.look()
+    choice = cluster.choose(found, estimates.device(), args.partition, args.gpu_partition, args.account)
+    if args.output is None:
+        print(choice.text, end="")
+        return 0
+    written = cluster.write(choice.text, args.output)
+    print("\n".join(choice.reasons))
+    print(f"{'wrote' if written else 'unchanged:'} {args.output / cluster.FILE}")
+    print(f"next: neurosieve run --params FILE --workflow-profile {args.output}")
     return 0
 
 

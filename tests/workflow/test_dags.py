@@ -1,14 +1,14 @@
-"""The two engines describe one flow: Snakemake's rules and DVC's stages are compared, without running either."""
+"""What reads what: the jobs of a params file, without running any (the two engines: test_dags_cannot_drift.py)."""
 
 import ast
 import json
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 import yaml
+from dags import allowed, inside
 
 from neurosieve import artifacts, config
 
@@ -43,21 +43,6 @@ def jobs_of_both(tmp_path_factory) -> dict[str, tuple[str, list[str]]]:
     return list_jobs(both)
 
 
-def stage_rules(stage: str) -> list[str]:
-    return STAGES[stage]["cmd"].split("--allowed-rules ")[1].split()
-
-
-def inside(path: str, folders: list[str]) -> bool:
-    return any(Path(path).is_relative_to(folder) for folder in folders)
-
-
-def test_one_stage_per_phase_in_order():
-    assert tuple(STAGES) == config.PHASES
-    for phase in config.PHASES:
-        assert Path(f"workflow/rules/{phase}.smk").exists()
-        assert stage_rules(phase)[0] == phase  # the target
-
-
 def test_only_score_test_reads_test_activations(jobs):
     tests = {path for path in jobs if "/activations/" in path and path.endswith("/test/manifest.json")}
     assert len(tests) == len(PARAMS.run.models) * len(PARAMS.run.tasks)
@@ -78,7 +63,7 @@ def test_the_published_protocol_reads_test_and_feeds_no_strict_rule(jobs, jobs_o
     tests = {path for path in jobs if "/activations/" in path and path.endswith("/test/manifest.json")}
     assert {name for name, inputs in jobs_of_both.values() if tests & set(inputs)} == {"score_test", rule}
     (outs,) = STAGES["subsets"]["outs"]
-    assert all(inside(path, [plain(outs)]) for path in found) and rule in stage_rules("subsets")
+    assert all(inside(path, [plain(outs)]) for path in found) and rule in allowed(STAGES["subsets"])
 
 
 def test_robustness_is_asked_of_trained_models_where_the_params_say_so(jobs, tmp_path):
@@ -115,36 +100,6 @@ def test_prepared_test_rows_are_read_by_the_dump_score_test_and_the_leaderboard_
     assert readers == {"dump_activations", "score_test", "build_leaderboard"}
 
 
-def test_every_rule_has_one_stage_that_owns_its_outputs(jobs):
-    owner = {rule: stage for stage in STAGES for rule in stage_rules(stage)}
-    for path, (rule, _) in jobs.items():
-        outs = [plain(out) for out in STAGES[owner[rule]]["outs"] if isinstance(out, str)]
-        assert inside(path, outs), f"{path} of {rule} lies in no out of stage {owner[rule]}"
-    every = [plain(o if isinstance(o, str) else next(iter(o))) for s in STAGES.values() for o in s["outs"]]
-    assert len(every) == len(set(every))
-
-
-def test_what_a_stage_reads_from_outside_is_among_its_deps_and_every_dep_is_read(jobs):
-    owner = {rule: stage for stage in STAGES for rule in stage_rules(stage)}
-    outside = defaultdict(set)
-    for rule, inputs in jobs.values():
-        outs = [plain(out) for out in STAGES[owner[rule]]["outs"] if isinstance(out, str)]
-        outside[owner[rule]] |= {path for path in inputs if path and not inside(path, outs)}
-    for stage, paths in outside.items():
-        deps = [plain(dep) for dep in STAGES[stage]["deps"]]
-        missing = sorted(path for path in paths if not inside(path, deps))
-        assert not missing, f"stage {stage} does not name {missing} in deps"
-        workflow = {"workflow/Snakefile", "workflow/rules/common.smk", f"workflow/rules/{stage}.smk"}
-        assert workflow <= set(deps)
-        unread = [d for d in deps if d not in workflow and not any(inside(path, [d]) for path in paths)]
-        assert not unread, f"stage {stage} names {unread} in deps, which no rule reads"
-
-
-def test_the_params_of_a_stage_are_the_keys_of_its_phase():
-    for phase, keys in config.PHASE_KEYS.items():
-        assert STAGES[phase]["params"] == list(keys)
-
-
 @pytest.mark.parametrize("file", ["params.yaml", "tests/data/tiny.yaml"])
 def test_the_params_of_every_stage_are_written_out(file):
     """DVC reads the file and knows no defaults: a key that is left out stops `dvc repro`."""
@@ -154,26 +109,6 @@ def test_the_params_of_every_stage_are_written_out(file):
         for part in key.split("."):
             assert part in here, f"{file}: {key}"
             here = here[part]
-
-
-def test_the_keys_of_a_phase_cover_the_settings_of_its_rules():
-    """A rule's settings, with every key outside its phase's keys removed from the file, must not change."""
-    names = {"model": PARAMS.run.models[0], "task": PARAMS.run.tasks[0]}
-    corpora = PARAMS.task_corpora(names["task"])
-    for phase, keys in config.PHASE_KEYS.items():
-        top = {key.split(".")[0] for key in keys} | {"benchmark", "version"}
-        changed = PARAMS.model_copy(update={name: None for name in type(PARAMS).model_fields if name not in top})
-        for rule in stage_rules(phase)[1:]:
-            wildcards = {**names, "corpus": corpora[0]}
-            assert changed.settings(rule, **wildcards) == PARAMS.settings(rule, **wildcards)
-
-
-def test_no_stage_persists_and_only_results_lie_in_git():
-    for stage in STAGES.values():
-        for out in stage["outs"]:
-            if not isinstance(out, str):
-                ((path, options),) = out.items()
-                assert plain(path) == f"results/{PARAMS.benchmark}" and options == {"cache": False}
 
 
 def test_nothing_in_git_is_a_target(jobs):
@@ -278,4 +213,6 @@ def test_a_model_is_trained_before_its_activations_are_taken(jobs, tmp_path):
     assert readers == {("dump_activations", "neurosieve-base", "doc-match")}
     assert {rule for rule, inputs in planned.values() if made in inputs} == {"dump_activations", "ablate_neurons"}
     assert set(planned) - {made} == set(jobs)
-    assert inside(made, [plain(STAGES["activations"]["outs"][0])]) and "finetune_model" in stage_rules("activations")
+    assert inside(made, [plain(STAGES["activations"]["outs"][0])]) and "finetune_model" in allowed(
+        STAGES["activations"]
+    )

@@ -1,0 +1,521 @@
+"""Compares two runs of a benchmark: artifact by artifact, file by file, down to the first number that differs.
+
+Reads two folders and writes nothing. Equal bytes are what `numerics: portable` promises on one kind of machine; between
+kinds of hardware floats may differ within the tolerances below, and nothing else may.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from neurosieve import config
+from neurosieve.artifacts import sha256_file
+
+# The tolerances, for other hardware (ARM, no AVX2, a GPU) or `numerics: fast`.
+# Of an array, relative to its largest absolute value (an element near zero has no relative error worth the name): a sum
+# of some hundred float32 terms in another order moves by 1e-6 of that, and a dozen layers add up.
+ARRAY = 1e-4
+# Of fitted weights, relative to the largest of the tensor: the solver stops at a relative gap of the objective, not of
+# the weights, so that two fits of slightly different activations end further apart than these.
+WEIGHTS = 1e-2
+# Of a figure in json, csv or text, absolute: a row near a decision falls on the other side of it, which moves the score
+# of a thousand rows by 0.001; p values and ends of intervals move with it.
+SCORE = 5e-3
+# Of a figure, relative, where it is no share: bits, bytes a second, objectives.
+FIGURE = 1e-3
+# Keys of json that say how a solver got there; no result depends on them, so any two values are within tolerance.
+EFFORT = ("iterations", "gap")
+
+# What the integers of a file are: they choose, and another choice is not nearly the same one.
+CHOICES = (
+    (r"predictions_\w+\.npy", "predicted classes"),
+    (r"ranking_.*\.npy", "order of the neurons"),
+    (r"clusters\.npy", "cluster of each neuron"),
+    (r"representatives_\d+\.npy", "neurons that stand for a cluster"),
+    (r"kept\.npy", "neurons that are not constant"),
+    (r"frozen\.json", "chosen neurons"),
+    (r"curves\.json", "sizes and sets of the search"),
+)
+# Made of other files of its folder: figures in it are judged there.
+DERIVED = (".html",)
+
+IDENTICAL, WITHIN, DIFFERENT = "identical", "equal within tolerance", "different"
+VERDICTS = (IDENTICAL, WITHIN, DIFFERENT)  # in the order of the exit status
+# What a difference comes from, in the order in which it is looked for.
+KINDS = ("content", "code", "lock", "params", "source", "input", "numerics")
+_OF_MANIFEST = {"code": "code", "lock": "lock", "params": "params", "sources": "source"}
+_FIGURE = re.compile(r"[-+]?\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)", re.IGNORECASE)
+_SHOWN = 60  # characters of a value in a message
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a file of two folders differs: the first place that is out of tolerance, else the place that differs most.
+
+    ``within``: all of the file's differences are. ``absolute`` and ``relative`` are the largest of the file's floats
+    (relative as its tolerance is: to the largest value of an array, to the figure itself), None where no float differs;
+    ``count`` how many places differ; ``meaning`` what they are, where they are no floats.
+    """
+
+    file: str
+    place: str
+    before: str
+    now: str
+    within: bool
+    absolute: float | None = None
+    relative: float | None = None
+    count: int = 1
+    meaning: str = ""
+
+    def text(self) -> str:
+        """In one line, without the file."""
+        where = f"{self.place}: " if self.place else ""
+        size = (
+            "" if self.absolute is None else f" (largest difference {self.absolute:.2g}, relative {self.relative:.2g})"
+        )
+        more = f"; {self.count} places" if self.count > 1 else ""
+        meaning = f" [{self.meaning}]" if self.meaning else ""
+        return f"{where}{self.before} before, {self.now} now{size}{more}{meaning}"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An artifact folder of two runs. ``kind`` (of KINDS) and ``why`` name the first cause; "" if identical."""
+
+    artifact: str
+    verdict: str
+    kind: str = ""
+    why: str = ""
+    differences: list[Difference] = field(default_factory=list)
+
+
+class _Places:
+    """Collects the differences of one file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.first: tuple[str, str, str, str] | None = None  # out of tolerance
+        self.most: tuple[float, str, str, str] | None = None
+        self.absolute: float | None = None
+        self.relative: float | None = None
+        self.count = 0
+
+    def other(self, place: str, before: Any, now: Any, meaning: str = "", count: int = 1) -> None:
+        """A difference that no tolerance covers."""
+        self.count += count
+        if self.first is None:
+            self.first = (place, _short(before), _short(now), meaning)
+
+    def number(self, place: str, before: float, now: float, scale: float, within: bool, count: int = 1) -> None:
+        """A difference of floats; ``scale`` is what the relative one is relative to."""
+        absolute = abs(now - before)
+        relative = absolute / scale if scale else math.inf
+        self.count += count
+        self.absolute = max(absolute, self.absolute or 0.0)
+        self.relative = max(relative, self.relative or 0.0)
+        if not within and self.first is None:
+            self.first = (place, f"{before:.9g}", f"{now:.9g}", "")
+        if self.most is None or relative > self.most[0]:
+            self.most = (relative, place, f"{before:.9g}", f"{now:.9g}")
+
+    def effort(self, place: str, before: Any, now: Any) -> None:
+        self.count += 1
+        if self.most is None:
+            self.most = (-1.0, place, _short(before), _short(now))
+
+    def found(self) -> Difference:
+        if self.first is not None:
+            place, before, now, meaning = self.first
+        elif self.most is not None:
+            (_, place, before, now), meaning = self.most, ""
+        else:  # the order of keys, a header
+            return Difference(self.file, "", "its bytes", "other bytes for the same values", False)
+        return Difference(
+            self.file, place, before, now, self.first is None, self.absolute, self.relative, self.count, meaning
+        )
+
+
+def compare_file(before: Path, now: Path, name: str) -> Difference | None:
+    """How two files named ``name`` differ by kind of file; None where their bytes are equal.
+
+    A file that cannot be read as what its name says differs as a whole.
+    """
+    if before.stat().st_size == now.stat().st_size and sha256_file(before) == sha256_file(now):
+        return None
+    places = _Places(name)
+    compare = _BY_SUFFIX.get(Path(name).suffix, _bytes)
+    try:
+        compare(before, now, places)
+    except (ValueError, OSError, KeyError, SafetensorError) as error:
+        places.other("", "readable", f"not readable ({error})" if _readable(before, name) else "not compared")
+    return places.found()
+
+
+def compare_results(before: Path, now: Path) -> list[Difference]:
+    """How two folders differ, such as results/<benchmark>/ and a leaderboard built elsewhere; no manifest.json.
+
+    A Difference for each file whose bytes differ, in the order of names; none where all are equal. What is made of the
+    other files (the page) is within tolerance where one of them differs and all of them are.
+    """
+    names, found = sorted({*_names(before), *_names(now)}), []
+    for name in names:
+        if not (before / name).is_file() or not (now / name).is_file():
+            here = (now / name).is_file()
+            found.append(Difference(name, "", "no file" if here else "a file", "a file" if here else "no file", False))
+        elif (difference := compare_file(before / name, now / name, name)) is not None:
+            found.append(difference)
+    others = [d for d in found if not d.file.endswith(DERIVED)]
+    derived_too = bool(others) and all(d.within for d in others)
+    return [replace(d, within=True) if derived_too and _both(d, before, now) else d for d in found]
+
+
+def _both(difference: Difference, before: Path, now: Path) -> bool:
+    return all((folder / difference.file).is_file() for folder in (before, now))
+
+
+def artifacts_below(folder: Path) -> list[str]:
+    """Folders with a manifest.json below ``folder``, relative to it: in the order of the phases, then of names."""
+    found = [path.parent.relative_to(folder).as_posix() for path in folder.rglob("manifest.json")]
+    hidden = [name for name in found if any(part.startswith(".") for part in name.split("/"))]
+
+    return sorted(set(found) - set(hidden), key=_in_order)
+
+
+def _in_order(artifact: str) -> tuple[int, str]:
+    """By phase, then by name."""
+    phase = artifact.split("/")[0]
+    return config.PHASES.index(phase) if phase in config.PHASES else len(config.PHASES), artifact
+
+
+def compare_builds(
+    before: Path, now: Path, only: Iterable[str] | None = None, progress: Callable[[str], None] | None = None
+) -> list[Compared]:
+    """Compare the artifacts of two folders build/<benchmark>, or of ``only`` these (relative to the folders).
+
+    In the order of the phases, so that the first that differs is the first cause. ``progress`` is called with the name
+    of each artifact before it is read.
+    """
+    there = {*artifacts_below(before), *artifacts_below(now)}
+    names = sorted(there if only is None else set(only), key=_in_order)
+    done: dict[str, Compared] = {}
+    for name in _inputs_first(names, now, before):
+        if progress is not None:
+            progress(name)
+        done[name] = compare_artifact(name, before / name, now / name, done)
+    return [done[name] for name in done]
+
+
+def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, Compared]) -> Compared:
+    """Compare one artifact folder of two runs; ``earlier`` are those of its inputs that were compared."""
+    manifests = [_manifest(folder) for folder in (before, now)]
+    for here, there in ((0, 1), (1, 0)):
+        if manifests[here] is None:
+            why = "not made before" if here == 0 else "not made now"
+            return Compared(name, DIFFERENT, "content", why if manifests[there] is not None else "not there at all")
+    old, new = manifests[0] or {}, manifests[1] or {}
+    differences = compare_results(before, now)
+    for folder, manifest, when in ((before, old, "before"), (now, new, "now")):
+        if (fault := _tampered(folder, manifest)) is not None:
+            return Compared(name, DIFFERENT, "content", f"{when}: {fault}", differences)
+    for key, kind in _OF_MANIFEST.items():
+        if old.get(key) != new.get(key):
+            place, a, b = _first(old.get(key), new.get(key))
+            why = f"{key}{place}: {_short(a)} before, {_short(b)} now; {_files(differences)}"
+            return Compared(name, DIFFERENT, kind, why, differences)
+    verdict = DIFFERENT if any(not d.within for d in differences) else WITHIN if differences else IDENTICAL
+    changed = _changed_inputs(old, new)
+    judged = [(path, earlier[key].verdict if (key := _artifact_of(path)) in earlier else DIFFERENT) for path in changed]
+    worse = [path for path, found in judged if found == DIFFERENT]
+    if worse:
+        return Compared(name, DIFFERENT, "input", f"input {worse[0]} differs; {_files(differences)}", differences)
+    if changed and verdict == IDENTICAL:
+        return Compared(name, WITHIN, "input", f"input {changed[0]} is equal within tolerance; its files are equal")
+    if verdict == IDENTICAL and old != new:
+        place, a, b = _first(old, new)
+        return Compared(name, DIFFERENT, "content", f"manifest.json{place}: {_short(a)} before, {_short(b)} now")
+    if verdict == IDENTICAL:
+        return Compared(name, verdict)
+    return Compared(name, verdict, "numerics", _files(differences), differences)
+
+
+def _files(differences: list[Difference]) -> str:
+    """The file that decides: the first out of tolerance, else the one that differs most."""
+    if not differences:
+        return "its files are equal"
+    told = next((d for d in differences if not d.within), max(differences, key=lambda d: d.relative or 0.0))
+    return f"{told.file}: {told.text()}"
+
+
+def worst(found: Iterable[Compared]) -> str:
+    """The verdict of all of them together."""
+    return max((one.verdict for one in found), key=VERDICTS.index, default=IDENTICAL)
+
+
+def _inputs_first(names: list[str], *builds: Path) -> list[str]:
+    """Names in their order, but each after those of its inputs that are among them (within a phase, by manifests)."""
+    wanted = set(names)
+    done: dict[str, None] = {}  # keeps the order
+    for root in names:
+        todo = [root]
+        while todo:
+            name = todo[-1]
+            manifest = next((m for build in builds if (m := _manifest(build / name)) is not None), {})
+            ahead = [key for path in manifest.get("inputs", {}) if (key := _artifact_of(path)) in wanted - done.keys()]
+            ahead = [key for key in ahead if key not in todo]  # a tampered manifest may go in circles
+            if ahead:
+                todo.append(ahead[0])
+            else:
+                done[todo.pop()] = None
+    return list(done)
+
+
+def _artifact_of(path: str) -> str:
+    """An input of a manifest as the name of the artifact below the benchmark's folder; older ones begin with it."""
+    return path if path.split("/")[0] in config.PHASES else path.partition("/")[2]
+
+
+def _changed_inputs(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Inputs whose sums differ, in the order of the phases; the name of the benchmark does not count."""
+    a, b = ({_artifact_of(path): (path, total) for path, total in m.get("inputs", {}).items()} for m in (old, new))
+    changed = [key for key in a.keys() | b.keys() if a.get(key, ("", ""))[1] != b.get(key, ("", ""))[1]]
+    return [(b.get(key) or a[key])[0] for key in sorted(changed, key=_in_order)]
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tampered(folder: Path, manifest: Mapping[str, Any]) -> str | None:
+    """The first file of a folder that is not what its own manifest says."""
+    wanted = manifest.get("files", {})
+    found = set(_names(folder))
+    for name in sorted(wanted.keys() | found):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in wanted:
+            return f"{name} is not in manifest.json"
+        if sha256_file(folder / name) != wanted[name]:
+            return f"{name} is not what its manifest.json says: changed after it was made"
+    return None
+
+
+def _names(folder: Path) -> list[str]:
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [name for name in found if name != "manifest.json"]
+
+
+def _first(before: Any, now: Any, place: str = "") -> tuple[str, Any, Any]:
+    """The first place, in sorted order, where two json values differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            if before.get(key) != now.get(key) or (key in before) != (key in now):
+                return _first(before.get(key), now.get(key), f"{place}.{key}")
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (a, b) in enumerate(zip(before, now, strict=True)):
+            if a != b:
+                return _first(a, b, f"{place}[{i}]")
+    return place, before, now
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
+        return value[:12]
+    text = value if isinstance(value, str) else "nothing" if value is None else json.dumps(value, default=str)
+    text = " ".join(text.split()) or "(empty)"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def _readable(path: Path, name: str) -> bool:
+    try:
+        _BY_SUFFIX.get(Path(name).suffix, _bytes)(path, path, _Places(name))
+    except (ValueError, OSError, KeyError, SafetensorError):
+        return False
+    return True
+
+
+def _meaning(name: str) -> str:
+    base = name.rpartition("/")[2]
+    return next((meaning for pattern, meaning in CHOICES if re.fullmatch(pattern, base)), "")
+
+
+def _array(a: np.ndarray, b: np.ndarray, places: _Places, prefix: str, tolerance: float) -> None:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        places.other(prefix, f"{a.dtype} of shape {a.shape}", f"{b.dtype} of shape {b.shape}")
+        return
+    if not np.issubdtype(a.dtype, np.floating):
+        unequal = np.asarray(a != b)
+        if unequal.any():
+            first = tuple(int(i) for i in np.argwhere(unequal)[0])
+            total = int(unequal.sum())
+            what = _meaning(places.file) or "counts or choices"
+            places.other(
+                f"{prefix}{list(first)}", str(a[first]), str(b[first]), f"{what}: {total} of {a.size} differ", total
+            )
+        return
+    before, now = a.astype(np.float64), b.astype(np.float64)
+    alike = (before == now) | (np.isnan(before) & np.isnan(now))
+    odd = ~alike & ~(np.isfinite(before) & np.isfinite(now))
+    if odd.any():
+        first = tuple(int(i) for i in np.argwhere(odd)[0])
+        places.other(f"{prefix}{list(first)}", str(a[first]), str(b[first]), "no number", int(odd.sum()))
+    gap = np.where(alike | odd, 0.0, np.abs(now - before))
+    if not gap.any():
+        if not odd.any() and a.tobytes() != b.tobytes():  # -0.0 for 0.0, another NaN
+            unequal = np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}") != np.ascontiguousarray(b).view(
+                f"u{a.dtype.itemsize}"
+            )
+            first = tuple(int(i) for i in np.argwhere(unequal)[0])
+            places.number(f"{prefix}{list(first)}", float(a[first]), float(b[first]), 1.0, True, int(unequal.sum()))
+        return
+    finite = np.abs(before[np.isfinite(before)])
+    scale = float(finite.max()) if finite.size else 0.0
+    largest = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
+    out = np.argwhere(gap > tolerance * scale)
+    total = int(np.count_nonzero(gap))
+    if len(out):
+        first = tuple(int(i) for i in out[0])
+        places.number(f"{prefix}{list(first)}", float(before[first]), float(now[first]), scale, False, total)
+        total = 0
+    places.number(f"{prefix}{list(largest)}", float(before[largest]), float(now[largest]), scale, not len(out), total)
+
+
+def _npy(before: Path, now: Path, places: _Places) -> None:
+    a, b = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (before, now))
+    _array(a, b, places, "", ARRAY)
+
+
+def _safetensors(before: Path, now: Path, places: _Places) -> None:
+    a, b = load_file(before), load_file(now)
+    for key in sorted(a.keys() | b.keys()):
+        if key not in a or key not in b:
+            places.other(key, "a tensor" if key in a else "none", "a tensor" if key in b else "none")
+        else:
+            _array(a[key], b[key], places, key, WEIGHTS)
+
+
+def _value(before: Any, now: Any, places: _Places, place: str, key: str) -> None:
+    """Two json values; ``key`` is the last name on the way to them."""
+    if key in EFFORT and before != now:
+        places.effort(place, before, now)
+    elif isinstance(before, dict) and isinstance(now, dict):
+        for name in sorted(before.keys() | now.keys()):
+            inner = f"{place}.{name}" if place else name
+            if name not in before or name not in now:
+                places.other(inner, before.get(name, "no key"), now.get(name, "no key"), _meaning(places.file))
+            else:
+                _value(before[name], now[name], places, inner, name)
+    elif isinstance(before, list) and isinstance(now, list):
+        if len(before) != len(now):
+            places.other(place, f"{len(before)} entries", f"{len(now)} entries", _meaning(places.file))
+            return
+        for i, (a, b) in enumerate(zip(before, now, strict=True)):
+            _value(a, b, places, f"{place}[{i}]", key)
+    elif _is_number(before) and _is_number(now) and (isinstance(before, float) or isinstance(now, float)):
+        if before != now:
+            places.number(place, before, now, max(abs(before), abs(now)), _close(before, now))
+    elif isinstance(before, str) and isinstance(now, str):
+        _text(before, now, places, place)
+    elif before != now or type(before) is not type(now):
+        places.other(place, before, now, _meaning(places.file) or "a count or a choice")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _close(before: float, now: float) -> bool:
+    return abs(now - before) <= max(SCORE, FIGURE * abs(before))
+
+
+def _text(before: str, now: str, places: _Places, place: str) -> None:
+    """Two texts: equal but for the figures with a decimal point in them, which may differ as figures do."""
+    if before == now:
+        return
+    a, b = _FIGURE.findall(before), _FIGURE.findall(now)
+    if _FIGURE.split(before) != _FIGURE.split(now) or len(a) != len(b):
+        places.other(place, before, now)
+        return
+    for x, y in zip(map(float, a), map(float, b), strict=True):
+        if x != y:
+            places.number(place, x, y, max(abs(x), abs(y)), _close(x, y))
+
+
+def _json(before: Path, now: Path, places: _Places) -> None:
+    a, b = (json.loads(path.read_text(encoding="utf-8")) for path in (before, now))
+    _value(a, b, places, "", "")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8", newline="\n") as handle:
+        yield from handle
+
+
+def _jsonl(before: Path, now: Path, places: _Places) -> None:
+    a, b = list(_lines(before)), list(_lines(now))
+    if len(a) != len(b):
+        places.other("", f"{len(a)} lines", f"{len(b)} lines")
+    for number, (x, y) in enumerate(zip(a, b, strict=False), start=1):
+        if x != y:
+            _value(json.loads(x), json.loads(y), places, f"line {number}", "")
+
+
+def _csv(before: Path, now: Path, places: _Places) -> None:
+    """Cells by row and column; a row is named by its model and task where it has them."""
+    tables = [list(csv.reader(io.StringIO(path.read_text(encoding="utf-8")))) for path in (before, now)]
+    (head, *old), (other, *new) = (table or [[]] for table in tables)
+    if head != other:
+        places.other("columns", ", ".join(head), ", ".join(other))
+        return
+    if len(old) != len(new):
+        places.other("rows", len(old), len(new))
+        return
+    for number, (a, b) in enumerate(zip(old, new, strict=True), start=1):
+        named = dict(zip(head, a, strict=False))
+        row = f"{named['model']}/{named['task']}" if {"model", "task"} <= named.keys() else f"row {number}"
+        for i in range(max(len(a), len(b))):
+            x, y = (cells[i] if i < len(cells) else "" for cells in (a, b))
+            column = head[i] if i < len(head) else f"column {i + 1}"
+            _text(x, y, places, f"{row}, {column}")
+
+
+def _bytes(before: Path, now: Path, places: _Places) -> None:
+    """Text by its first line, else the first byte."""
+    a, b = before.read_bytes(), now.read_bytes()
+    try:
+        old, new = a.decode().splitlines(), b.decode().splitlines()
+    except UnicodeDecodeError:
+        length = min(len(a), len(b))
+        unequal = np.frombuffer(a[:length], np.uint8) != np.frombuffer(b[:length], np.uint8)
+        first = int(unequal.argmax()) if unequal.any() else length
+        places.other(f"byte {first}", f"{len(a)} bytes", f"{len(b)} bytes")
+        return
+    for number, (x, y) in enumerate(zip(old, new, strict=False), start=1):
+        if x != y:
+            places.other(f"line {number}", x, y)
+            return
+    places.other("", f"{len(old)} lines", f"{len(new)} lines")
+
+
+_BY_SUFFIX: dict[str, Callable[[Path, Path, _Places], None]] = {
+    ".npy": _npy,
+    ".safetensors": _safetensors,
+    ".json": _json,
+    ".jsonl": _jsonl,
+    ".csv": _csv,
+}
