@@ -251,13 +251,19 @@ def git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", *who, *words], cwd=folder, text=True, capture_output=True, check=True).stdout
 
 
-def make_base(work: Path, benchmark: str) -> Path:
-    """The repository that rows are cloned from: HEAD of this checkout, for `tiny` with that as params.yaml."""
+def make_base(work: Path, benchmark: str, params: Path | None) -> Path:
+    """The repository that rows are cloned from: HEAD, with the tiny benchmark or a file as params.yaml.
+
+    The model of the tiny benchmark is made in it, for any file may name it.
+    """
     base = work / "base"
     shutil.rmtree(base, ignore_errors=True)
     git(ROOT, "clone", "--quiet", str(ROOT), str(base))
-    if benchmark == "tiny":
+    if params is not None:
+        shutil.copy2(params, base / "params.yaml")
+    elif benchmark == "tiny":
         shutil.copy2(base / "tests" / "data" / "tiny.yaml", base / "params.yaml")
+    if benchmark != "default":
         code = "import sys; sys.path.insert(0, 'tests'); import tiny_models; from pathlib import Path; "
         code += "tiny_models.save(Path('models/tiny'), 'modernbert', head=True)"
         env = {**os.environ, "PYTHONPATH": "src"}
@@ -335,7 +341,7 @@ def table(found: dict[str, dict[str, object]], benchmark: str) -> str:
         varied = {k: v for k, v in row.env.items() if k not in ("LD_PRELOAD",)}
         command = " ".join([*(f"{key}={value}" for key, value in varied.items()), row.command])
         shown = f"`{total[:16]}`" if total else ""
-        lines.append(f"| {row.name} | {row.variation} | `{command}` | {shown} | {equal} |")
+        lines.append(f"| {row.name} | {row.variation} | <code>{command}</code> | {shown} | {equal} |")
     return "\n".join(lines)
 
 
@@ -351,22 +357,24 @@ def write_table(text: str, page: Path = PAGE) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--benchmark", choices=["default", "tiny"], default="default")
+    parser.add_argument("--params", type=Path, help="another file in the place of params.yaml; it may name models/tiny")
     parser.add_argument("--only", action="append", choices=[row.name for row in rows()], help="this row (repeat)")
     parser.add_argument("--work", type=Path, help="folder for the clones and rows.json")
     parser.add_argument("--table", action="store_true", help="write the table of saved rows into docs/reproduce.md")
     args = parser.parse_args()
-    work = (args.work or ROOT / "build" / "verify-all" / args.benchmark).absolute()
+    benchmark = args.benchmark if args.params is None else args.params.stem
+    work = (args.work or ROOT / "build" / "verify-all" / benchmark).absolute()
     work.mkdir(parents=True, exist_ok=True)
     saved, head = work / "rows.json", git(ROOT, "rev-parse", "HEAD").strip()
     if args.table:
         if not saved.is_file():
             sys.exit(f"{saved}: no rows; run them first")
-        write_table(table(json.loads(saved.read_text())["rows"], args.benchmark))
+        write_table(table(json.loads(saved.read_text())["rows"], benchmark))
         return 0
     if changed := git(ROOT, "status", "--porcelain", "--", "src", "workflow", "requirements.lock", "params.yaml"):
         sys.exit(f"uncommitted changes, which no clone would have: {' '.join(changed.split())}")
     found = load(saved, head)
-    base = make_base(work, args.benchmark)
+    base = make_base(work, benchmark, args.params)
     todo = [row for row in rows() if args.only is None or row.name in args.only]
     for number, row in enumerate(todo, start=1):
         if found.get(row.name, {}).get("outcome") == "done":
@@ -374,9 +382,9 @@ def main() -> int:
         print(f"{number}/{len(todo)} {row.name}: {row.variation}", flush=True)
         took = found.get("snakemake", {}).get("seconds", 120)
         found[row.name] = run_row(row, work, base, float(str(took)))
-        save(saved, head, args.benchmark, found)
+        save(saved, head, benchmark, found)
         print(f"  {found[row.name].get('sha256', '')} {found[row.name]['outcome']}", flush=True)
-    print(table(found, args.benchmark))
+    print(table(found, benchmark))
     hashes = {str(one["sha256"]) for one in found.values() if "sha256" in one}
     failed = [name for name, one in found.items() if str(one["outcome"]).startswith("failed")]
     return 1 if len(hashes) > 1 or failed else 0
