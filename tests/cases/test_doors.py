@@ -93,7 +93,7 @@ def test_P1_a_line_break_in_the_name_of_the_folder_is_refused_in_words(make_chec
     assert "has a line break in its name" in stopped.stderr and f"rename {str(root)!r}" in stopped.stderr
     monkeypatch.chdir(root)
     monkeypatch.setitem(sys.modules, "numerics", numerics)
-    with pytest.raises(SystemExit, match="line break in its name.*nothing was installed"):
+    with pytest.raises(SystemExit, match=r"line break in its name.*nothing was installed"):
         runpy.run_path(str(ROOT / "src/neurosieve/preflight.py"), run_name="__main__")
 
 
