@@ -1,5 +1,6 @@
 # The two commands: `make benchmark` and `make test`. Everything else here serves them.
-PYTHON ?= python3.11
+# the first of these that runs; others are named: make env PYTHON=/path/to/python3.13
+PYTHON ?= $(or $(shell for v in 11 12 13 14; do python3.$$v -c "" 2>/dev/null && echo python3.$$v && break; done),python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 # the scripts of an environment name its folder, which some names of folders break: python -m needs none of them
@@ -14,7 +15,7 @@ export NEUROSIEVE_PARAMS := $(value PARAMS)
 # this tree's own package, also where .venv is a link to an environment of another checkout
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: benchmark test test-system verify-all lint env train format clean
+.PHONY: benchmark test test-system verify-all lint env train format lock clean
 
 benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
 	@NEUROSIEVE_PUBLISH=later $(RUN) neurosieve.cli run --params "$$NEUROSIEVE_PARAMS"
@@ -51,13 +52,21 @@ env: $(VENV)/.installed
 # torch has a line of its own, without a hash: machines that serve a CPU build of their own have another hash than the
 # registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11 to 3.14, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) src/neurosieve/preflight.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile $(PIP_OPTIONS) torch==2.13.0
 	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
 	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
+
+# One lock for Python 3.11 to 3.14, Linux and macOS: markers say what a platform needs. Versions stay as they are;
+# UV_OPTIONS="--upgrade-package NAME" takes a newer one. uv is in no lock: `pip install uv`.
+lock:  ## make requirements.lock from pyproject.toml, and the conda environment from it (needs uv, and network)
+	@uv --version >/dev/null || { echo "no uv here: pip install uv"; exit 1; }
+	uv pip compile --quiet --universal --generate-hashes --extra dev --no-emit-package torch --no-annotate --no-header \
+	  $(UV_OPTIONS) pyproject.toml --output-file requirements.lock >/dev/null
+	@$(MAKE) --no-print-directory workflow/envs/neurosieve.yaml
 
 # the environment of `snakemake --sdm conda`
 workflow/envs/neurosieve.yaml: requirements.lock

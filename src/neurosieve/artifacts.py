@@ -24,6 +24,7 @@ from typing import Any, Self
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from neurosieve import numerics
 from neurosieve.config.files import pointer
 
 SCHEMA = 2
@@ -259,7 +260,7 @@ class Writer:
                 "lock": lock_sha256(),
                 "inputs": {artifact_name(p, self.build): _input_sha256(p) for p in self.inputs},
                 "sources": self.sources,
-                "facts": self.facts,
+                "facts": self._facts(),
                 "files": {
                     p.relative_to(self.part).as_posix(): sha256_file(p)
                     for p in sorted(self.part.rglob("*"))
@@ -271,6 +272,14 @@ class Writer:
             self.part.replace(self.folder)
         finally:
             shutil.rmtree(self.part, ignore_errors=True)
+
+    def marks(self) -> list[str]:
+        """Machines on which `numerics: portable` did not hold, of this artifact and of all before it."""
+        return numerics.marks(self.params, map(read_manifest, self.inputs))
+
+    def _facts(self) -> dict[str, Any]:
+        marks = self.marks()
+        return {**self.facts, "numerics": marks} if marks else self.facts
 
     def path(self, name: str) -> Path:
         """Path of a file to be written inside the folder."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from neurosieve import estimates
+from neurosieve import estimates, numerics
 from neurosieve.artifacts import ArtifactError, sha256_file
 from neurosieve.config import ConfigError, Params
 from neurosieve.config.files import absent
@@ -134,10 +134,12 @@ def _told(kind: type[Exception] | tuple[type[Exception], ...], look: Callable[[]
     return []
 
 
-def notices(params: Params, jobs_cores: int | None = None) -> list[str]:
-    """What stops no run, but may not be meant: untrained twins that are one network, more cores than there are."""
+def notices(params: Params, jobs_cores: int | None = None, *, here: bool = True) -> list[str]:
+    """What stops no run, but may not be meant: numerics that do not hold on this machine, where the jobs run ``here``;
+    untrained twins that are one network, more cores than there are.
+    """
     found: dict[str, str] = {}
-    told = []
+    told = [line for line in [numerics.notice(params.numerics)] if line and here]
     if jobs_cores is not None and jobs_cores > cores():
         told.append(f"{jobs_cores} cores were asked for, this machine has {cores()}: jobs will wait for each other")
     for name in params.probed:

@@ -370,18 +370,20 @@ def _certify(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
     from neurosieve.chain import check_made
+    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import publish, show
 
     check_made(params, paths)
-    show(params, paths, report=publish(params, paths))
+    show(params, paths, report=publish(params, paths, judge=compare_results))
     return 0
 
 
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.leaderboard.publish import show
+    from neurosieve.compare import compare_results
+    from neurosieve.leaderboard.publish import compare, show
 
-    show(params, paths)
+    show(params, paths, report=compare(params, paths, judge=compare_results))
     return 0
 
 

@@ -1,7 +1,7 @@
 """What `make env` looks at before it downloads anything: the version of Python, and whether the pins hold here.
 
 Run as a script by the Python that is to make the environment, before any package is there: it imports the standard
-library and its neighbour numerics.py alone. Reads pyproject.toml, the params file; writes nothing.
+library and its neighbour numerics.py alone. Reads the params file; writes nothing.
 """
 
 import os
@@ -9,9 +9,9 @@ import re
 import sys
 
 # numerics.py and this file alone are on the path of a script in this folder; older Pythons must get as far as this
-if sys.version_info[:2] != (3, 11):
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     sys.exit(
-        "error: found Python {}.{}, NeuroSieve needs 3.11: install it, or name it: "
+        "error: found Python {}.{}, NeuroSieve needs 3.11 to 3.14: install one, or name it: "
         "make env PYTHON=/path/to/python3.11; nothing was installed".format(*sys.version_info[:2])
     )
 
@@ -19,18 +19,23 @@ import numerics
 
 
 def main() -> None:
-    """Exit with a sentence where the params file asks for portable numerics that this machine has not."""
+    """Say in one line where the params file asks for portable numerics that this machine has not.
+
+    Exits with a sentence in a folder that no tool of the environment takes.
+    """
+    if "\n" in os.getcwd():  # noqa: PTH109
+        sys.exit(
+            "error: the folder of this checkout has a line break in its name, and the tools of the environment do not "
+            f"take it: rename {os.getcwd()!r}; nothing was installed"  # noqa: PTH109
+        )
     name = os.environ.get("NEUROSIEVE_PARAMS", "params.yaml")
     try:
         with open(name, encoding="utf-8") as file:  # noqa: PTH123
             portable = re.search(r"^numerics: *[\"']?portable", file.read(), re.M) is not None
     except OSError:
         portable = False  # said by the run, with what to name
-    if portable:
-        try:
-            numerics.require_avx2()
-        except numerics.NumericsError as error:
-            sys.exit(f"error: {name}: {error}; nothing was installed")
+    if portable and (line := numerics.notice("portable")):
+        print(f"note: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,28 @@ def test_P3_P5_an_odd_file_is_watched_and_the_name_of_the_params_file_is_not(odd
     assert "extracting the functions" in checkout.snakemake(*plan).stdout
 
 
+def test_P1_dvc_repro_runs_in_an_odd_folder(odd):
+    checkout, _ = odd
+    checkout.run("git", "init", "--quiet")
+    checkout.run("dvc", "repro", "--quiet", "prepare")
+    (out,) = yaml.safe_load((checkout.root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]
+    assert out["path"] == "build/tiny/prepare" and out["nfiles"] == len(checkout.files("build/tiny/prepare"))
+    assert checkout.run("dvc", "status", "prepare").stdout.strip() == "Data and pipelines are up to date."
+
+
+def test_P1_a_line_break_in_the_name_of_the_folder_is_refused_in_words(make_checkout, monkeypatch):
+    checkout = make_checkout()
+    root = checkout.root.rename(checkout.root.with_name("two\nlines"))
+    checkout.root = root
+    stopped = checkout.snakemake("--dry-run", check=False)
+    assert stopped.returncode == 1 and "Traceback" not in stopped.stderr
+    assert "has a line break in its name" in stopped.stderr and f"rename {str(root)!r}" in stopped.stderr
+    monkeypatch.chdir(root)
+    monkeypatch.setitem(sys.modules, "numerics", numerics)
+    with pytest.raises(SystemExit, match=r"line break in its name.*nothing was installed"):
+        runpy.run_path(str(ROOT / "src/neurosieve/preflight.py"), run_name="__main__")
+
+
 @pytest.mark.parametrize(
     "options", [["--build", "x"], ["-s", "x"], ["--snakefile=x"], ["--configfile", "x"], ["--config", "a=1"], ["-dx"]]
 )
@@ -213,21 +235,29 @@ def test_N1_the_commands_of_the_readme_are_said_how_to_be_had():
 
 
 def test_N3_another_python_is_told_before_anything_is_installed(monkeypatch):
-    monkeypatch.setattr(sys, "version_info", (3, 12, 1))
-    with pytest.raises(SystemExit, match=r"found Python 3.12, NeuroSieve needs 3.11"):
+    monkeypatch.setitem(sys.modules, "numerics", numerics)
+    for version in ((3, 10, 13), (3, 15, 0)):
+        monkeypatch.setattr(sys, "version_info", version)
+        with pytest.raises(SystemExit, match=rf"found Python 3.{version[1]}, NeuroSieve needs 3.11 to 3.14"):
+            runpy.run_path("src/neurosieve/preflight.py")
+    for minor in (11, 12, 13, 14):
+        monkeypatch.setattr(sys, "version_info", (3, minor, 0))
         runpy.run_path("src/neurosieve/preflight.py")
 
 
-def test_N4_a_machine_without_the_instructions_is_told_what_to_write(monkeypatch, tmp_path):
-    monkeypatch.setattr(numerics, "_missing_features", lambda: ["avx2"])
+def test_N4_a_machine_without_the_instructions_is_told_before_anything_is_installed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(numerics, "shortfall", lambda: "x86_64 without avx2")
     monkeypatch.setitem(sys.modules, "numerics", numerics)
     monkeypatch.setenv("NEUROSIEVE_PARAMS", "tests/data/tiny.yaml")
-    with pytest.raises(SystemExit, match=r"tiny.yaml: write `numerics: fast`.*nothing was installed"):
-        runpy.run_path("src/neurosieve/preflight.py", run_name="__main__")
+    runpy.run_path("src/neurosieve/preflight.py", run_name="__main__")
+    told = capsys.readouterr().err
+    assert told.startswith("note: `numerics: portable` does not hold on this machine (x86_64 without avx2)")
+    assert told.count("\n") == 1
     fast = tmp_path / "fast.yaml"
     fast.write_text(Path("tests/data/tiny.yaml").read_text().replace("numerics: portable", "numerics: fast"))
     monkeypatch.setenv("NEUROSIEVE_PARAMS", str(fast))
     runpy.run_path("src/neurosieve/preflight.py", run_name="__main__")
+    assert capsys.readouterr().err == ""
 
 
 def test_N12_help_begins_with_what_users_need(capsys):

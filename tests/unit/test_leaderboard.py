@@ -16,6 +16,7 @@ import pytest
 from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
+from neurosieve.compare import compare_results
 from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
 
 COLUMNS = (
@@ -740,13 +741,14 @@ def of_these_params(monkeypatch):
     monkeypatch.setattr(publish, "check_made", lambda params, paths: None)
 
 
-def build(tmp_path: Path, **changed: object) -> Paths:
+def build(tmp_path: Path, machine: str = "", **changed: object) -> Paths:
     paths = Paths("tiny", tmp_path / "build")
     row = make_row("minilm", "token-roles", **changed)
     with Writer(paths.leaderboard(), "leaderboard", {}) as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table([row])))
         out.json("rows/minilm__token-roles.json", row)
-        out.text("index.html", "page")
+        out.text("index.html", f"page {machine}".strip())
+        out.facts = {"numerics": [machine]} if machine else {}
     return paths
 
 
@@ -804,6 +806,36 @@ def test_difference_to_the_commit_is_named_cell_by_cell(tmp_path):
     git(tmp_path, "add", "-A", "results")
     git(tmp_path, "commit", "-m", "new")
     assert publish.compare(Benchmark, paths, results).equal
+
+
+def test_N4_results_of_other_hardware_are_compared_within_tolerance(tmp_path):
+    results = tmp_path / "results"
+    publish.publish(Benchmark, build(tmp_path, oracle=0.8), results)
+    commit(tmp_path)
+
+    def said(**made):
+        return publish.compare(Benchmark, build(tmp_path, **made), results, compare_results).sentence(results)
+
+    other = {"machine": "native: aarch64"}
+    near = said(oracle=0.8004, **other)
+    assert near.startswith(
+        "results agree with the committed ones within tolerance, on other hardware (native: aarch64): 3 files differ; "
+    )
+    assert "0.8 before, 0.8004 now (largest difference 0.0004, relative 0.0005)" in near and "\n" not in near
+    far = said(oracle=0.9, **other).splitlines()
+    assert far[0] == "results differ from the committed ones beyond tolerance, on other hardware (native: aarch64):"
+    assert far[1].startswith("  leaderboard.csv: minilm/token-roles, oracle: 0.8 before, 0.9 now")
+    assert [line.split(":")[0].strip() for line in far[1:]] == ["leaderboard.csv", "rows/minilm__token-roles.json"]
+    fewer = said(oracle=0.8, n_minimal=1, **other)  # a choice has no tolerance
+    assert "beyond tolerance" in fewer and "n_minimal" in fewer
+    assert said(oracle=0.8, **other).endswith("within tolerance, on other hardware (native: aarch64): 1 files differ")
+    # on a machine on which the pins hold there is no tolerance
+    assert said(oracle=0.8004).startswith("results differ from the committed ones in 3 files")
+    # and a run here is compared so with what was committed from there
+    publish.publish(Benchmark, build(tmp_path, oracle=0.8, **other), results)
+    git(tmp_path, "add", "-A", "results")
+    git(tmp_path, "commit", "-m", "there")
+    assert "within tolerance, on other hardware (native: aarch64)" in said(oracle=0.8004)
 
 
 def test_rows_that_came_and_went_are_named(tmp_path):

@@ -57,6 +57,7 @@ from neurosieve.artifacts import (
 from neurosieve.config import Finetune, Params
 from neurosieve.flow import inputs_of, settings_of, writer
 from neurosieve.memory import out_of_memory
+from neurosieve.numerics import add
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +246,7 @@ class AdamW:
     def step(self, number: int, rate: float) -> None:
         """Update ``number`` (from 1) with the gradients at hand, clipped together to the norm CLIP."""
         gradients = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
-        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients.values()))
+        norm = math.sqrt(add(float(g.double().square().sum()) for g in gradients.values()))
         scale = min(1.0, CLIP / max(norm, 1e-12))
         a, b = BETAS
         for name, gradient in gradients.items():

@@ -25,6 +25,7 @@ from neurosieve.concepts import chosen_neurons
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
 from neurosieve.flow import writer
+from neurosieve.numerics import add
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
 from neurosieve.sources.wheels import DEFAULT_CACHE
@@ -52,7 +53,7 @@ class Neurons:
 
     def spread(self, neurons: np.ndarray) -> float:
         """Root of the summed train variances: the typical size of what ablating them takes away."""
-        return float(np.sqrt(sum(self.std[n] ** 2 for n in neurons.tolist())))
+        return float(np.sqrt(add(self.std[n] ** 2 for n in neurons.tolist())))
 
 
 def ablate_neurons(params: Params, paths: Paths, *, model: str, task: str, cache: Any = DEFAULT_CACHE) -> None:

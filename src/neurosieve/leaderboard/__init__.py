@@ -39,7 +39,8 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
             out.json("transfer.json", transfers)
         cards = collect.collect_cards(params, paths)
         beside = published_figures.table(params, rows, figures)
-        out.text("index.html", page.render(rows, cards, page_facts(params), transfers, published, beside))
+        meta = page_facts(params) | {"native": out.marks()}
+        out.text("index.html", page.render(rows, cards, meta, transfers, published, beside))
         out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
 
 

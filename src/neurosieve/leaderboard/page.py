@@ -629,7 +629,7 @@ def render(
     rows : as collect_row makes them, any order; shown task by task, models in the order given.
     cards : as collect_cards makes them, by task.
     meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of contenders
-        and controls that are drawn).
+        and controls that are drawn); native: machines on which portable numerics did not hold.
     transfers : transfer.json by model; empty where transfer is off.
     published : rows of the protocol `published`, cells of the table alone.
     beside : the rows beside the published figures (published_figures.table), where there are any.
@@ -645,6 +645,11 @@ def render(
         if meta["numerics"] == "portable"
         else "Numerics: fast. Results on another machine agree within a stated tolerance, not bit by bit."
     )
+    if meta.get("native"):
+        numerics = (
+            f"Numerics: portable was asked for and did not hold ({', '.join(meta['native'])}). Results on another "
+            "machine agree within a stated tolerance, not bit by bit."
+        )
     env = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
     )

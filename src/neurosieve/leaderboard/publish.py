@@ -9,15 +9,22 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from neurosieve import numerics
 from neurosieve.artifacts import ArtifactError, Paths, check_files, read_json, read_manifest, sha256_file
 from neurosieve.config import Params
 from neurosieve.flow import inputs_of, sources_of
 from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 CELLS_SHOWN = 30  # differing cells that are listed one by one
+PAGE = "index.html"
+# neurosieve.compare.compare_results; the command line hands it in, for no leaderboard depends on it
+Judge = Callable[[Path, Path], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,16 @@ class Report:
     ``against`` is "committed" (git's HEAD), "folder" (there, but not committed) or "nothing"; ``files`` maps each
     file that differs to changed, new or gone; ``cells`` holds dicts with row, column, committed and now; ``settings``
     are the keys of the params file that the earlier results had other values of: then other figures are no wonder.
+    ``machines`` are those of either on which `numerics: portable` did not hold, ``places`` then how each file differs,
+    as neurosieve.compare says it.
     """
 
     against: str
     files: dict[str, str] = field(default_factory=dict)
     cells: list[dict[str, str]] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
+    machines: list[str] = field(default_factory=list)
+    places: list[Any] = field(default_factory=list)
 
     @property
     def equal(self) -> bool:
@@ -45,6 +56,8 @@ class Report:
         those = "the committed ones" if self.against == "committed" else f"those in {where} (not committed)"
         if not self.files:
             return f"results equal {those}"
+        if self.places and not self.settings:
+            return self._beside_others(those)
         lines = [f"results differ from {those} in {len(self.files)} files: "]
         lines[0] += ", ".join(f"{name} ({what})" for name, what in self.files.items())
         before = "committed" if self.against == "committed" else "before"
@@ -60,6 +73,23 @@ class Report:
             lines.append(f"  and {len(self.cells) - CELLS_SHOWN} more cells of leaderboard.csv")
         if not self.cells:
             lines.append("  no cell of leaderboard.csv differs")
+        return "\n".join(lines)
+
+    def _beside_others(self, those: str) -> str:
+        """The sentence for a machine whose bits may be others: what is beyond tolerance, else what differs most."""
+        machines = ", ".join(self.machines)
+        # the page is made of the other files, and of a sentence on the machine
+        beyond = [place for place in self.places if not place.within and place.file != PAGE]
+        floats = [place for place in self.places if place.relative is not None]
+        most = max(floats, key=lambda place: place.relative or 0.0, default=None)
+        told = "" if most is None else f"; the largest, in {most.file}: {most.text()}"
+        if not beyond:
+            where = f"on other hardware ({machines})"
+            return f"results agree with {those} within tolerance, {where}: {len(self.places)} files differ{told}"
+        lines = [f"results differ from {those} beyond tolerance, on other hardware ({machines}):"]
+        lines += [f"  {place.file}: {place.text()}" for place in beyond[:CELLS_SHOWN]]
+        if len(beyond) > CELLS_SHOWN:
+            lines.append(f"  and {len(beyond) - CELLS_SHOWN} more files")
         return "\n".join(lines)
 
 
@@ -86,8 +116,11 @@ def check_made(params: Params, paths: Paths) -> None:
         )
 
 
-def compare(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
-    """Compare the built leaderboard with results/<benchmark>/; writes nothing."""
+def compare(params: Params, paths: Paths, results: Path = Path("results"), judge: Judge | None = None) -> Report:
+    """Compare the built leaderboard with results/<benchmark>/; writes nothing.
+
+    ``judge`` is asked where one of the two was made on a machine on which `numerics: portable` did not hold.
+    """
     built = paths.leaderboard()
     check_made(params, paths)
     check_files(built)
@@ -110,14 +143,27 @@ def compare(params: Params, paths: Paths, results: Path = Path("results")) -> Re
     cells = []
     if files.get(table) == "changed":
         cells = changed_cells(before[table].decode(), now[table].decode())
-    made, earlier = (json.loads(folder.get("manifest.json", b"{}")).get("params", {}) for folder in (now, before))
+    manifests = [json.loads(folder.get("manifest.json", b"{}")) for folder in (now, before)]
+    made, earlier = (manifest.get("params", {}) for manifest in manifests)
     settings = sorted(key for key in made.keys() | earlier.keys() if made.get(key) != earlier.get(key))
-    return Report(against, files, cells, settings)
+    machines = numerics.marks({}, manifests)
+    places = [] if judge is None or not machines or not files else _places(before, built, judge)
+    return Report(against, files, cells, settings, machines, places)
 
 
-def publish(params: Params, paths: Paths, results: Path = Path("results")) -> Report:
+def _places(before: dict[str, bytes], built: Path, judge: Judge) -> list[Any]:
+    """How each file of the built leaderboard differs from those of ``before``, which lie in git or in a folder."""
+    with tempfile.TemporaryDirectory() as name:
+        for path, content in before.items():
+            target = Path(name) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        return judge(Path(name), built)
+
+
+def publish(params: Params, paths: Paths, results: Path = Path("results"), judge: Judge | None = None) -> Report:
     """Copy the built leaderboard to results/<benchmark>/, whole or not at all; the report is of the state before."""
-    report = compare(params, paths, results)
+    report = compare(params, paths, results, judge)
     built, target = paths.leaderboard(), results / params.benchmark
     if _read_folder(built) != _read_folder(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +189,7 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     print(format_table([read_json(built / name) for name in names]))
     # the published copy where it is the same: its links lead to docs/
     copy = results / params.benchmark
-    print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / 'index.html'}")
+    print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / PAGE}")
     print(report.sentence(results / params.benchmark))
 
 

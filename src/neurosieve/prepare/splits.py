@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurosieve.config import Packages, Shares, Task
+from neurosieve.numerics import add
 from neurosieve.prepare.records import PARTS, PrepareError, Record, digest
 
 __all__ = [
@@ -217,7 +218,7 @@ def part_pairs(
         near[sides[-1]][sides[0]] += 1
     near = {file: near[file] for file in sorted(near)}
     components = _components(near)
-    total = sum(shares.values())
+    total = add(shares.values())
     room = {part: share / total * len(near) for part, share in shares.items()}
     whole = len(components) >= len(room) and max(map(len, components)) <= max(room.values())
     best: tuple[float, dict[str, str], dict[str, list[Record]]] | None = None
@@ -310,7 +311,7 @@ def _cut(members: list[tuple[str, str]], parts: Sequence[str], shares: Shares, s
     """Part of each (package, group): random ones, as many as its share says, at least one where there are enough."""
     order = sorted(members, key=lambda member: (rng(seed, "shares", *member).random(), member))
     sizes = [getattr(shares, part) for part in parts]
-    ends = [int(len(order) * sum(sizes[: i + 1]) / sum(sizes) + 0.5) for i in range(len(parts))]
+    ends = [int(len(order) * add(sizes[: i + 1]) / add(sizes) + 0.5) for i in range(len(parts))]
     if len(order) >= len(parts):
         for i in range(len(parts) - 1):  # at least one each: not before the parts above, not after those below
             ends[i] = min(max(ends[i], (ends[i - 1] if i else 0) + 1), len(order) - (len(parts) - 1 - i))

@@ -37,6 +37,7 @@ from tqdm import tqdm
 from neurosieve.artifacts import Paths, iter_jsonl, read_json
 from neurosieve.config import Params
 from neurosieve.flow import writer
+from neurosieve.numerics import add
 from neurosieve.probes.features import layout, standardize_train
 from neurosieve.probes.metrics import NUMBER, report
 from neurosieve.probes.solver import ABSENT, GramCache, Probe, fit
@@ -137,7 +138,7 @@ def description_length(
                 last[name] = reduced.fit(labels[:begin], n_classes, l1, l2, n, gap, max_iterations, last.get(name))
                 block[name] = code_bits(last[name], X[begin:end], labels[begin:end], n_classes)
         blocks.append(block)
-    bits, shuffled = (float(sum(block[name] for block in blocks)) for name in codes)
+    bits, shuffled = (add(float(block[name]) for block in blocks) for name in codes)
     return {
         "rows": n,
         "uniform_bits": n * uniform,
