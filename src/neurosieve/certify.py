@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from neurosieve import chain
-from neurosieve.artifacts import Paths
+from neurosieve.artifacts import Paths, read_manifest
 from neurosieve.config import PHASES, Params
 
 DEFAULT = Path("params.yaml")  # the file that dvc.yaml names
@@ -32,7 +32,8 @@ def certify(params: Params, paths: Paths, params_file: str | Path, results: Path
     ------
     CertifyError
         stale, damaged or foreign artifacts, results that are not those of the leaderboard, all of them named by group;
-        or what DVC said where it failed.
+        artifacts with the bits of a machine on which `numerics: portable` does not hold; or what DVC said where it
+        failed.
     """
     looked = chain.Chain(params, paths)
     with tqdm(desc="checking", total=_size(looked), unit="B", unit_scale=True, mininterval=1, disable=None) as progress:
@@ -42,6 +43,8 @@ def certify(params: Params, paths: Paths, params_file: str | Path, results: Path
         rules = {artifact.folder: artifact.rule for artifact in looked.artifacts}
         lines = [f"  {line}" for line in chain.grouped(faults, lambda fault: rules.get(fault.folder, ""))]
         raise CertifyError("\n".join(["not certified:", *lines, _remedy(faults)]))
+    if native := _native(looked):
+        raise CertifyError(f"not certified: {native}")
     checked = f"{len(looked.artifacts)} artifacts are those of {params_file}, and results/{params.benchmark}/ is theirs"
     if not _is_default(Path(params_file)):
         manifest = results / params.benchmark / chain.MANIFEST
@@ -73,6 +76,20 @@ def result_faults(params: Params, paths: Paths, results: Path) -> Iterator[chain
             yield chain.Fault("content", other, f"{built} has none; `neurosieve publish` takes it out")
         elif one.read_bytes() != other.read_bytes():
             yield chain.Fault("content", other, f"not as in {built}; `neurosieve publish` copies it")
+
+
+def _native(looked: chain.Chain) -> str:
+    """What is said of artifacts that were made without the pins, or of those; empty where there are none."""
+    found = {a.folder: read_manifest(a.folder)["facts"].get("numerics", []) for a in looked.artifacts}
+    made = [folder for folder, marks in found.items() if marks]
+    if not made:
+        return ""
+    machines = ", ".join(sorted({mark for marks in found.values() for mark in marks}))
+    return (
+        f"{len(made)} artifacts, the first {made[0]}, have the bits of other hardware ({machines}), and a certificate "
+        "is of bits that every machine gives: run it on Linux on x86-64 with AVX2 and FMA; here `neurosieve show` "
+        "compares results with the committed ones within tolerance"
+    )
 
 
 def _remedy(faults: list[chain.Fault]) -> str:

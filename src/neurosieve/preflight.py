@@ -19,7 +19,15 @@ import numerics
 
 
 def main() -> None:
-    """Say in one line where the params file asks for portable numerics that this machine has not."""
+    """Say in one line where the params file asks for portable numerics that this machine has not.
+
+    Exits with a sentence in a folder that no tool of the environment takes.
+    """
+    if "\n" in os.getcwd():  # noqa: PTH109
+        sys.exit(
+            "error: the folder of this checkout has a line break in its name, and the tools of the environment do not "
+            f"take it: rename {os.getcwd()!r}; nothing was installed"  # noqa: PTH109
+        )
     name = os.environ.get("NEUROSIEVE_PARAMS", "params.yaml")
     try:
         with open(name, encoding="utf-8") as file:  # noqa: PTH123

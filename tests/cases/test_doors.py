@@ -77,6 +77,28 @@ def test_P3_P5_an_odd_file_is_watched_and_the_name_of_the_params_file_is_not(odd
     assert "extracting the functions" in checkout.snakemake(*plan).stdout
 
 
+def test_P1_dvc_repro_runs_in_an_odd_folder(odd):
+    checkout, _ = odd
+    checkout.run("git", "init", "--quiet")
+    checkout.run("dvc", "repro", "--quiet", "prepare")
+    (out,) = yaml.safe_load((checkout.root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]
+    assert out["path"] == "build/tiny/prepare" and out["nfiles"] == len(checkout.files("build/tiny/prepare"))
+    assert checkout.run("dvc", "status", "prepare").stdout.strip() == "Data and pipelines are up to date."
+
+
+def test_P1_a_line_break_in_the_name_of_the_folder_is_refused_in_words(make_checkout, monkeypatch):
+    checkout = make_checkout()
+    root = checkout.root.rename(checkout.root.with_name("two\nlines"))
+    checkout.root = root
+    stopped = checkout.snakemake("--dry-run", check=False)
+    assert stopped.returncode == 1 and "Traceback" not in stopped.stderr
+    assert "has a line break in its name" in stopped.stderr and f"rename {str(root)!r}" in stopped.stderr
+    monkeypatch.chdir(root)
+    monkeypatch.setitem(sys.modules, "numerics", numerics)
+    with pytest.raises(SystemExit, match=r"line break in its name.*nothing was installed"):
+        runpy.run_path(str(ROOT / "src/neurosieve/preflight.py"), run_name="__main__")
+
+
 @pytest.mark.parametrize(
     "options", [["--build", "x"], ["-s", "x"], ["--snakefile=x"], ["--configfile", "x"], ["--config", "a=1"], ["-dx"]]
 )

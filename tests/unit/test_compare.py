@@ -243,6 +243,16 @@ def test_a_file_that_was_changed_after_it_was_made_is_content_wherever_it_lies(t
         assert found[1].why.startswith(f"{when}: layer_00.npy is not what its manifest.json says")
 
 
+def test_equal_files_of_other_hardware_are_within_tolerance(tmp_path):
+    """Their manifests differ by the mark of a machine on which the pins do not hold."""
+    chain(tmp_path / "a")
+    chain(tmp_path / "b", facts={"numerics": ["native: aarch64"]})
+    first = compare.compare_builds(tmp_path / "a", tmp_path / "b")[0]
+    assert (first.verdict, first.kind) == (WITHIN, "numerics") and "native: aarch64" in first.why
+    chain(tmp_path / "b", facts={"rows": 3})
+    assert compare.compare_builds(tmp_path / "a", tmp_path / "b")[0].kind == "content"
+
+
 def test_a_lost_and_a_further_artifact(tmp_path):
     chain(tmp_path / "a")
     chain(tmp_path / "b")

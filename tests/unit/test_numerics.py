@@ -3,15 +3,18 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import stub_chain
 
-from neurosieve import check, config, numerics
-from neurosieve.artifacts import Writer, read_manifest
+from neurosieve import chain, check, config, numerics
+from neurosieve.artifacts import Paths, Writer, read_manifest
+from neurosieve.certify import CertifyError, certify
 
 SHOW = (
     "import sys; sys.argv[0] = 'x'\n"
@@ -136,3 +139,24 @@ def test_a_sum_of_floats_is_that_of_python_3_11():
     """From 3.12 on `sum([0.1] * 10)` is 1.0."""
     assert numerics.add([0.1] * 10) == 0.9999999999999999
     assert numerics.add([]) == 0
+
+
+def test_N4_what_was_made_without_the_pins_is_used_and_not_certified(machine, tmp_path, monkeypatch):
+    machine("Linux", "x86_64", X86_64, WITH)
+    params, paths = stub_chain.load(tmp_path), Paths("tiny", tmp_path / "build")
+    stub_chain.make(params, paths)
+    folders = [a.folder for a in chain.artifacts(params, paths)]
+    shutil.rmtree(paths.redundancy("tiny", "token-roles"))
+    machine("Linux", "aarch64", ARM)
+    stub_chain.make(params, paths, lambda a: not a.manifest.is_file())
+    machine("Linux", "x86_64", X86_64, WITH)
+    stub_chain.make(params, paths, lambda a: chain.Chain(params, paths).own(a) is not None)  # as a run goes on
+    assert not chain.Chain(params, paths).faults(contents=True)
+    results = tmp_path / "results"
+    shutil.copytree(paths.leaderboard(), results / "tiny")
+    marked = [f for f in folders if "numerics" in read_manifest(f)["facts"]]
+    assert paths.redundancy("tiny", "token-roles") == marked[0] and paths.leaderboard() in marked
+    assert paths.redundancy("tiny-untrained", "token-roles") not in marked and 1 < len(marked) < len(folders)
+    told = rf"not certified: {len(marked)} artifacts, the first {marked[0]}, .* other hardware \(native: aarch64\)"
+    with pytest.raises(CertifyError, match=told):
+        certify(params, paths, tmp_path / "params.yaml", results)

@@ -108,7 +108,7 @@ def uncommitted(root: Path, params_file: Path, params: Params) -> dict[str, str]
 
     Untracked files count where they are code; untracked data and an untracked params file are taken as they are.
     """
-    named = [params_file.absolute(), *(root / os.path.normpath(name) for name in places(params))]
+    named = [Path(os.path.normpath(root / name)) for name in (params_file, *places(params))]
     inside = [path.relative_to(root).as_posix() for path in named if path.is_relative_to(root)]
     words = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *CODE, *inside)
     found = {}
