@@ -67,10 +67,9 @@ class Site:
         said = process.communicate(timeout=1800)[0]
         return process.returncode, said
 
-    def forget(self, *folders: str) -> None:
-        """Remove artifacts, so that there is something to do."""
-        for folder in folders:
-            shutil.rmtree(self.root / "build" / "tiny" / folder)
+    def forget(self) -> None:
+        """Remove an artifact, so that there is something to do: a job of describe_neurons, and the leaderboard."""
+        shutil.rmtree(self.root / "build" / "tiny" / "concepts" / "neurons" / "tiny" / "doc-match")
 
     def wait_for_job(self, rule: str) -> list[int]:
         """Processes of a job of the rule, as soon as there is one, stopped: so it does not end before the fault."""
@@ -148,7 +147,7 @@ def test_the_commands_of_the_page_give_the_bytes_of_a_local_run(site, expected):
 
 
 def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, expected):
-    site.forget("concepts")
+    site.forget()
     run = site.start(*AGAIN)
     stopped = site.wait_for_job("describe_neurons")
     os.kill(run.pid, signal.SIGKILL)
@@ -169,13 +168,13 @@ def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, e
 
 
 def test_a_killed_job_is_named_and_not_tried_again(site, expected):
-    site.forget("concepts/ablation")
+    site.forget()
     run = site.start(*AGAIN)
-    for pid in site.wait_for_job("ablate_neurons"):
+    for pid in site.wait_for_job("describe_neurons"):
         two_nodes.kill(pid)
     said = run.communicate(timeout=600)[0]
     assert run.returncode == 1
-    assert re.search(r"1 job failed:\n  ablate_neurons \S+ \S+: .*FAILED", said), said
+    assert re.search(r"1 job failed:\n  describe_neurons tiny doc-match: .*FAILED", said), said
     assert "Trying to restart" not in said
     status, said = site.type(*AGAIN)
     assert status == 0, said
@@ -183,7 +182,7 @@ def test_a_killed_job_is_named_and_not_tried_again(site, expected):
 
 
 def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
-    site.forget("concepts/neurons")
+    site.forget()
     run = site.start(*AGAIN)
     stopped = site.wait_for_job("describe_neurons")
     number = site.queue()[0]
@@ -201,7 +200,7 @@ def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
 
 
 def test_a_lost_scheduler_is_told_and_waited_for(site, expected):
-    site.forget("concepts/neurons")
+    site.forget()
     run = site.start(*AGAIN)
     stopped = site.wait_for_job("describe_neurons")
     site.cluster.stop("slurmctld")
@@ -244,8 +243,8 @@ def test_a_profile_with_gpus_fails_once_and_clearly_where_there_are_none(site):
     profile = site.root / "workflow" / "profiles" / "wrong" / "config.yaml"
     profile.parent.mkdir()
     text = (site.root / "workflow" / "profiles" / "cluster" / "config.yaml").read_text()
-    profile.write_text(f'{text}set-resources:\n  ablate_neurons:\n    gres: "gpu:1"\n')
-    site.forget("concepts/ablation")
+    profile.write_text(f'{text}set-resources:\n  describe_neurons:\n    gres: "gpu:1"\n')
+    site.forget()
     run = AGAIN[-1].replace("profiles/cluster", "profiles/wrong")
     status, said = site.type(AGAIN[0], run)
     assert status == 1 and said.count("sbatch refused it") >= 1, said
