@@ -68,14 +68,16 @@ class Site:
         return process.returncode, said
 
     def forget(self) -> None:
-        """Remove an artifact, so that there is something to do: a job of describe_neurons, and the leaderboard."""
-        shutil.rmtree(self.root / "build" / "tiny" / "concepts" / "neurons" / "tiny" / "doc-match")
+        """Remove two artifacts, so that there is something to do: a job of describe_neurons, and the leaderboard."""
+        for folder in ("concepts/neurons/tiny/doc-match", "leaderboard"):
+            shutil.rmtree(self.root / "build" / "tiny" / folder)
 
-    def wait_for_job(self, rule: str) -> list[int]:
+    def wait_for_job(self, run: subprocess.Popen[str], rule: str) -> list[int]:
         """Processes of a job of the rule, as soon as there is one, stopped: so it does not end before the fault."""
         found: list[int] = []
 
         def there() -> bool:
+            assert run.poll() is None, run.communicate()[0]
             for pid in self.cluster.processes():
                 try:
                     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -153,7 +155,7 @@ def test_the_commands_of_the_page_give_the_bytes_of_a_local_run(site, expected):
 def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, expected):
     site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     status, said = site.type(*AGAIN)
@@ -174,7 +176,7 @@ def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, e
 def test_a_killed_job_is_named_and_not_tried_again(site, expected):
     site.forget()
     run = site.start(*AGAIN)
-    for pid in site.wait_for_job("describe_neurons"):
+    for pid in site.wait_for_job(run, "describe_neurons"):
         two_nodes.kill(pid)
     said = run.communicate(timeout=600)[0]
     assert run.returncode == 1
@@ -188,7 +190,7 @@ def test_a_killed_job_is_named_and_not_tried_again(site, expected):
 def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
     site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     number = site.queue()[0]
     node = site.cluster.call("squeue", "--noheader", f"--jobs={number}", "--format=%N")
     site.cluster.kill_node(node)
@@ -206,7 +208,7 @@ def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
 def test_a_lost_scheduler_is_told_and_waited_for(site, expected):
     site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     site.cluster.stop("slurmctld")
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
@@ -262,7 +264,7 @@ def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(site, tmp_path):
         assert status == 1 and "stays as it is" in said, said
         run = AGAIN[-1].replace("profiles/cluster", "profiles/gpu")
         running = other.start(activate, f"{run} --until dump_activations")
-        stopped = other.wait_for_job("dump_activations")
+        stopped = other.wait_for_job(running, "dump_activations")
         asked = cluster.call("squeue", "--noheader", "--format=%b %T").splitlines()
         assert asked == ["gres:gpu:1 RUNNING"], asked
         for pid in stopped:
