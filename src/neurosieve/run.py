@@ -180,6 +180,8 @@ class JobLines(logging.Handler):
         if event is not None and record.levelno < logging.ERROR:
             return ""
         message = record.getMessage() if record.msg else ""
+        if disk.full(message):
+            return f"{message}\nerror: {disk.no_space(Path.cwd())}"
         return "" if message.startswith(CHATTER) else message
 
     def _head(self) -> str:
@@ -220,6 +222,8 @@ def use_job_lines(workflow: Any) -> None:
     if asked.dryrun or asked.verbose or asked.printshellcmds or asked.debug_dag or asked.quiet:
         return
     logger = workflow.logger_manager.logger
+    # Its own log may lie on a full disk; the run says so itself, and not by a traceback for each line that is lost.
+    logging.raiseExceptions = False
     for handler in list(logger.handlers):
         if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
             logger.removeHandler(handler)
