@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,11 @@ def made(checkout) -> int:
     return len(list((checkout.root / "build").glob("tiny/**/manifest.json")))
 
 
+def at_work(process: subprocess.Popen[str], checkout, goal: int) -> bool:
+    """Whether so many artifacts are there and a job is at work, or the run is over."""
+    return process.poll() is not None or (made(checkout) >= goal and bool(jobs(checkout.root)))
+
+
 def kill(numbers: list[int]) -> None:
     for number in numbers:
         try:
@@ -87,7 +93,7 @@ def test_kills_at_random_moments_are_told_and_a_resumed_run_makes_the_same_bytes
         before = made(checkout)
         process = start(checkout, "--cores", "2")
         goal = before + draw.randint(1, 8)
-        wait_for(lambda: process.poll() is not None or (made(checkout) >= goal and jobs(checkout.root)), "some jobs")
+        wait_for(partial(at_work, process, checkout, goal), "some jobs")
         if process.poll() is not None:
             assert process.returncode == 0
             break
