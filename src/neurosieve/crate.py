@@ -69,7 +69,7 @@ def write_crate(params: Params, paths: Paths, params_file: Path | str, output: P
         for name, path in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / name)
-        graph = _graph(params, part, files, manifests, paths)
+        graph = _graph(params, part, files, manifests)
         (part / METADATA).write_text(graph, encoding="utf-8", newline="\n")
         shutil.rmtree(output, ignore_errors=True)
         part.replace(output)
@@ -115,9 +115,7 @@ def _place(name: str) -> str:
     return f"{name}/manifest.json" if name == "leaderboard" else f"manifests/{name}/manifest.json"
 
 
-def _graph(
-    params: Params, folder: Path, files: Mapping[str, Path], manifests: Mapping[str, Entity], paths: Paths
-) -> str:
+def _graph(params: Params, folder: Path, files: Mapping[str, Path], manifests: Mapping[str, Entity]) -> str:
     citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
     licence = {"@id": f"https://spdx.org/licenses/{citation['license']}"}
     title = f"{params.leaderboard.title}: benchmark {params.benchmark}, version {params.version}"
@@ -149,7 +147,7 @@ def _graph(
         "@id": "./",
         "@type": "Dataset",
         "name": title,
-        "description": _description(paths),
+        "description": _description(params),
         "author": made_by,
         "conformsTo": [{"@id": profile} for profile in PROFILES],
         "datePublished": str(citation["date-released"]),
@@ -198,13 +196,11 @@ def _author(author: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _description(paths: Paths) -> str:
-    facts = read_manifest(paths.leaderboard())["facts"]
+def _description(params: Params) -> str:
     return (
-        f"How many neurons of a code language model a task needs: {facts['rows']} rows (a model on a task), of which "
-        f"{facts['supported']} support a claim. The table is leaderboard/leaderboard.csv, the page "
-        "leaderboard/index.html; manifests/ has, of every artifact that they were made from, the sha256 of its files "
-        "and of its inputs."
+        f"How many neurons of a code language model a task needs: {len(params.run.models)} models on "
+        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv, the page leaderboard/index.html; "
+        "manifests/ has, of every artifact that they were made from, the sha256 of its files and of its inputs."
     )
 
 
