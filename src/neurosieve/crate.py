@@ -180,7 +180,12 @@ def _graph(params: Params, folder: Path, files: Mapping[str, Path], manifests: M
     data = [_file(folder, name, citation, licence, made_by, tools) for name in files]
     graph = [descriptor, root, *profiles, *others, *authors, *data, run, *actions, *tools, *sources.values()]
     context = [f"{SPECIFICATION}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]
-    return dump_json({"@context": context, "@graph": graph})
+    return dump_json({"@context": context, "@graph": [_plain(entity) for entity in graph]})
+
+
+def _plain(entity: Entity) -> Entity:
+    """A list of one value as the value, as the specification recommends."""
+    return {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in entity.items()}
 
 
 def _id(name: str) -> dict[str, str]:

@@ -27,6 +27,11 @@ def entities(folder: Path) -> dict[str, dict]:
     return {entity["@id"]: entity for entity in graph}
 
 
+def listed(value: object) -> list:
+    """A value, of which the crate has no list where it is the only one, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
 def references(value: object) -> set[str]:
     """Every @id that is pointed to inside an entity."""
     if isinstance(value, list):
@@ -71,15 +76,15 @@ def test_the_provenance_of_each_artifact_closes_within_the_crate(made, tmp_path)
     jobs = [entity for name, entity in found.items() if entity["@type"] == "CreateAction" and name != "#run"]
     assert len(jobs) == told["jobs"] == 43
     assert {action["@id"] for action in found["./"]["mentions"]} == {"#run", *(job["@id"] for job in jobs)}
-    made_by = [part["@id"] for job in jobs for part in job["result"]]
+    made_by = [part["@id"] for job in jobs for part in listed(job["result"])]
     assert len(made_by) == len(set(made_by)) == told["artifacts"]
     for job in jobs:
-        manifests = [json.loads((tmp_path / "crate" / part["@id"]).read_text()) for part in job["result"]]
+        manifests = [json.loads((tmp_path / "crate" / part["@id"]).read_text()) for part in listed(job["result"])]
         sums = {sha256 for m in manifests for sha256 in m["inputs"].values()}
-        own = {found[part["@id"]]["sha256"] for part in job["result"]}
-        read = {found[part["@id"]].get("sha256") for part in job["object"] if "manifest" in part["@id"]}
+        own = {found[part["@id"]]["sha256"] for part in listed(job["result"])}
+        read = {found[part["@id"]].get("sha256") for part in listed(job["object"]) if "manifest" in part["@id"]}
         assert read == sums - own
-        sources = {(s["name"], s["value"]) for s in (found[p["@id"]] for p in job["object"]) if "value" in s}
+        sources = {(s["name"], s["value"]) for s in (found[p["@id"]] for p in listed(job["object"])) if "value" in s}
         assert sources == {item for m in manifests for item in m["sources"].items()}
         assert job["instrument"]["@id"] == f"#{manifests[0]['rule']}"
     assert {part["@id"] for part in found["#run"]["result"]} == {n for n in found if n.startswith("leaderboard/")}
