@@ -44,7 +44,7 @@ def test_the_catalogue_finds_what_it_asks_for():
 
 @pytest.fixture(scope="session")
 def deployed(done, tools, tmp_path_factory):
-    """The tiny benchmark, deployed by snakedeploy from a git host, and run there. The host is a folder of this machine."""
+    """The tiny benchmark, deployed by snakedeploy: what runs it, and its folder. The git host is a folder of this machine."""
     host = tmp_path_factory.mktemp("host") / "github.com"
     repository = host / "owner" / "neurosieve"
     shutil.copytree(done.root, repository, ignore=shutil.ignore_patterns("build", "results", ".snakemake", ".git"))
@@ -64,11 +64,12 @@ def deployed(done, tools, tmp_path_factory):
     deploy = [tools / "snakedeploy", "deploy-workflow", "https://github.com/owner/neurosieve", ".", "--tag", "v1"]
     subprocess.run(deploy, cwd=folder, env=env, check=True, capture_output=True)
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
-    return folder, subprocess.run(command, cwd=folder, env=env, text=True, capture_output=True)
+    return lambda: subprocess.run(command, cwd=folder, env=env, text=True, capture_output=True), folder
 
 
 def test_deployed_by_snakedeploy_it_runs_and_makes_the_same_bytes(done, deployed):
-    folder, ran = deployed
+    run, folder = deployed
+    ran = run()
     assert ran.returncode == 0, ran.stderr
     assert (
         'github("owner/neurosieve", path="workflow/Snakefile", tag="v1")' in (folder / "workflow/Snakefile").read_text()
@@ -77,7 +78,7 @@ def test_deployed_by_snakedeploy_it_runs_and_makes_the_same_bytes(done, deployed
     assert found == {f"build/tiny/{name}": text for name, text in done.files("build/tiny").items()}
     (copy,) = (folder / ".snakemake" / "neurosieve").iterdir()
     assert re.fullmatch("[0-9a-f]{40}", copy.name) and not (folder / "results").exists()
-    again = subprocess.run(ran.args, cwd=folder, text=True, capture_output=True, env={**done.env, "PYTHONPATH": ""})
+    again = run()
     assert again.returncode == 0 and "Nothing to be done" in again.stderr
 
 

@@ -1,7 +1,7 @@
 """Read a crate with the library rocrate and validate it with rocrate-validator; prints json. Run in their environment.
 
-The JSON-LD context that a crate names is on the web; here the library's own stands for it, so that no network is needed: of a newer
-version, in which two terms have moved, so these are put back where 1.1 has them.
+The JSON-LD context that a crate names is on the web. So that no network is needed, the library's own stands for it: of
+a newer version, in which two terms have moved, so these are put back where 1.1 has them.
 """
 
 import json
