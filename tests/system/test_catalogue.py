@@ -44,7 +44,7 @@ def test_the_catalogue_finds_what_it_asks_for():
 
 @pytest.fixture(scope="session")
 def deployed(done, tools, tmp_path_factory):
-    """The tiny benchmark, deployed by snakedeploy: what runs it, and its folder. The git host is a folder of this machine."""
+    """The tiny benchmark, deployed by snakedeploy: what runs it, and where. The git host is a folder here."""
     host = tmp_path_factory.mktemp("host") / "github.com"
     repository = host / "owner" / "neurosieve"
     shutil.copytree(done.root, repository, ignore=shutil.ignore_patterns("build", "results", ".snakemake", ".git"))
