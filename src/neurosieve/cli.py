@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
         return 2
     except Exception as error:
-        if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
+        from neurosieve import disk
+
+        written = [getattr(args, name, None) for name in ("output", "build")]
+        told = error if _is_ours(error) else disk.explain(error, [*filter(None, written), ".", tempfile.gettempdir()])
+        if os.environ.get("NEUROSIEVE_TRACEBACK") or told is None:
             raise
-        print(f"error: {_printable(error)}", file=sys.stderr)
+        print(f"error: {_printable(told)}", file=sys.stderr)
         return 1
 
 
@@ -101,9 +106,18 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--gpu-partition", help="for jobs that run a model, where NEUROSIEVE_DEVICE=cuda is exported")
     cluster.add_argument("--account", help="to charge (default: your default one, where SLURM says so)")
     cluster.set_defaults(run=_cluster)
+    certify = commands.add_parser(
+        "certify", help="check every artifact with its content, then write the dvc.lock that `dvc repro` would write"
+    )
+    _common(certify)
+    certify.set_defaults(run=_certify)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
+    crate = commands.add_parser("crate", help="the results as an RO-Crate: a folder to deposit, with its provenance")
+    crate.add_argument("--output", type=Path, help="folder to write (default: crates/<benchmark>)")
+    _common(crate)
+    crate.set_defaults(run=_crate)
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
@@ -206,6 +220,9 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
         given = {w: getattr(args, w) for w in wildcards}
+        from neurosieve.chain import check_job
+
+        check_job(params, paths, function, given)
         try:
             step(params, paths, **given)
         except Exception as error:
@@ -310,11 +327,31 @@ def _schema(args: argparse.Namespace) -> int:
     return 0
 
 
+def _certify(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.certify import certify
+
+    print(certify(params, paths, args.params))
+    return 0
+
+
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
+    from neurosieve.chain import check_made
     from neurosieve.leaderboard.publish import publish, show
 
+    check_made(params, paths)
     show(params, paths, report=publish(params, paths))
+    return 0
+
+
+def _crate(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.crate import write_crate
+
+    output = args.output or Path("crates") / params.benchmark
+    told = write_crate(params, paths, args.params, output)
+    print(f"{output}: {told['files']} files, of {told['artifacts']} artifacts and {told['jobs']} jobs what they read")
     return 0
 
 

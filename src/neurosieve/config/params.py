@@ -15,7 +15,7 @@ from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
 from neurosieve.config.models import Model
-from neurosieve.config.names import CONTROL_RANKINGS
+from neurosieve.config.names import CONTROL_RANKINGS, PACKAGE
 from neurosieve.config.prepare import DataFile, Prepare
 from neurosieve.config.probes import Probes
 from neurosieve.config.published import Published
@@ -68,9 +68,15 @@ class Params(Block):
         return [corpus] if corpus is not None else []
 
     def resolve(self, name: str) -> Path:
-        """A data file or folder of this file: as it is written where that is there, else below the data root."""
+        """A data file or folder of this file: as it is written where that is there, else below the data root.
+
+        In a folder that is no checkout, last of all below the one that the package lies in: the models it brings.
+        """
         path = Path(name)
-        return path if path.is_absolute() or path.exists() else Path(self.root) / path
+        if path.is_absolute() or path.exists():
+            return path
+        below, brought = Path(self.root) / path, PACKAGE.parents[1] / path
+        return brought if not below.exists() and brought.exists() and not Path("src/neurosieve").exists() else below
 
     def places(self, name: str) -> str:
         """Where `resolve` looks for what is not there, for a message."""
@@ -131,16 +137,20 @@ class Params(Block):
             return "untrained"
         return "fine-tuned folder" if task in entry.folders else "frozen"
 
-    def model_files(self, model: str, task: str | None = None) -> list[str]:
-        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
+    def model_folder(self, model: str, task: str | None = None) -> Path | None:
+        """Folder of the model, of the trained one for an untrained twin; None for a model in a wheel or hub.
 
-        With a task: of the folder that the model has for it.
+        With a task: the folder that the model has for it.
         """
         entry = self.models[self.trained(model)]
         path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
-        if path is None:
+        return None if path is None else self.resolve(path)
+
+    def model_files(self, model: str, task: str | None = None) -> list[str]:
+        """Files of :meth:`model_folder`, none where there is none."""
+        entry, folder = self.models[self.trained(model)], self.model_folder(model, task)
+        if folder is None:
             return []
-        folder = self.resolve(path)
         kinds = ("*.json", "*.txt", "*.model", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
         return sorted({*files_below(folder, *kinds), *(p.as_posix() for p in code_below(folder) if p.is_file())})
 
