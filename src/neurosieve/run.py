@@ -335,11 +335,11 @@ def name_of(job: Any) -> str:
     return " ".join([job.rule.name, *map(str, job.wildcards)])
 
 
-def last_words(jobs: Iterable[Any], of_cluster: Mapping[Any, list[str]] | None = None) -> str:
+def last_words(jobs: Iterable[Any], of_cluster: Mapping[int, list[str]] | None = None) -> str:
     """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log.
 
     The job that failed first stands last, and its error in full where that is more than the line. None failed where
-    the user stopped it. ``of_cluster`` has the lines of jobs that a cluster ran, see cluster_run.
+    the user stopped it. ``of_cluster`` has the lines of jobs that a cluster ran, by their id().
     """
     failed = sorted(jobs, key=_failed_at, reverse=True)
     if not failed:
@@ -348,7 +348,7 @@ def last_words(jobs: Iterable[Any], of_cluster: Mapping[Any, list[str]] | None =
     told = [
         line
         for job in failed
-        for line in known.get(job) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
+        for line in known.get(id(job)) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
     ]
     counted = f"{len(told)} {'job' if len(told) == 1 else 'jobs'} failed"
     lines = [f"{counted}. What is made is kept: mend the cause and run the same command again.", *told]

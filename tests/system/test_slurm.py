@@ -180,7 +180,7 @@ def test_a_killed_job_is_named_and_not_tried_again(site, expected):
         two_nodes.kill(pid)
     said = run.communicate(timeout=600)[0]
     assert run.returncode == 1
-    assert re.search(r"1 job failed:\n  describe_neurons tiny doc-match: .*FAILED", said), said
+    assert re.search(r"1 job failed\. .*\n  describe_neurons tiny doc-match: .*FAILED", said), said
     assert "Trying to restart" not in said
     status, said = site.type(*AGAIN)
     assert status == 0, said
