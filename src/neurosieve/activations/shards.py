@@ -125,7 +125,7 @@ class Crew:
                     sums[vector] = value
             path.unlink()
         for vector, value in sums.items():
-            row = finish(value, np.float64(plan.vector_length[vector]), plan.how)
+            row = finish(value, plan.vector_length[vector : vector + 1].astype(np.float64), plan.how)
             for layer, file in enumerate(files):
                 write_rows(file, np.array([vector]), row[layer : layer + 1])
 
