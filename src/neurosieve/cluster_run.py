@@ -61,7 +61,7 @@ class Failures:
     """Why jobs of the cluster failed. One that was short of memory or time keeps its tries; any other has none left."""
 
     def __init__(self) -> None:
-        self.lines: dict[Any, list[str]] = {}
+        self.lines: dict[int, list[str]] = {}  # by id() of Snakemake's job
         self.start = time.time()
 
     def add(self, job: Any, message: str, logs: Iterable[Any]) -> None:
@@ -73,9 +73,9 @@ class Failures:
         said = [failure(log) for one in began for log in one.log]
         reason = why(message)
         ended = [found[0] for log in logs if log and (found := ENDED.search(_text(log)))]
-        self.lines[job] = [_line(one, reason or "; ".join(ended)) for one in began or failed]
+        self.lines[id(job)] = [_line(one, reason or "; ".join(ended)) for one in began or failed]
         if job.is_group():  # Snakemake would name all of them
-            print("\n".join(f"FAILED{line}" for line in self.lines[job]), file=sys.stderr, flush=True)
+            print("\n".join(f"FAILED{line}" for line in self.lines[id(job)]), file=sys.stderr, flush=True)
         short = reason.startswith(SHORT) or bool(ended) or any(map(says_so, said))
         if not short and job.restart_times > job.attempt - 1:
             job.attempt = job.restart_times + 1

@@ -20,18 +20,18 @@ from urllib.parse import quote
 
 import yaml
 
+from neurosieve import chain
 from neurosieve.artifacts import (
     PACKAGE,
-    ArtifactError,
     Paths,
+    artifact_name,
     check_files,
     dump_json,
     read_json,
     read_manifest,
     sha256_file,
 )
-from neurosieve.config import PHASES, Params
-from neurosieve.leaderboard.publish import check_made
+from neurosieve.config import Params
 
 CHECKOUT = PACKAGE.parents[1]
 METADATA = "ro-crate-metadata.json"
@@ -57,13 +57,11 @@ def write_crate(params: Params, paths: Paths, params_file: Path | str, output: P
 
     Returns how many files, artifacts and jobs it describes. An earlier crate there is replaced. Raises CrateError where
     something else lies there or the checkout is not here, ArtifactError for a leaderboard that is not of this params
-    file and for artifacts that changed since they were read.
+    file, and for artifacts that are missing or changed.
     """
-    check_made(params, paths)
-    check_files(paths.leaderboard())
+    manifests = _chain(params, paths)
     if output.exists() and not (output / METADATA).is_file() and (not output.is_dir() or any(output.iterdir())):
         raise CrateError(f"{output}: there is something else than a crate; name another folder with --output")
-    manifests = _chain(paths)
     files = _files(paths, manifests, Path(params_file))
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -71,7 +69,7 @@ def write_crate(params: Params, paths: Paths, params_file: Path | str, output: P
         for name, path in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, part / name)
-        graph = _graph(params, part, files, manifests, paths)
+        graph = _graph(params, part, files, manifests)
         (part / METADATA).write_text(graph, encoding="utf-8", newline="\n")
         shutil.rmtree(output, ignore_errors=True)
         part.replace(output)
@@ -80,28 +78,12 @@ def write_crate(params: Params, paths: Paths, params_file: Path | str, output: P
     return {"files": len(files), "artifacts": len(manifests), "jobs": len(_jobs(manifests))}
 
 
-def _chain(paths: Paths) -> dict[str, Entity]:
-    """Manifests of the leaderboard and of all it was made from, by name, in the order of the phases."""
-    build, found, waiting = paths.root.parent, {}, [(paths.leaderboard(), "")]
-    while waiting:
-        folder, wanted = waiting.pop()
-        name = folder.relative_to(build).as_posix()
-        if wanted and sha256_file(_manifest(folder)) != wanted:
-            raise ArtifactError(
-                f"{folder} was made anew since the leaderboard was made from it; run the benchmark again"
-            )
-        if name not in found:
-            found[name] = read_manifest(folder)
-            waiting += [(build / inside, sha256) for inside, sha256 in found[name]["inputs"].items()]
-    order = {phase: number for number, phase in enumerate(PHASES)}
-    return {name: found[name] for name in sorted(found, key=lambda name: (order[found[name]["phase"]], name))}
-
-
-def _manifest(folder: Path) -> Path:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such file; run the benchmark again (`neurosieve run`)")
-    return path
+def _chain(params: Params, paths: Paths) -> dict[str, Entity]:
+    """Manifests of all artifacts of the run by name, in the order of the phases; ArtifactError where one is missing."""
+    chain.check_made(params, paths)
+    check_files(paths.leaderboard())
+    every = chain.artifacts(params, paths)
+    return {artifact_name(artifact.folder, paths.root): read_manifest(artifact.folder) for artifact in every}
 
 
 def _jobs(manifests: Mapping[str, Entity]) -> dict[tuple[str, ...], list[str]]:
@@ -124,20 +106,16 @@ def _files(paths: Paths, manifests: Iterable[str], params_file: Path) -> dict[st
     built = paths.leaderboard()
     files |= {f"leaderboard/{p.relative_to(built).as_posix()}": p for p in built.rglob("*") if p.is_file()}
     for name in manifests:
-        if (folder := paths.root.parent / name) != built:
-            files[_place(name)] = folder / "manifest.json"
+        files[_place(name)] = paths.root / name / "manifest.json"
     return dict(sorted(files.items()))
 
 
 def _place(name: str) -> str:
     """Where the crate has the manifest of an artifact."""
-    inside = name.partition("/")[2]
-    return "leaderboard/manifest.json" if inside == "leaderboard" else f"manifests/{inside}/manifest.json"
+    return f"{name}/manifest.json" if name == "leaderboard" else f"manifests/{name}/manifest.json"
 
 
-def _graph(
-    params: Params, folder: Path, files: Mapping[str, Path], manifests: Mapping[str, Entity], paths: Paths
-) -> str:
+def _graph(params: Params, folder: Path, files: Mapping[str, Path], manifests: Mapping[str, Entity]) -> str:
     citation = yaml.safe_load((CHECKOUT / "CITATION.cff").read_text(encoding="utf-8"))
     licence = {"@id": f"https://spdx.org/licenses/{citation['license']}"}
     title = f"{params.leaderboard.title}: benchmark {params.benchmark}, version {params.version}"
@@ -169,7 +147,7 @@ def _graph(
         "@id": "./",
         "@type": "Dataset",
         "name": title,
-        "description": _description(paths),
+        "description": _description(params),
         "author": made_by,
         "conformsTo": [{"@id": profile} for profile in PROFILES],
         "datePublished": str(citation["date-released"]),
@@ -202,7 +180,12 @@ def _graph(
     data = [_file(folder, name, citation, licence, made_by, tools) for name in files]
     graph = [descriptor, root, *profiles, *others, *authors, *data, run, *actions, *tools, *sources.values()]
     context = [f"{SPECIFICATION}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]
-    return dump_json({"@context": context, "@graph": graph})
+    return dump_json({"@context": context, "@graph": [_plain(entity) for entity in graph]})
+
+
+def _plain(entity: Entity) -> Entity:
+    """A list of one value as the value, as the specification recommends."""
+    return {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in entity.items()}
 
 
 def _id(name: str) -> dict[str, str]:
@@ -218,13 +201,11 @@ def _author(author: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _description(paths: Paths) -> str:
-    facts = read_manifest(paths.leaderboard())["facts"]
+def _description(params: Params) -> str:
     return (
-        f"How many neurons of a code language model a task needs: {facts['rows']} rows (a model on a task), of which "
-        f"{facts['supported']} support a claim. The table is leaderboard/leaderboard.csv, the page "
-        "leaderboard/index.html; manifests/ has, of every artifact that they were made from, the sha256 of its files "
-        "and of its inputs."
+        f"How many neurons of a code language model a task needs: {len(params.run.models)} models on "
+        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv, the page leaderboard/index.html; "
+        "manifests/ has, of every artifact that they were made from, the sha256 of its files and of its inputs."
     )
 
 

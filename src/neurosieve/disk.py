@@ -11,15 +11,15 @@ from pathlib import Path
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # numpy says how many items it could write and no more; safetensors has the system's words and no number
 _SAYS_FULL = re.compile(r"no space left on device|disk quota exceeded|\d+ requested and \d+ written", re.I)
-LEAST = 2**20  # bytes: with less a disk is called full, for the last file may have taken the rest
+LEAST = 2**16  # bytes: with less a disk is called full, for the last file may have taken the rest
 
 
 class DiskError(RuntimeError):
     """What a file system refused, and what to do."""
 
 
-def full(error: BaseException) -> bool:
-    """Whether an error, of Python, numpy or safetensors, is a lack of space on a disk."""
+def full(error: BaseException | str) -> bool:
+    """Whether an error, of Python, numpy or safetensors, or what one says, is a lack of space on a disk."""
     return getattr(error, "errno", None) in _FULL or bool(_SAYS_FULL.search(str(error)))
 
 

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tqdm import tqdm
+
+from neurosieve import cluster, disk
+
 if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
     from neurosieve.chain import Fault
     from neurosieve.config import Params
-
-from tqdm import tqdm
-
-from neurosieve import cluster, disk
 
 SNAKEFILE = Path("workflow/Snakefile")
 # Options of Snakemake that would make another workflow, folder or params file of it: how they begin (it takes
@@ -196,13 +196,15 @@ class JobLines(logging.Handler):
                 return ""
             reason = cluster.why(data.get("rule_msg") or "")
             logs = [log for log in data["log"] if not reason or Path(log).is_file()]
-            said = "; ".join(filter(None, [*map(failure, logs), reason])) or "no log"
-            if said.startswith(INTERRUPT):
+            told = "; ".join(filter(None, [*map(failure, logs), reason])) or "no log"
+            if told.startswith(INTERRUPT):
                 return f"{self._head()} stopped {data['rule_name']}"
-            return f"{self._head()} FAILED {data['rule_name']}: {said}"
+            return f"{self._head()} FAILED {data['rule_name']}: {told}"
         if event == "GROUP_ERROR" or (event is not None and record.levelno < logging.ERROR):
             return ""
         message = record.getMessage() if record.msg else ""
+        if disk.full(message):
+            return f"{message}\nerror: {disk.no_space(Path.cwd())}"
         return "" if message.startswith(CHATTER) else message
 
     def _head(self) -> str:
@@ -243,6 +245,8 @@ def use_job_lines(workflow: Any) -> None:
     if asked.dryrun or asked.verbose or asked.printshellcmds or asked.debug_dag or asked.quiet:
         return
     logger = workflow.logger_manager.logger
+    # Its own log may lie on a full disk; the run says so itself, and not by a traceback for each line that is lost.
+    logging.raiseExceptions = False
     for handler in list(logger.handlers):
         if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
             logger.removeHandler(handler)
@@ -325,24 +329,29 @@ def said(log: Path | str, whole: bool = False) -> str:
 
 
 def name_of(job: Any) -> str:
-    """Rule and wildcards of a job of Snakemake."""
+    """Rule and wildcards of a job of Snakemake; of several that share one of a cluster what Snakemake calls them."""
+    if not hasattr(job, "rule"):
+        return str(job.name)
     return " ".join([job.rule.name, *map(str, job.wildcards)])
 
 
-def last_words(jobs: Iterable[Any], of_cluster: Mapping[Any, list[str]] | None = None) -> str:
+def last_words(jobs: Iterable[Any], of_cluster: Mapping[int, list[str]] | None = None) -> str:
     """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log.
 
-    ``of_cluster`` has the lines of jobs that a cluster ran, see cluster_run. The job that failed first stands last, and
-    its error in full where that is more than the line. None failed where the user stopped it.
+    The job that failed first stands last, and its error in full where that is more than the line. None failed where
+    the user stopped it. ``of_cluster`` has the lines of jobs that a cluster ran, by their id().
     """
-    known = of_cluster or {}
     failed = sorted(jobs, key=_failed_at, reverse=True)
     if not failed:
         return "Stopped. What is made is kept: run the same command again to go on."
-    counted = f"{len(failed)} {'job' if len(failed) == 1 else 'jobs'} failed"
-    lines = [f"{counted}. What is made is kept: mend the cause and run the same command again."]
-    for job in failed:
-        lines += known.get(job) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
+    known = of_cluster or {}
+    told = [
+        line
+        for job in failed
+        for line in known.get(id(job)) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
+    ]
+    counted = f"{len(told)} {'job' if len(told) == 1 else 'jobs'} failed"
+    lines = [f"{counted}. What is made is kept: mend the cause and run the same command again.", *told]
     whole = [text for text in (said(log, whole=True) for log in failed[-1].log) if "\n" in text]
     return "\n".join([*lines, *(["The first error in full:"] if whole else ()), *whole])
 
@@ -350,4 +359,4 @@ def last_words(jobs: Iterable[Any], of_cluster: Mapping[Any, list[str]] | None =
 def _failed_at(job: Any) -> tuple[float, str]:
     """When a failed job wrote its log for the last time, and its name."""
     times = [Path(log).stat().st_mtime for log in job.log if Path(log).exists()]
-    return max(times, default=0.0), f"{job.rule.name} {job.wildcards}"
+    return max(times, default=0.0), name_of(job)

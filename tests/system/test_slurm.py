@@ -67,16 +67,17 @@ class Site:
         said = process.communicate(timeout=1800)[0]
         return process.returncode, said
 
-    def forget(self, *folders: str) -> None:
-        """Remove artifacts, so that there is something to do."""
-        for folder in folders:
+    def forget(self) -> None:
+        """Remove two artifacts, so that there is something to do: a job of describe_neurons, and the leaderboard."""
+        for folder in ("concepts/neurons/tiny/doc-match", "leaderboard"):
             shutil.rmtree(self.root / "build" / "tiny" / folder)
 
-    def wait_for_job(self, rule: str) -> list[int]:
+    def wait_for_job(self, run: subprocess.Popen[str], rule: str) -> list[int]:
         """Processes of a job of the rule, as soon as there is one, stopped: so it does not end before the fault."""
         found: list[int] = []
 
         def there() -> bool:
+            assert run.poll() is None, run.communicate()[0]
             for pid in self.cluster.processes():
                 try:
                     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -140,17 +141,21 @@ def test_the_commands_of_the_page_give_the_bytes_of_a_local_run(site, expected):
     status, said = site.type(*AGAIN)
     assert status == 0, said
     jobs = site.sent()
-    print(f"commands before: {begun - start:.0f} s, run: {time.monotonic() - begun:.0f} s, {jobs} jobs of the cluster")
-    assert jobs <= 20
+    seconds, waiting = time.monotonic() - begun, site.cluster.waiting()
+    print(
+        f"commands before: {begun - start:.0f} s; run: {seconds:.0f} s, {waiting:.0f} s of them no job ran; {jobs} jobs"
+    )
+    # work takes its time on a busy machine; what the cluster adds to it does not
+    assert jobs <= 16 and waiting < 90
     same(site, expected)
     assert site.type(*AGAIN)[0] == 0
     assert site.sent() == jobs, "nothing was left to do"
 
 
 def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, expected):
-    site.forget("concepts")
+    site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     os.kill(run.pid, signal.SIGKILL)
     run.communicate()
     status, said = site.type(*AGAIN)
@@ -169,13 +174,13 @@ def test_a_killed_run_leaves_jobs_that_are_told_and_a_lock_that_is_named(site, e
 
 
 def test_a_killed_job_is_named_and_not_tried_again(site, expected):
-    site.forget("concepts/ablation")
+    site.forget()
     run = site.start(*AGAIN)
-    for pid in site.wait_for_job("ablate_neurons"):
+    for pid in site.wait_for_job(run, "describe_neurons"):
         two_nodes.kill(pid)
     said = run.communicate(timeout=600)[0]
     assert run.returncode == 1
-    assert re.search(r"1 job failed:\n  ablate_neurons \S+ \S+: .*FAILED", said), said
+    assert re.search(r"1 job failed\. .*\n  describe_neurons tiny doc-match: .*FAILED", said), said
     assert "Trying to restart" not in said
     status, said = site.type(*AGAIN)
     assert status == 0, said
@@ -183,9 +188,9 @@ def test_a_killed_job_is_named_and_not_tried_again(site, expected):
 
 
 def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
-    site.forget("concepts/neurons")
+    site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     number = site.queue()[0]
     node = site.cluster.call("squeue", "--noheader", f"--jobs={number}", "--format=%N")
     site.cluster.kill_node(node)
@@ -201,9 +206,9 @@ def test_a_node_that_goes_down_gives_its_jobs_to_the_other(site, expected):
 
 
 def test_a_lost_scheduler_is_told_and_waited_for(site, expected):
-    site.forget("concepts/neurons")
+    site.forget()
     run = site.start(*AGAIN)
-    stopped = site.wait_for_job("describe_neurons")
+    stopped = site.wait_for_job(run, "describe_neurons")
     site.cluster.stop("slurmctld")
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
@@ -218,37 +223,51 @@ def test_a_lost_scheduler_is_told_and_waited_for(site, expected):
     same(site, expected)
 
 
-def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(make_checkout, tmp_path):
-    """Declared GPUs: models run on the CPU, under the pins, but their jobs ask as the profile says."""
-    checkout = make_checkout()
-    shutil.copy2(checkout.root / "params.yaml", checkout.root / "mine.yaml")
-    prepare_environment(checkout.root)
-    with two_nodes.Cluster(tmp_path / "cluster", gpus=2) as cluster:
-        site = Site(checkout, cluster)
-        profile = "neurosieve cluster --output workflow/profiles/cluster"
-        activate = "source .venv/bin/activate"
-        assert site.type(LINES[1], activate, f"NEUROSIEVE_DEVICE=cuda {profile}")[0] == 0
-        status, said = site.type(activate, profile)  # without a GPU it is another one
-        assert status == 1 and "stays as it is" in said, said
-        run = site.start(*AGAIN[:-1], f"{AGAIN[-1]} --until dump_activations")
-        stopped = site.wait_for_job("dump_activations")
-        asked = cluster.call("squeue", "--noheader", "--format=%b %T").splitlines()
-        assert asked and all(line == "gres:gpu:1 RUNNING" for line in asked), asked
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-        said = run.communicate(timeout=900)[0]
-        assert run.returncode == 0, said
-
-
 def test_a_profile_with_gpus_fails_once_and_clearly_where_there_are_none(site):
     profile = site.root / "workflow" / "profiles" / "wrong" / "config.yaml"
     profile.parent.mkdir()
     text = (site.root / "workflow" / "profiles" / "cluster" / "config.yaml").read_text()
-    profile.write_text(f'{text}set-resources:\n  ablate_neurons:\n    gres: "gpu:1"\n')
-    site.forget("concepts/ablation")
+    profile.write_text(f'{text}set-resources:\n  describe_neurons:\n    gres: "gpu:1"\n')
+    site.forget()
     run = AGAIN[-1].replace("profiles/cluster", "profiles/wrong")
     status, said = site.type(AGAIN[0], run)
     assert status == 1 and said.count("sbatch refused it") >= 1, said
     assert "Trying to restart" not in said
     status, said = site.type(*AGAIN)
     assert status == 0, said
+
+
+def test_a_dump_shared_by_tasks_on_two_nodes_has_the_same_bytes(site, expected):
+    folder = "build/tiny/activations/tiny/doc-match"
+    shutil.rmtree(site.root / folder)
+    command = "NEUROSIEVE_DUMP_SHARDS=2 neurosieve dump-activations --params mine.yaml --model tiny --task doc-match"
+    send = "sbatch --wait --nodes=2 --ntasks=2 --ntasks-per-node=1 --mem=2000 --output=shards.log"
+    status, said = site.type("source .venv/bin/activate", f"{send} --wrap '{command}'")
+    assert status == 0, said + (site.root / "shards.log").read_text()
+    found = site.checkout.files(folder)
+    assert len(found) == 16
+    assert [name for name in found if found[name] != expected[f"tiny/activations/tiny/doc-match/{name}"]] == []
+    step = f"launch task StepId={site.sent()}.0"
+    assert all(step in (site.cluster.folder / f"slurmd.{node}.log").read_text() for node in two_nodes.NODES)
+
+
+def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(site, tmp_path):
+    """Declared GPUs: the model runs on the CPU, under the pins, but its job asks as the profile says."""
+    activate = "source .venv/bin/activate"
+    profile = "neurosieve cluster --output workflow/profiles/gpu"
+    shutil.rmtree(site.root / "build" / "tiny" / "activations" / "tiny" / "doc-match")
+    with two_nodes.Cluster(tmp_path / "cluster", gpus=2) as cluster:
+        other = Site(site.checkout, cluster)
+        status, said = other.type(activate, f"NEUROSIEVE_DEVICE=cuda {profile}")
+        assert status == 0 and "GPUs: one of main for each job that runs a model" in said, said
+        status, said = other.type(activate, profile)  # without a GPU it is another one
+        assert status == 1 and "stays as it is" in said, said
+        run = AGAIN[-1].replace("profiles/cluster", "profiles/gpu")
+        running = other.start(activate, f"{run} --until dump_activations")
+        stopped = other.wait_for_job(running, "dump_activations")
+        asked = cluster.call("squeue", "--noheader", "--format=%b %T").splitlines()
+        assert asked == ["gres:gpu:1 RUNNING"], asked
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        said = running.communicate(timeout=900)[0]
+        assert running.returncode == 0, said

@@ -10,7 +10,9 @@ needs `SLURM_CONF` in the environment: `Cluster.env`.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
+import re
 import shutil
 import signal
 import socket
@@ -162,6 +164,24 @@ class Cluster:
         """State of each node, as sinfo says it."""
         lines = self.call("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
         return dict(line.split(maxsplit=1) for line in lines)
+
+    def waiting(self) -> float:
+        """Seconds between the first job that was sent and the last that ended in which no job ran, of the log."""
+        running: set[str] = set()
+        last, seconds = None, 0.0
+        for line in (self.folder / "slurmctld.log").read_text().splitlines():
+            found = re.match(r"\[(\S+)\] .*(submit_batch_job|Allocate|_job_complete).*JobId=(\d+)(?!.*WEXIT)", line)
+            if found is None:
+                continue
+            now = datetime.datetime.fromisoformat(found[1])
+            if last is not None and not running:
+                seconds += (now - last).total_seconds()
+            last = now
+            if found[2] == "Allocate":
+                running.add(found[3])
+            elif found[2] == "_job_complete":
+                running.discard(found[3])
+        return seconds
 
     def processes(self) -> list[int]:
         """Numbers of all processes that have this cluster in their environment: jobs, and the daemons of jobs."""

@@ -153,8 +153,10 @@ class Job:
 class Group(Job):
     """Jobs that share one of the cluster."""
 
+    name = "a_b_c"
+
     def __init__(self, *jobs: Job) -> None:
-        self.jobs = jobs
+        self.jobs, self.log = jobs, [log for job in jobs for log in job.log]
 
     def is_group(self) -> bool:
         return True
@@ -189,7 +191,7 @@ def test_only_a_job_that_was_short_of_memory_or_time_is_tried_again(tmp_path, me
     (tmp_path / "12.log").write_text(of_slurm)
     failures.add(job, message, [tmp_path / "12.log"])
     assert (job.restart_times > job.attempt - 1) is tries
-    assert failures.lines[job][0].startswith("  search_subsets tiny: ")
+    assert failures.lines[id(job)][0].startswith("  search_subsets tiny: ")
 
 
 def test_of_jobs_that_share_one_those_that_failed_are_named(tmp_path, capsys):
@@ -198,9 +200,9 @@ def test_of_jobs_that_share_one_those_that_failed_are_named(tmp_path, capsys):
     done, failed, after = Job(tmp_path, "a", "fine", done=True), Job(tmp_path, "b", "error: broken"), Job(tmp_path, "c")
     group = Group(done, failed, after)
     failures.add(group, STATE.format("FAILED"), [])
-    assert failures.lines[group] == [f"  b tiny: error: broken (log: {tmp_path}/b.log); FAILED (SLURM's job 12)"]
-    assert capsys.readouterr().err == f"FAILED{failures.lines[group][0]}\n"
-    assert run.last_words([group], failures.lines).splitlines()[:2] == ["1 job failed:", failures.lines[group][0]]
+    assert failures.lines[id(group)] == [f"  b tiny: error: broken (log: {tmp_path}/b.log); FAILED (SLURM's job 12)"]
+    assert capsys.readouterr().err == f"FAILED{failures.lines[id(group)][0]}\n"
+    assert run.last_words([group], failures.lines).splitlines()[1] == failures.lines[id(group)][0]
 
 
 def test_a_refusal_of_sbatch_is_said_in_its_words():

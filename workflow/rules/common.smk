@@ -58,9 +58,9 @@ except benchmark_config.ConfigError as error:
     sys.exit(f"error in the params file\n{error}")
 
 PATHS = artifacts.Paths(P.benchmark)
-STALE = run.Stale(workflow, P, PATHS)
 if not MODULE:
     run.use_job_lines(workflow)
+STALE = run.Stale(workflow, P, PATHS)
 LOGS = f"logs/{P.benchmark}"
 TIMINGS = f"timings/{P.benchmark}"
 SPLITS = benchmark_config.SPLITS
