@@ -29,8 +29,8 @@ SNAKEFILE = Path("workflow/Snakefile")
 # abbreviations), their short form, and why not.
 REFUSED = (
     ("--conf", "-C", "a benchmark is one params file: write it to a file of its own and name that with --params"),
-    ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
-    ("--dir", "-d", "it runs in the root of the checkout: change to that folder first"),
+    ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started; `snakemake` takes it"),
+    ("--dir", "-d", "it runs in the root of the checkout: change to that folder first; `snakemake` takes it"),
     ("--build", "", "artifacts of a run lie in build/<benchmark>/; another benchmark name keeps two runs apart"),
 )
 # What Snakemake says at every run and no reader needs; all of it stands in its log, below .snakemake/log/.
