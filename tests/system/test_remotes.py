@@ -1,4 +1,4 @@
-"""Remotes end to end: push, clone elsewhere, pull; over a folder, SSH, the S3 protocol and HTTP, all on this machine."""
+"""Remotes end to end: push, clone elsewhere, pull; over a folder, SSH, the S3 protocol and HTTP, on this machine."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def free_port() -> int:
 
 
 def share(checkout: Checkout, python: Path, name: str, url: str, *settings: tuple[str, str, str]) -> None:
-    """The commands of docs/reproduce.md: name the remote, commit that, push. Settings are (--project or --local, ...)."""
+    """The commands of docs/reproduce.md: name the remote, commit that, push. A setting is (--project or --local, ...)."""
     checkout.run("dvc", "remote", "add", "--force", "--default", name, url)
     for scope, option, value in settings:
         checkout.run("dvc", "remote", "modify", scope, name, option, value)
@@ -147,7 +147,8 @@ def test_http_reads_and_a_push_is_refused_in_words(certified, python, tmp_path):
     for path in (tmp_path, *tmp_path.parents[:2], *store.rglob("*")):  # the server reads as a user of its own
         path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
     config = tmp_path / "nginx.conf"
-    temp = " ".join(f"{kind}_temp_path {tmp_path}/temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temp = " ".join(f"{kind}_temp_path {tmp_path}/temp;" for kind in kinds)
     config.write_text(
         f"user root; daemon off; pid {tmp_path}/pid; events {{}}\n"
         f"http {{ access_log off; {temp} server {{ listen 127.0.0.1:{port}; root {store}; }} }}\n"
