@@ -81,7 +81,7 @@ def free_port() -> int:
 
 
 def share(checkout: Checkout, python: Path, name: str, url: str, *settings: tuple[str, str, str]) -> None:
-    """The commands of docs/reproduce.md: name the remote, commit that, push. A setting is (--project or --local, ...)."""
+    """The commands of docs/reproduce.md: name the remote, commit that, push; a setting begins --project or --local."""
     checkout.run("dvc", "remote", "add", "--force", "--default", name, url)
     for scope, option, value in settings:
         checkout.run("dvc", "remote", "modify", scope, name, option, value)
