@@ -47,6 +47,9 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # na
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
+    if argv is None and (why := _use_code_of_this_checkout()) is not None:
+        print(f"error: {why}", file=sys.stderr)
+        return 1
     parser = _parser()
     args, more = parser.parse_known_args(argv)
     failed = getattr(args, "failed", None)  # the exit status of a command whose 1 and 2 are answers
@@ -74,6 +77,26 @@ def main(argv: list[str] | None = None) -> int:
             return failed
         print(f"error: {_printable(told)}", file=sys.stderr)
         return failed or 1
+
+
+def _use_code_of_this_checkout() -> str | None:
+    """In the root of another checkout replace this process by one that runs the code there; why not, where that fails.
+
+    An environment has its package from the checkout that made it, and other checkouts, git worktrees and the folders of
+    `dvc exp run --temp` use the environment too.
+    """
+    here, package = Path("src/neurosieve"), Path(__file__).parent
+    if not (here / "cli.py").is_file() or here.samefile(package):
+        return None
+    first = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+    if first == "src":  # asked for before, in vain: a Python that does not heed the variable, say
+        return (
+            f"the package of {package} would run in the checkout {Path.cwd()}, which has one of its own: run "
+            "`python -m neurosieve.cli` there with PYTHONPATH=src, or `pip install --no-deps -e .`"
+        )
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")]))
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the same command)
 
 
 def _printable(error: Exception) -> str:

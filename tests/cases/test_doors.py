@@ -125,6 +125,25 @@ def test_A1_N13_all_other_options_and_targets_reach_snakemake_in_order(monkeypat
     assert cli.main(["run", "--params", "nope.yaml"]) == 2 and len(commands) == 1  # N13
 
 
+def test_X4_the_command_runs_the_code_of_the_checkout_in_which_it_is_started(tmp_path, monkeypatch):
+    """Checkout B beside the one whose package is installed: B's cli.py runs, with the words of the command."""
+    b = tmp_path / "src" / "neurosieve"
+    b.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (b / "__init__.py").touch()
+    (b / "cli.py").write_text("import sys\nprint('the code of B', sys.argv[1:])\n")
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "neurosieve.cli", "schema"]
+    for place, said in ((tmp_path, "the code of B ['schema']\n"), (ROOT, "{"), (tmp_path / "elsewhere", "{")):
+        done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(said), place
+    # a Python that does not heed the variable is refused, not started for ever
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "src")
+    why = cli._use_code_of_this_checkout()
+    assert str(tmp_path) in why and str(ROOT / "src" / "neurosieve") in why and "\n" not in why
+
+
 def test_A5_a_run_outside_a_checkout_says_where(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(run.RunError, match="in the root of a checkout"):

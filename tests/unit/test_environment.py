@@ -27,8 +27,18 @@ def test_every_pin_has_a_hash_and_torch_has_its_own_line():
     assert "torch==2.13.0" in Path("Makefile").read_text()
 
 
-def test_the_lock_names_no_index():
-    assert not re.search(r"https?://|file:|--index|--find-links", LOCK)
+def test_the_lock_of_the_plugins_for_remotes_moves_nothing_and_has_hashes():
+    remotes = Path("requirements-remotes.lock").read_text()
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", remotes, re.M))
+    assert {"dvc-s3", "dvc-ssh"} <= set(pins) and not set(pins) & set(PINS)
+    assert pins["s3fs"] == PINS["fsspec"]  # each s3fs wants the fsspec of its own date
+    blocks = re.split(r"^(?=[A-Za-z0-9])", remotes, flags=re.M)[1:]
+    assert len(blocks) == len(pins) and all("--hash=sha256:" in block for block in blocks)
+
+
+def test_the_locks_name_no_index():
+    for text in (LOCK, Path("requirements-remotes.lock").read_text()):
+        assert not re.search(r"https?://|file:|--index|--find-links", text)
 
 
 def test_every_direct_dependency_is_pinned():
