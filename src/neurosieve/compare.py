@@ -232,7 +232,8 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
     for key, kind in _OF_MANIFEST.items():
         if old.get(key) != new.get(key):
             place, a, b = _first(old.get(key), new.get(key))
-            why = f"{key}{place}: {_short(a)} before, {_short(b)} now; {_files(differences)}"
+            shown = f"{place.lstrip('.')}:" if place else "sha256"
+            why = f"{shown} {_short(a)} before, {_short(b)} now; {_files(differences)}"
             return Compared(name, DIFFERENT, kind, why, differences)
     marks = [manifest.get("facts", {}).get("numerics", []) for manifest in (old, new)]
     verdict = DIFFERENT if any(not d.within for d in differences) else WITHIN if differences else IDENTICAL

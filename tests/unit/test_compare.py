@@ -215,10 +215,10 @@ def test_chosen_neurons_on_activations_within_tolerance_are_numerics(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "kind", "place"),
     [
-        ({"code": "d"}, "code", "code: c before, d now"),
-        ({"lock": "m"}, "lock", "lock: l before, m now"),
-        ({"params": {"seed": 6}}, "params", "params.seed: 5 before, 6 now"),
-        ({"sources": {"data": "s"}}, "source", "sources.data: nothing before, s now"),
+        ({"code": "d"}, "code", "sha256 c before, d now"),
+        ({"lock": "m"}, "lock", "sha256 l before, m now"),
+        ({"params": {"seed": 6}}, "params", "seed: 5 before, 6 now"),
+        ({"sources": {"data": "s"}}, "source", "data: nothing before, s now"),
     ],
 )
 def test_each_cause_is_named(tmp_path, changed, kind, place):
