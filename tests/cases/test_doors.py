@@ -79,6 +79,7 @@ def test_P3_P5_an_odd_file_is_watched_and_the_name_of_the_params_file_is_not(odd
 
 def test_P1_dvc_repro_runs_in_an_odd_folder(odd):
     checkout, _ = odd
+    shutil.copytree(checkout.root / "models" / "br{x}", checkout.root / "models" / "tiny")  # that of params.yaml
     checkout.run("git", "init", "--quiet")
     checkout.run("dvc", "repro", "--quiet", "prepare")
     (out,) = yaml.safe_load((checkout.root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]
