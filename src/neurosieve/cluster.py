@@ -19,7 +19,6 @@ FILE = "config.yaml"  # in the folder of a profile
 TOGETHER = {"models": 2, "ablation": 2}  # short jobs of a stage in one job of the cluster, one after another
 ELSE = 4  # the same of other stages: those of these two load a model each
 LOOK, LOOK_LATER = 5, 30  # seconds between two looks at the states of jobs: at first, and when none has ended for long
-OUTAGE = 1000  # failed questions after another after which the plugin forgets its jobs, five by default
 ANSWER = 30  # seconds that we wait for an answer of SLURM
 
 
@@ -174,7 +173,7 @@ def choose(
                 "lie between two looks: a run may wait for a job that has ended; stop it then and run it again"
             )
     lines.append(f"slurm-status-command: {'sacct' if found.accounting else 'squeue'}")
-    lines += [f"slurm-init-seconds-before-status-checks: {LOOK}", f"slurm-status-attempts: {OUTAGE}"]
+    lines += [f"slurm-init-seconds-before-status-checks: {LOOK}"]
 
     chosen = account or next(iter(found.accounts), None)
     if chosen is None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-import shutil
 import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,11 @@ SHORT = ("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")  # states of a job that more of
 ENDED = re.compile(r"DUE TO TIME LIMIT|oom[-_ ]kill|[Ee]xceeded (job|step) memory limit|exceeded memory limit")
 PLUGIN = "snakemake_executor_plugin_slurm"
 EARLY = 12  # looks at short distance
-PING = 20  # seconds between two questions whether the scheduler is there
+LOST = (
+    "SLURM's scheduler does not answer (`scontrol ping`). Jobs that run go on, and this run waits for it; jobs that "
+    "were to be sent meanwhile fail: run the same command again then"
+)
+BACK = "SLURM's scheduler answers again"
 
 
 def follow(workflow: Any) -> Failures:
@@ -35,23 +37,56 @@ def follow(workflow: Any) -> Failures:
     if workflow.local_exec:
         return failures
     executor = workflow.scheduler._executor
-    report = executor.report_job_error
+    succeeded, failed = executor.report_job_success, executor.report_job_error
+    watch = _Watch(executor.check_active_jobs)
+
+    def report_job_success(job_info: Any) -> None:
+        watch.over[id(job_info)] = job_info
+        succeeded(job_info)
 
     def report_job_error(job_info: Any, msg: str | None = None, **more: Any) -> None:
+        watch.over[id(job_info)] = job_info
         failures.add(job_info.job, msg or "", more.get("aux_logs") or ())
-        report(job_info, msg=msg, **more)
+        failed(job_info, msg=msg, **more)
 
-    executor.report_job_error = report_job_error
-    executor.sleep = functools.partial(_pause, executor, executor.sleep)
-    threading.Thread(target=_watch, args=(executor,), daemon=True).start()
+    executor.report_job_success, executor.report_job_error = report_job_success, report_job_error
+    if type(executor).__module__ == PLUGIN:
+        executor.check_active_jobs = watch.look
+        executor.sleep = functools.partial(_pause, executor, executor.sleep)
     return failures
+
+
+class _Watch:
+    """A look at the states of jobs that loses none: where SLURM does not answer, the plugin forgets all of them."""
+
+    def __init__(self, look: Callable[[list[Any]], AsyncIterator[Any]]) -> None:
+        self.plugins, self.lost = look, False
+        self.over: dict[int, Any] = {}  # what has been reported, by id()
+
+    async def look(self, active: list[Any]) -> AsyncIterator[Any]:
+        """Those of ``active`` that are not over yet; says once that the scheduler is lost, and once that it is back."""
+        left = {id(job_info): job_info for job_info in active}
+        if active:
+            answers = "UP" in (await asyncio.to_thread(cluster.ask, "scontrol", "ping") or "")
+            if answers == self.lost:
+                print(BACK if answers else LOST, file=sys.stderr, flush=True)
+            self.lost = not answers
+        if not self.lost:
+            async for job_info in self.plugins(active):
+                left.pop(id(job_info), None)
+                yield job_info
+        for number, job_info in left.items():
+            if number in self.over:
+                self.over.pop(number)
+            else:
+                yield job_info
 
 
 async def _pause(executor: Any, other: Callable[[], Awaitable[None]]) -> None:
     """Between two looks at the states of jobs. The plugin takes ten seconds more at each look at which none had ended,
     up to three minutes: a job of seconds then costs twenty, and squeue may have forgotten one that ended meanwhile."""
     wanted = executor.next_seconds_between_status_checks
-    if wanted is None or type(executor).__module__ != PLUGIN:
+    if wanted is None:
         await other()
     else:
         await asyncio.sleep(cluster.LOOK if wanted <= cluster.LOOK + 10 * EARLY else cluster.LOOK_LATER)
@@ -95,24 +130,3 @@ def _text(log: Any) -> str:
         return Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _watch(executor: Any) -> None:
-    """Say once that the scheduler is lost, and once that it is back; jobs that run go on meanwhile."""
-    if shutil.which("scontrol") is None:
-        return
-    lost = False
-    pause = threading.Event()
-    while executor.wait:
-        now = "UP" not in (cluster.ask("scontrol", "ping") or "")
-        if now and not lost:
-            print(
-                "SLURM's scheduler does not answer (`scontrol ping`). Jobs that run go on, and this run waits for it; "
-                "jobs sent meanwhile fail: run the same command again then",
-                file=sys.stderr,
-                flush=True,
-            )
-        if lost and not now:
-            print("SLURM's scheduler answers again", file=sys.stderr, flush=True)
-        lost = now
-        pause.wait(PING)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 TOOLS = ("slurmctld", "slurmd", "sbatch", "munged")
 NODES = ("n1", "n2")
+FILES = ("/dev/zero", "/dev/full")  # what stands for a GPU: SLURM wants a file of its own for each
 SETTINGS = """\
 ClusterName=two-nodes
 SlurmctldHost={host}(127.0.0.1)
@@ -89,7 +90,7 @@ class Cluster:
             )
         )  # fmt: skip
         if self.gpus:
-            lines = [f"NodeName={node} Name=gpu Count={self.gpus}" for node in NODES]
+            lines = [f"NodeName={node} Name=gpu File={file}" for node in NODES for file in FILES[: self.gpus]]
             (self.folder / "gres.conf").write_text("\n".join(lines) + "\n")
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import subprocess
@@ -244,3 +245,29 @@ def test_no_job_of_a_stage_waits_for_one_outside_that_waits_for_the_stage():
             assert not [r for r in earlier(between) if r in stage and stage[r] == stage.get(last)], (last, between)
     assert all(not set(rules) & set(estimates.ON_DEVICE) or set(rules) <= set(estimates.ON_DEVICE)
                for rules in estimates.STAGES.values())  # fmt: skip
+
+
+def test_a_look_while_the_scheduler_is_lost_or_forgets_loses_no_job(slurm, capsys):
+    """The plugin forgets the jobs it asked for where the answer fails: the run would wait for ever."""
+    forgets = False
+    jobs = [SimpleNamespace(name=name) for name in "abc"]
+
+    async def plugins(active):
+        if not forgets:
+            watch.over[id(jobs[0])] = jobs[0]  # reported as done
+            for job in active[1:]:
+                yield job
+
+    async def left(active):
+        return [job.name async for job in watch.look(active)]
+
+    watch = cluster_run._Watch(plugins)
+    slurm(scontrol="Slurmctld(primary) at host is DOWN\n")
+    assert asyncio.run(left(jobs)) == ["a", "b", "c"] == asyncio.run(left(jobs))
+    assert capsys.readouterr().err == f"{cluster_run.LOST}\n"
+    slurm(scontrol="Slurmctld(primary) at host is UP\n")
+    assert asyncio.run(left(jobs)) == ["b", "c"]
+    assert capsys.readouterr().err == f"{cluster_run.BACK}\n"
+    forgets = True
+    assert asyncio.run(left(jobs[1:])) == ["b", "c"]
+    assert asyncio.run(left([])) == []
