@@ -65,7 +65,9 @@ def test_X4_an_experiment_in_a_folder_of_its_own_runs_the_code_of_the_checkout_i
     b.commit("edited")
     b.run("dvc", "exp", "run", "--temp", "--name", "two", "--set-param", "seed=2", "prepare")
     assert not (b.root / PREPARED).exists()
-    b.run("dvc", "exp", "apply", "two")
+    # of the experiment one stage alone was run, so DVC has no more than its outs to check out, and says so
+    b.run("dvc", "exp", "apply", "two", check=False)
+    b.run("dvc", "checkout", "prepare")
     assert "seed: 2" in (b.root / "params.yaml").read_text()
     assert code_run(b) == {code_of(b)} != {code_of(prepared)}
 
