@@ -100,7 +100,7 @@ def test_cache_links(prepared, reseeded, tmp_path, kind):
     clone = prepared.clone(tmp_path / "clone")
     shutil.copytree(prepared.root / ".dvc" / "cache", clone.root / ".dvc" / "cache")
     clone.run("dvc", "config", "cache.type", kind)
-    clone.run("dvc", "checkout")
+    clone.run("dvc", "checkout", "prepare")
     made = [path for path in (clone.root / PREPARED).rglob("*") if path.is_file()]
     assert {path.is_symlink() for path in made} == {kind == "symlink"}
     if kind != "copy":
@@ -115,7 +115,7 @@ def test_cache_links(prepared, reseeded, tmp_path, kind):
         assert clone.files(PREPARED) == reseeded, door
         # back to what is committed: the cache still has it
         clone.run("git", "checkout", "--quiet", "params.yaml", "dvc.lock")
-        clone.run("dvc", "checkout", "--force")
+        clone.run("dvc", "checkout", "--force", "prepare")
         assert clone.files(PREPARED) == before, door
     assert "up to date" in clone.run("dvc", "status", "prepare").stdout
     assert (clone.root / "dvc.lock").read_bytes() == lock
