@@ -1,7 +1,8 @@
 """The only reader and writer of what lies on disk between the phases.
 
 An artifact is a folder that appears whole or not at all, with a manifest.json that holds no time, host or absolute
-path: the phase, its params, the sha256 of the code, of every input's manifest and of every file in the folder.
+path: phase, rule and wildcards, their settings, the sha256 of the code, of the lock file, of every input's manifest, of
+what was read from outside the build folder, and of every file in the folder.
 Layout: ``build/<benchmark>/<phase>/...`` (see :class:`Paths`); every phase reads only earlier phases' folders.
 """
 
@@ -25,8 +26,10 @@ from safetensors.numpy import load_file, save_file
 
 from neurosieve.config.files import pointer
 
-SCHEMA = 1
+SCHEMA = 2
 PACKAGE = Path(__file__).parent
+# What mends an artifact that is not whole: a run makes what is not there.
+AGAIN = "delete the artifact's folder, if it is there, and run again (`neurosieve run`)"
 
 # What a spreadsheet takes for the beginning of a formula, the full-width forms included (OWASP, "CSV injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -34,7 +37,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.
 
 # What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
-COMMON = ("artifacts.py", "config", "numerics.py")
+COMMON = ("artifacts.py", "config", "flow.py", "numerics.py")
 CODE: dict[str, tuple[str, ...]] = {
     "prepare": (*COMMON, "sources", "prepare"),
     "activations": (*COMMON, "memory.py", "sources", "activations"),
@@ -141,6 +144,13 @@ def code_sha256(phase: str) -> str:
     return digest.hexdigest()
 
 
+@functools.cache
+def lock_sha256() -> str | None:
+    """sha256 of the lock file of the checkout that this package lies in; None where there is none."""
+    path = PACKAGE.parents[1] / "requirements.lock"
+    return sha256_file(path) if path.is_file() else None
+
+
 def _check_json(value: Any, where: str = "") -> Any:
     """Plain json values; numpy scalars become Python's, and a NaN is refused: a missing figure is null."""
     if isinstance(value, Mapping):
@@ -200,14 +210,31 @@ class Writer:
     ----------
     folder : where the artifact is to lie; an older one there is replaced.
     phase : one of config.PHASES; its code is hashed into the manifest.
-    params : what of params.yaml (and of the wildcards) made this; json values only.
-    inputs : artifact folders that were read (their manifests are hashed), or single files.
+    params : what of params.yaml made this; json values only.
+    inputs : artifact folders that were read: their manifests are hashed.
+    rule, wildcards : what made it of what; sources : sha256 of what was read from outside the build folder, by label.
+    build : folder of the benchmark, at which the names of inputs begin.
+
+    The phases take theirs from :func:`neurosieve.flow.writer`, which knows all of this.
     """
 
-    def __init__(self, folder: Path, phase: str, params: Mapping[str, Any], inputs: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        phase: str,
+        params: Mapping[str, Any],
+        inputs: Iterable[Path] = (),
+        *,
+        rule: str | None = None,
+        wildcards: Mapping[str, str] | None = None,
+        sources: Mapping[str, str | None] | None = None,
+        build: Path | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.part = self.folder.with_name(f".{self.folder.name}.part")
         self.phase, self.params, self.inputs = phase, params, list(inputs)
+        self.rule, self.wildcards, self.sources = rule, dict(wildcards or {}), dict(sources or {})
+        self.build = self.folder.parent if build is None else Path(build)
         self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -225,9 +252,13 @@ class Writer:
             manifest = {
                 "schema": SCHEMA,
                 "phase": self.phase,
+                "rule": self.rule,
+                "wildcards": self.wildcards,
                 "params": self.params,
                 "code": code_sha256(self.phase),
-                "inputs": {self._name(p): _input_sha256(p) for p in self.inputs},
+                "lock": lock_sha256(),
+                "inputs": {artifact_name(p, self.build): _input_sha256(p) for p in self.inputs},
+                "sources": self.sources,
                 "facts": self.facts,
                 "files": {
                     p.relative_to(self.part).as_posix(): sha256_file(p)
@@ -240,19 +271,6 @@ class Writer:
             self.part.replace(self.folder)
         finally:
             shutil.rmtree(self.part, ignore_errors=True)
-
-    def _name(self, path: Path) -> str:
-        """Artifacts are named relative to the build folder; files of a user, which lie anywhere, by their name."""
-        path = Path(path)
-        if path.is_file():
-            return path.name
-        if not path.is_absolute():
-            parts = path.parts
-            return "/".join(parts[1:]) if parts[:1] == ("build",) else path.as_posix()
-        for parent in self.folder.absolute().parents:  # a build folder somewhere else: from the common root
-            if parent != Path(parent.anchor) and path.is_relative_to(parent):
-                return path.relative_to(parent).as_posix()
-        return path.name
 
     def path(self, name: str) -> Path:
         """Path of a file to be written inside the folder."""
@@ -283,14 +301,16 @@ class Writer:
         save_file({k: np.ascontiguousarray(v) for k, v in sorted(arrays.items())}, self.path(name))
 
 
+def artifact_name(folder: Path, build: Path) -> str:
+    """An artifact's folder as manifests name it: from build/<benchmark>, and never from the root of this machine."""
+    folder, build = Path(folder).absolute(), Path(build).absolute()
+    return folder.relative_to(build).as_posix() if folder.is_relative_to(build) else folder.name
+
+
 def _input_sha256(path: Path) -> str:
-    path = Path(path)
-    target = path / "manifest.json" if path.is_dir() else path
+    target = Path(path) / "manifest.json"
     if not target.is_file():
-        raise ArtifactError(
-            f"{path}: no {'manifest.json' if path.is_dir() else 'such file'}; "
-            "run the phase that makes it, for example with `snakemake`"
-        )
+        raise ArtifactError(f"{path}: no manifest.json; {AGAIN}")
     return sha256_file(target)
 
 
@@ -298,7 +318,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Manifest of an artifact folder; a clear error where the folder is missing or half there."""
     path = Path(folder) / "manifest.json"
     if not path.is_file():
-        raise ArtifactError(f"{folder}: no manifest.json; run the phase that makes it, for example with `snakemake`")
+        raise ArtifactError(f"{folder}: no manifest.json; {AGAIN}")
     return read_json(path)
 
 
@@ -318,9 +338,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ArtifactError(
-            f"{path}: no such file; run the phase that makes it, for example with `snakemake`"
-        ) from None
+        raise ArtifactError(f"{path}: no such file; {AGAIN}") from None
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid json ({error}); delete the folder and run again") from None
 
@@ -329,7 +347,7 @@ def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """Objects of a jsonl file; a broken line is an error that names it."""
     path = Path(path)
     if not path.is_file():
-        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+        raise ArtifactError(f"{path}: no such file; {AGAIN}")
     # newline="\n": a lone carriage return inside a line is data, not a line end
     with path.open(encoding="utf-8", newline="\n") as handle:
         for number, line in enumerate(handle, start=1):
@@ -349,7 +367,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
     """Array of a .npy file, memory-mapped read-only where asked; pickled objects are refused."""
     if not Path(path).is_file():
-        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+        raise ArtifactError(f"{path}: no such file; {AGAIN}")
     try:
         return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     except ValueError as error:
@@ -358,5 +376,5 @@ def read_npy(path: Path, mmap: bool = False) -> np.ndarray:
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     if not Path(path).is_file():
-        raise ArtifactError(f"{path}: no such file; run the phase that makes it, for example with `snakemake`")
+        raise ArtifactError(f"{path}: no such file; {AGAIN}")
     return load_file(path)

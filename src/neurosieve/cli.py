@@ -116,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=action)
         if name == "plan":
             _run_parser(commands)
+    certify = commands.add_parser(
+        "certify", help="check every artifact with its content, then write the dvc.lock that `dvc repro` would write"
+    )
+    _common(certify)
+    certify.set_defaults(run=_certify)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
@@ -221,6 +226,9 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
         given = {w: getattr(args, w) for w in wildcards}
+        from neurosieve.chain import check_job
+
+        check_job(params, paths, function, given)
         try:
             step(params, paths, **given)
         except Exception as error:
@@ -325,10 +333,20 @@ def _schema(args: argparse.Namespace) -> int:
     return 0
 
 
+def _certify(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.certify import certify
+
+    print(certify(params, paths, args.params))
+    return 0
+
+
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
+    from neurosieve.chain import check_made
     from neurosieve.leaderboard.publish import publish, show
 
+    check_made(params, paths)
     show(params, paths, report=publish(params, paths))
     return 0
 

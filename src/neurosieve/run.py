@@ -13,7 +13,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from neurosieve.artifacts import Paths
+    from neurosieve.chain import Fault
+    from neurosieve.config import Params
 
 SNAKEFILE = Path("workflow/Snakefile")
 # Options of Snakemake that would make another workflow, folder or params file of it: how they begin (it takes
@@ -179,6 +184,38 @@ def use_job_lines(workflow: Any) -> None:
         if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
             logger.removeHandler(handler)
             logger.addHandler(JobLines(handler.stream))
+
+
+class Stale:
+    """The artifacts of this folder that are not of this run, whatever their times say; they are made again.
+
+    Snakemake goes by times and by its own records, which do not come along with `dvc pull`, `dvc exp run` or a copy. So
+    what the manifests and the sums of the sources tell (chain.py) is added to what it is forced to run.
+    """
+
+    def __init__(self, workflow: Any, params: Params, paths: Paths) -> None:
+        self.faults: list[Fault] = []
+        if not workflow.is_main_process:
+            return
+        prepare = workflow._prepare_dag
+
+        def prepare_with_stale(*args: Any, **options: Any) -> None:
+            from neurosieve import chain
+
+            prepare(*args, **options)
+            self.faults = chain.stale(params, paths)
+            workflow.dag.forcefiles.update(f"{fault.folder}/{chain.MANIFEST}" for fault in self.faults)
+
+        workflow._prepare_dag = prepare_with_stale
+
+    def lines(self, jobs: Iterable[Any]) -> list[str]:
+        """What of it the jobs of a run make again, and why: a line for each rule and reason."""
+        from neurosieve import chain
+
+        rules = {str(path): job.rule.name for job in jobs for path in job.output}
+        made = {f.folder: rules.get(f"{f.folder}/{chain.MANIFEST}") for f in self.faults}
+        again = [fault for fault in self.faults if made[fault.folder] is not None]
+        return [f"made again: {line}" for line in chain.grouped(again, lambda fault: str(made[fault.folder]))]
 
 
 def spare_timers(workflow: Any) -> None:

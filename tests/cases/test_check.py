@@ -10,8 +10,9 @@ import yaml
 from dvc.utils.serialize import modify_yaml
 
 from neurosieve import check, cli, config
-from neurosieve.artifacts import Writer, sha256_file
+from neurosieve.artifacts import sha256_file
 from neurosieve.config import Negatives
+from neurosieve.flow import source_sums
 from neurosieve.prepare.hard_negatives import draw
 
 DEFAULT = Path("params.yaml")
@@ -426,14 +427,18 @@ def test_P6_the_leaderboard_is_the_same_wherever_data_and_models_lie(load, table
     assert "someone" not in json.dumps(placed("/srv/someone"))
 
 
-def test_P6_a_user_s_file_is_named_without_its_folders(tmp_path):
+def test_P6_a_user_s_file_is_named_without_its_folders(load, tmp_path):
     figures = tmp_path / "someone" / "figures.csv"
     figures.parent.mkdir()
     figures.write_text("x")
-    with Writer(tmp_path / "build" / "mine" / "leaderboard", "leaderboard", {}, [figures]) as out:
-        out.text("a.txt", "a")
-    manifest = json.loads((tmp_path / "build" / "mine" / "leaderboard" / "manifest.json").read_text())
-    assert list(manifest["inputs"]) == ["figures.csv"]
+
+    def change(raw):
+        raw["leaderboard"]["published_figures"] = {
+            "file": str(figures), "source": "a made-up publication",
+            "tasks": {"token-roles": "tokens"}, "models": {"tiny": "tiny"}}  # fmt: skip
+
+    sources = source_sums(load(change), "build_leaderboard")
+    assert sources == {"published_figures": sha256_file(figures)}
 
 
 def test_N6_held_out_packages_are_wheels_of_the_corpus(tmp_path):

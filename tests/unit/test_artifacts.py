@@ -98,7 +98,7 @@ def test_broken_files_are_named_with_their_line(tmp_path):
     (tmp_path / "x.npy").write_bytes(b"not an array")
     with pytest.raises(ArtifactError, match=r"x\.npy: not a readable array"):
         artifacts.read_npy(tmp_path / "x.npy")
-    with pytest.raises(ArtifactError, match="run the phase"):
+    with pytest.raises(ArtifactError, match="run again"):
         artifacts.read_manifest(tmp_path / "none")
 
 
@@ -109,6 +109,6 @@ def test_pickled_arrays_are_refused(tmp_path):
 
 
 def test_a_missing_input_is_told_before_anything_is_moved(tmp_path):
-    with pytest.raises(ArtifactError, match="run the phase"):
+    with pytest.raises(ArtifactError, match="run again"):
         make(tmp_path / "one", inputs=[tmp_path / "none"])
     assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,6 @@
 """Surface baselines against hand-worked answers, scikit-learn's vectorisers and a direct minimiser."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +8,15 @@ from scipy import optimize, sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from neurosieve.artifacts import Paths, check_files, read_json, read_manifest, read_npy
-from neurosieve.config import Penalty, Probes
+from neurosieve.config import Params, Penalty, Probes
 from neurosieve.probes import baselines
 from neurosieve.probes.baselines import Examples, Fitting, Ngrams, Similarity, Softmax, Tables
 from neurosieve.probes.features import Rows
+
+
+def settings():
+    """Only the blocks that the phase reads."""
+    return Params.model_construct(seed=0, numerics="fast", probes=probes())
 
 
 def probes(**changes):
@@ -266,7 +270,7 @@ def pair_task(paths, task="match"):
 
 
 def test_token_task_end_to_end(tmp_path):
-    paths, params = Paths("b", tmp_path), SimpleNamespace(probes=probes())
+    paths, params = Paths("b", tmp_path), settings()
     token_task(paths)
     baselines.fit_baselines(params, paths, task="roles")
     folder = paths.baselines("roles")
@@ -298,7 +302,7 @@ def test_token_task_end_to_end(tmp_path):
 
 
 def test_pair_task_end_to_end_and_one_sided_controls(tmp_path):
-    paths, params = Paths("b", tmp_path), SimpleNamespace(probes=probes())
+    paths, params = Paths("b", tmp_path), settings()
     pair_task(paths)
     baselines.fit_baselines(params, paths, task="match")
     result = read_json(paths.baselines("match") / "baselines.json")
@@ -320,7 +324,7 @@ def test_the_same_bytes_twice_and_never_test(tmp_path):
         token_task(paths)
         for name in ("inputs.jsonl", "rows.jsonl"):
             (paths.task("roles") / "test" / name).unlink()
-        baselines.fit_baselines(SimpleNamespace(probes=probes()), paths, task="roles")
+        baselines.fit_baselines(settings(), paths, task="roles")
         manifests.append(read_manifest(paths.baselines("roles"))["files"])
     assert manifests[0] == manifests[1]
 
@@ -335,7 +339,7 @@ def test_sequence_task_has_ngrams_of_the_text(tmp_path):
         for k, s in enumerate(("train", "tune", "judge"), start=1)
     }
     write_task(paths, "kind", "sequence", ["a", "b", "c"], "accuracy", splits)
-    baselines.fit_baselines(SimpleNamespace(probes=probes()), paths, task="kind")
+    baselines.fit_baselines(settings(), paths, task="kind")
     result = read_json(paths.baselines("kind") / "baselines.json")
     assert result["order"] == ["majority", "char-ngrams"]
     assert result["baselines"]["char-ngrams"]["judge"]["accuracy"] == 1

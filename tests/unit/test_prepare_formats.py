@@ -583,7 +583,8 @@ def test_nothing_depends_on_where_the_files_lie_or_on_their_names(kind, folder, 
     assert files == {p.relative_to(two): p.read_bytes() for p in sorted(two.rglob("*")) if p.is_file()}
     manifest = read_manifest(two / "train")
     assert manifest["inputs"] == {}
-    assert manifest["params"]["settings"]["files"] == {r: f["sha256"] for r, f in entry["files"].items()}
+    assert manifest["sources"] == {r: f["sha256"] for r, f in entry["files"].items()}
+    assert manifest["params"]["task"]["files"] == {r: {"sha256": f["sha256"]} for r, f in entry["files"].items()}
     assert str(tmp_path) not in (two / "train" / "manifest.json").read_text()
 
 

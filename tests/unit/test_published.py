@@ -8,7 +8,8 @@ import torch
 
 from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_jsonl
 from neurosieve.config import Params, Published, Tolerances, load_params
-from neurosieve.leaderboard.collect import input_folders, published_rows
+from neurosieve.flow import inputs_of
+from neurosieve.leaderboard.collect import published_rows
 from neurosieve.leaderboard.table import COLUMNS, TableError, build_table, changed_cells, to_csv
 from neurosieve.probes.metrics import macro_f1
 from neurosieve.redundancy import random_members
@@ -498,8 +499,8 @@ def test_without_the_protocol_nothing_is_read(bench):
     run = params.run.model_copy(update={"protocols": ["strict"]})
     strict = params.model_copy(update={"run": run})
     assert published_rows(strict, paths) == []
-    assert not [p for p in input_folders(strict, paths) if "published" in p.parts]
-    assert len([p for p in input_folders(params, paths) if "published" in p.parts]) == 3
+    assert not [p for p in inputs_of(strict, paths, "build_leaderboard") if "published" in p.parts]
+    assert len([p for p in inputs_of(params, paths, "build_leaderboard") if "published" in p.parts]) == 3
 
 
 def test_every_probe_has_a_start_of_its_own(planted):

@@ -27,6 +27,7 @@ except benchmark_config.ConfigError as error:
 
 PATHS = artifacts.Paths(P.benchmark)
 run.use_job_lines(workflow)
+STALE = run.Stale(workflow, P, PATHS)
 LOGS = f"logs/{P.benchmark}"
 TIMINGS = f"timings/{P.benchmark}"
 SPLITS = benchmark_config.SPLITS

@@ -19,11 +19,10 @@ from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.dump import write_layers
 from neurosieve.activations.finetune import train_model
 from neurosieve.activations.models import load_model, task_folder
-from neurosieve.artifacts import Paths, Writer
+from neurosieve.artifacts import Paths
 from neurosieve.config import SPLITS, Params
+from neurosieve.flow import writer
 from neurosieve.sources.wheels import DEFAULT_CACHE
-
-PLACES = {"path", "folders", "note", "parameters"}  # of a model's entry: what changes no value by itself
 
 __all__ = ["ActivationsError", "dump_activations", "finetune_model"]
 
@@ -40,33 +39,14 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     """
     torch.set_num_threads(threads())
     loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
-    settings = params.activations
-    cost = layer_costs(loaded, settings.window)
-    names = dict.fromkeys((model, params.trained(model)))
-    # of `finetune:` only what this task has of it: another task in its list changes nothing here
-    stated = params.settings("dump_activations", model=model, task=task)["models"]
-    entries = [{k: v for k, v in entry.items() if k not in PLACES} for entry in stated]
+    cost = layer_costs(loaded, params.activations.window)
     plans = _plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
     for split, plan in plans.items():
-        source = paths.task(task) / split
-        with Writer(
-            paths.activations(model, task, split),
-            "activations",
-            {
-                "model": model,
-                "task": task,
-                "split": split,
-                "numerics": params.numerics,
-                "activations": settings.model_dump(mode="json"),
-                # Not the path: where a model lies changes nothing, its hash is among the facts
-                "models": dict(zip(names, entries, strict=True)),
-            },
-            inputs=[source, *([paths.finetuned(model, task)] if params.finetunes(model, task) else [])],
-        ) as writer:
-            files = [writer.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
+        with writer(params, paths, "dump_activations", model=model, task=task, split=split) as out:
+            files = [out.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
             write_layers(loaded, plan, files, f"{model} {task} {split}")
-            writer.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
-            writer.facts["training"] = params.training(model, task)
+            out.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
+            out.facts["training"] = params.training(model, task)
 
 
 def _plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[str, Plan]:

@@ -55,6 +55,7 @@ from neurosieve.artifacts import (
     write_text,
 )
 from neurosieve.config import Finetune, Params
+from neurosieve.flow import inputs_of, settings_of, writer
 from neurosieve.memory import out_of_memory
 
 log = logging.getLogger(__name__)
@@ -295,14 +296,13 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
     part = Tuned(backbone, columns, data.outputs, params.activations.pooling, features, settings.seed)
     part.to(loaded.device)
 
-    sources = [paths.task(task) / "train", paths.task(task) / "card"]
-    wanted = {"model": model, "task": task, **params.settings("finetune_model", model=model, task=task)}
-    # Not the path: where a model lies changes nothing, its hash is among the facts
-    wanted["models"] = [{k: v for k, v in entry.items() if k not in ("path", "folders")} for entry in wanted["models"]]
     identity = {
-        "params": wanted,
+        "params": {"model": model, "task": task, **settings_of(params, "finetune_model", model=model, task=task)},
         "model": loaded.facts,
-        "inputs": {source.name: sha256_file(source / "manifest.json") for source in sources},
+        "inputs": {
+            source.name: sha256_file(source / "manifest.json")
+            for source in inputs_of(params, paths, "finetune_model", model=model, task=task)
+        },
         "code": code_sha256("activations"),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
@@ -320,7 +320,7 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
         "loss": "squared error of the standardised target" if data.regression else "cross-entropy",
         **data.facts,
     }
-    with Writer(folder, "activations", wanted, sources) as out:
+    with writer(params, paths, "finetune_model", model=model, task=task) as out:
         _write_model(loaded, out)
         out.json("report.json", report)
         out.facts = {

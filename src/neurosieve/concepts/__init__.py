@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, read_json, read_jsonl, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, read_json, read_jsonl, read_npy
 from neurosieve.concepts.auroc import auroc, best_class, concordance, top_types
 from neurosieve.concepts.null import (
     Null,
@@ -30,6 +30,7 @@ from neurosieve.concepts.null import (
 )
 from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
+from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 
 TARGET = "target"  # what a neuron goes with where a number is predicted
@@ -123,13 +124,7 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
-    folders = [
-        paths.search(model, task),
-        *(paths.activations(model, task, split) for split in ("train", "judge")),
-        *(paths.task(task) / part for part in ("judge", "card")),
-    ]
-    wanted = {"model": model, "task": task, **params.settings("describe_neurons")}
-    with Writer(paths.concepts(model, task), "concepts", wanted, folders) as out:
+    with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
         out.facts = {

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, read_jsonl, read_manifest, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, read_jsonl, read_manifest, read_npy
 from neurosieve.concepts import chosen_neurons
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
+from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
 from neurosieve.sources.wheels import DEFAULT_CACHE
@@ -73,17 +74,7 @@ def ablate_neurons(params: Params, paths: Paths, *, model: str, task: str, cache
     except NoAblation as why:
         reason = str(why)
     report = {"model": model, "task": task, "subset": key, "claimed": claimed, "ablation": found, "reason": reason}
-    folders = [
-        paths.search(model, task),
-        paths.activations(model, task, "train"),
-        *(paths.task(task) / part for part in ("judge", "card")),
-    ]
-    settings = params.settings("ablate_neurons", model=model, task=task)
-    # Not its folders: where a model lies changes nothing, the hash of its weights is among the activations' facts
-    places = ("path", "folders")
-    settings["models"] = [{k: v for k, v in entry.items() if k not in places} for entry in settings["models"]]
-    wanted = {"model": model, "task": task, **settings}
-    with Writer(paths.ablation(model, task), "concepts", wanted, folders) as out:
+    with writer(params, paths, "ablate_neurons", model=model, task=task) as out:
         out.json("ablation.json", report)
         out.facts = facts
 

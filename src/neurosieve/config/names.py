@@ -10,6 +10,17 @@ PACKAGE = Path(__file__).parents[1]
 
 PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard")
 
+# The rules of each phase, in the order in which they can run.
+PHASE_RULES: dict[str, tuple[str, ...]] = {
+    "prepare": ("extract_corpus", "prepare_task"),
+    "activations": ("finetune_model", "dump_activations"),
+    "redundancy": ("measure_redundancy",),
+    "probes": ("fit_baselines", "fit_probes", "fit_controls", "decide_status"),
+    "subsets": ("search_subsets", "check_robustness", "transfer_subsets", "score_test", "reproduce_published"),
+    "concepts": ("describe_neurons", "ablate_neurons"),
+    "leaderboard": ("build_leaderboard",),
+}
+
 SPLITS = ("train", "tune", "judge", "test")
 
 # Rankings that others are to beat: every search has them beside its own, so they cannot be searched themselves.

@@ -131,16 +131,20 @@ class Params(Block):
             return "untrained"
         return "fine-tuned folder" if task in entry.folders else "frozen"
 
-    def model_files(self, model: str, task: str | None = None) -> list[str]:
-        """Files of the model's folder, of the trained one for an untrained twin; none for a model in a wheel or hub.
+    def model_folder(self, model: str, task: str | None = None) -> Path | None:
+        """Folder of the model, of the trained one for an untrained twin; None for a model in a wheel or hub.
 
-        With a task: of the folder that the model has for it.
+        With a task: the folder that the model has for it.
         """
         entry = self.models[self.trained(model)]
         path = entry.path if self.models[model].untrained is not None else entry.folders.get(task or "", entry.path)
-        if path is None:
+        return None if path is None else self.resolve(path)
+
+    def model_files(self, model: str, task: str | None = None) -> list[str]:
+        """Files of :meth:`model_folder`, none where there is none."""
+        entry, folder = self.models[self.trained(model)], self.model_folder(model, task)
+        if folder is None:
             return []
-        folder = self.resolve(path)
         kinds = ("*.json", "*.txt", "*.model", "*.safetensors") + (("*.bin",) if entry.weights == "bin" else ())
         return sorted({*files_below(folder, *kinds), *(p.as_posix() for p in code_below(folder) if p.is_file())})
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurosieve.config.params import Params
 
-# Of a corpus or a task, what no result depends on.
-_HINTS: dict[str, Any] = {"inputs": True, "files": {"__all__": {"source": True}}}
+# Of a corpus or a task, what no result depends on: estimates, where files lie and what they are called.
+_HINTS: dict[str, Any] = {"inputs": True, "folder": True, "files": {"__all__": {"source": True, "name": True}}}
+# The same of a model.
+_OF_MODEL: dict[str, Any] = {"note": True, "parameters": True, "path": True, "folders": True, "finetune": {"tasks"}}
 # What says where something lies, and so may name this machine: what lies there is known by its sha256.
 _PLACES: dict[str, Any] = {
     "data_root": True,
@@ -23,9 +25,9 @@ def rule_settings(
 ) -> dict[str, Any]:
     """What of the file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
 
-    The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
+    The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand. Not where data and
+    models lie: what lies there is known by its sum (flow.py), and manifests hold these settings as they are.
     """
-    common = {"seed": params.seed, "numerics": params.numerics}
     if rule == "extract_corpus":
         return {"corpus": params.prepare.corpora[str(corpus)].model_dump(mode="json", exclude=_HINTS)}
     if rule == "prepare_task":
@@ -44,6 +46,7 @@ def rule_settings(
             "pooling": params.activations.pooling,
             "pair_features": params.probes.pair_features,
         }
+    common = {"seed": params.seed, "numerics": params.numerics}
     if rule == "measure_redundancy":
         return {**common, "redundancy": params.redundancy.model_dump(mode="json")}
     if rule == "fit_baselines":
@@ -104,8 +107,8 @@ def _model_settings(params: Params, model: str, task: str | None) -> list[dict[s
     found = []
     for name in dict.fromkeys((model, params.trained(model))):
         entry = params.models[name]
-        shown = entry.model_dump(mode="json", exclude={"note": True, "parameters": True, "finetune": {"tasks"}})
-        shown["folders"] = {key: folder for key, folder in entry.folders.items() if key == task}
+        shown = entry.model_dump(mode="json", exclude=_OF_MODEL)
+        shown["folders"] = [key for key in entry.folders if key == task]  # that it has one, not where
         if name != model or not params.finetunes(model, str(task)):
             shown["finetune"] = None
         found.append(shown)

@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from neurosieve.artifacts import Paths, Writer, csv_lines, dump_json
+from neurosieve.artifacts import Paths, csv_lines, dump_json
 from neurosieve.config import Params
+from neurosieve.flow import writer
 
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
@@ -22,11 +23,10 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
     rows, comparisons = collect.collect(params, paths)
     published = collect.published_rows(params, paths)
     transfers = collect.collect_transfer(params, paths)
-    inputs = collect.input_folders(params, paths)
     figures = published_figures.read_figures(params)
     if figures:
         published_figures.put_beside([*rows, *published], figures)
-    with Writer(paths.leaderboard(), "leaderboard", params.settings("build_leaderboard"), inputs) as out:
+    with writer(params, paths, "build_leaderboard") as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table([*rows, *published])))
         for row in rows:
             out.text(table.row_file(row["model"], row["task"]), dump_row(row))

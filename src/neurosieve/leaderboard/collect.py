@@ -43,7 +43,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from neurosieve.artifacts import Paths, read_json, read_manifest
@@ -62,24 +61,6 @@ MINIMA = (
 )  # fmt: skip
 LCA = "lca"  # the published method's ranking, whose minimum stays comparable whatever the headline is
 LCA_CELLS = ("n_minimal", "n_minimal_low", "n_minimal_high")
-
-
-def input_folders(params: Params, paths: Paths) -> list[Any]:
-    """Every artifact folder that :func:`collect_rows` and :func:`collect_cards` read."""
-    cells = [(m, t) for m in params.run.models for t in params.run.tasks]
-    found = (paths.redundancy, paths.probes, paths.controls, paths.search, paths.scores)
-    per_row = (*found, paths.concepts, paths.ablation)
-    return [
-        *(paths.task(t) / part for t in params.run.tasks for part in ("card", "test")),
-        *(paths.baselines(t) for t in params.run.tasks),
-        *(paths.activations(m, t, "train") for m, t in cells),
-        paths.status(),
-        *(paths.robustness(m, t) for m in params.asked for t in params.run.tasks),
-        *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
-        *(folder(m, t) for folder in per_row for m, t in cells),
-        *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
-        *map(Path, params.figure_files()),
-    ]
 
 
 def collect_rows(params: Params, paths: Paths) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from neurosieve.artifacts import ArtifactError, Paths, check_files, read_json, read_manifest, sha256_file
 from neurosieve.config import Params
-from neurosieve.leaderboard.collect import input_folders
+from neurosieve.flow import inputs_of, sources_of
 from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 CELLS_SHOWN = 30  # differing cells that are listed one by one
@@ -73,9 +73,12 @@ def check_made(params: Params, paths: Paths) -> None:
     if not why:
         sums = set(manifest["inputs"].values())
         # what is gone meanwhile, for example to make room, tells nothing
-        there = [path / "manifest.json" if path.is_dir() else path for path in input_folders(params, paths)]
+        there = [path / "manifest.json" for path in inputs_of(params, paths, "build_leaderboard")]
         newer = [path for path in there if path.is_file() and sha256_file(path) not in sums]
         why = f"{newer[0].parent} was made anew since, and {len(newer) - 1} more" if newer else ""
+        for source in sources_of(params, "build_leaderboard"):
+            if not why and source.there and source.sha256() != manifest["sources"].get(source.label):
+                why = f"{source.path} was changed since"
     if why:
         raise ArtifactError(
             f"{built} is not the leaderboard of this params file: {why}; nothing is published or shown: run the whole "

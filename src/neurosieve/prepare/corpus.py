@@ -7,7 +7,6 @@ share though they were renamed or reformatted. Tasks read it back as records.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,9 +15,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, iter_jsonl, sha256_file
+from neurosieve.artifacts import ArtifactError, Paths, iter_jsonl
 from neurosieve.config import LANGUAGES, Columns, Corpus, Params
 from neurosieve.config.source_tree import REASONS, source_tree
+from neurosieve.flow import tree_sha256, writer
 from neurosieve.prepare.languages import load_language
 from neurosieve.prepare.python_source import Function, exact_key
 from neurosieve.prepare.records import PrepareError, Record, check_files, digest
@@ -55,8 +55,7 @@ def extract_corpus(params: Params, paths: Paths, *, corpus: str, cache: Path = D
     elif folder is not None:
         _check_folder(where, folder, entry)
     reader = _Reader(entry, cache, folder, tables, where)
-    settings = {"corpus": corpus, "source": _source(entry)}
-    with Writer(paths.corpus(corpus), "prepare", settings) as out:
+    with writer(params, paths, "extract_corpus", corpus=corpus) as out:
         rows = tqdm(reader.rows(), desc=f"corpus {corpus}", unit=" functions", mininterval=5)
         if not out.jsonl("functions.jsonl", rows):
             raise PrepareError(_no_function(where, entry, reader.counts))
@@ -107,7 +106,7 @@ def folder_sha256(folder: Path | str, language: str) -> str:
 
     The files are those of :func:`neurosieve.config.source_tree.source_tree`. Raises PrepareError where there is none.
     """
-    tree, sum_of_all = source_tree(folder, language), hashlib.sha256()
+    tree = source_tree(folder, language)
     if not tree.files:
         told = "".join(
             f"; left out, {reason}: {n}, the first {tree.first[reason]}" for reason, n in tree.left_out.items()
@@ -116,9 +115,7 @@ def folder_sha256(folder: Path | str, language: str) -> str:
             f"{folder}: no {' or '.join(LANGUAGES[language])} file in a sub-folder{told}; name the folder that has a "
             "sub-folder per package"
         )
-    for name, path in tree.files.items():
-        sum_of_all.update(f"{name} {sha256_file(path)}\n".encode())
-    return sum_of_all.hexdigest()
+    return tree_sha256(tree)
 
 
 def _check_folder(where: str, folder: Path, entry: Corpus) -> None:
@@ -155,14 +152,6 @@ def _no_function(where: str, entry: Corpus, found: Counter[str]) -> str:
 
 def _is_test(path: PurePosixPath) -> bool:
     return not _TEST_FOLDERS.isdisjoint(path.parts[:-1])
-
-
-def _source(entry: Corpus) -> dict[str, Any]:
-    """The entry without the names of folders and files, which say nothing of the content: their sha256 do."""
-    source = entry.model_dump(mode="json", exclude={"folder"})
-    if entry.files is not None:
-        source["files"] = {role: file.sha256 for role, file in entry.files.items()}
-    return source
 
 
 class _Reader:

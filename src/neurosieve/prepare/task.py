@@ -19,8 +19,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from neurosieve.artifacts import Paths, Writer
+from neurosieve.artifacts import Paths
 from neurosieve.config import SPLITS, Params, Task
+from neurosieve.flow import writer
 from neurosieve.prepare.corpus import read_corpus
 from neurosieve.prepare.records import (
     NO_PACKAGE,
@@ -55,26 +56,21 @@ def prepare_task(params: Params, paths: Paths, *, task: str) -> None:
     """
     spec = params.prepare.tasks[task]
     kind = load_kind(spec.kind)
-    records, sources = _read(kind, spec, params, paths, task)
+    records = _read(kind, spec, params, paths, task)
     card, samples = _made(params, task, kind, records)
     for reason, facts in card["notices"].items():
         log.warning("prepare.tasks.%s: %s: %d, the first in %s", task, reason, facts["count"], facts["first"])
     for reason, place in card["left_out_first"].items():
         number = card["left_out"][reason]
         log.warning("prepare.tasks.%s: left out, %s: %d, the first in %s", task, reason, number, place)
-    folder = paths.task(task)
-    entry = spec.model_dump(mode="json", exclude={"folder", "inputs"})
-    if spec.files is not None:  # where files lie and what they are called says nothing: their sha256 does
-        entry["files"] = {role: file.sha256 for role, file in spec.files.items()}
-    settings = {"task": task, "seed": params.seed, "settings": entry}
     for split, sample in samples.items():
-        with Writer(folder / split, "prepare", {**settings, "split": split}, sources) as out:
+        with writer(params, paths, "prepare_task", task=task, split=split) as out:
             out.jsonl("inputs.jsonl", sample.inputs)
             out.jsonl("rows.jsonl", sample.rows)
             facts = card["splits"][split]
             out.facts = {name: facts[name] for name in ("rows", "inputs", "files", "characters")}
             out.facts["left_out"] = {reason: n for reason, n in sorted(sample.left_out.items()) if n}
-    with Writer(folder / "card", "prepare", settings, [folder / split for split in SPLITS]) as out:
+    with writer(params, paths, "prepare_task", task=task) as out:
         out.json("card.json", card)
         out.facts = {name: card[name] for name in ("left_out", "short", "duplicates", "notices")}
     log.info("task %s: rows %s, short %s", task, {s: len(x.rows) for s, x in samples.items()}, card["short"])
@@ -212,23 +208,22 @@ def data_faults(params: Params, task: str) -> list[str]:
     return faults
 
 
-def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> tuple[list[Record], list[Path]]:
-    """Records of a task, and the artifacts they come from; files of data are pinned by their sha256 in the settings."""
+def _read(kind: Kind, spec: Task, params: Params, paths: Paths, task: str) -> list[Record]:
+    """Records of a task; files of data are pinned by their sha256 in the settings."""
     where = f"prepare.tasks.{task}"
     if faults := entry_faults(params, task):
         raise PrepareError("\n".join(faults))
     if spec.dataset is not None:
         try:
-            return kind.read_dataset(spec.dataset, spec), []
+            return kind.read_dataset(spec.dataset, spec)
         except PrepareError as error:
             raise _of_task(where, error) from None
     if spec.corpus is not None:
-        artifact = paths.corpus(spec.corpus)
-        return read_corpus(artifact), [artifact]
+        return read_corpus(paths.corpus(spec.corpus))
     assert spec.folder is not None
     found_files = params.data_files(spec.folder, spec.files or {})
     check_files(where, found_files, spec.files or {})
-    return _records(kind, spec, found_files, where), []
+    return _records(kind, spec, found_files, where)
 
 
 def _records(kind: Kind, spec: Task, files: dict[str, Path], where: str) -> list[Record]:

@@ -43,9 +43,10 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_tensors
+from neurosieve.artifacts import Paths, iter_jsonl, read_json, read_tensors
 from neurosieve.config import Params, Penalty
 from neurosieve.config import Probes as ProbeParams
+from neurosieve.flow import writer
 from neurosieve.probes import metrics
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.fit import strongest_first
@@ -581,8 +582,7 @@ _OF_NUMBERS: dict[str, dict[str, _Kind]] = {
 def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
     """Fit the baselines of a task on train, tune them on tune, score them on judge; the module's docstring says what
     is written."""
-    splits = [paths.task(task) / split for split in ("train", "tune", "judge", "card")]
-    card = read_json(splits[-1] / "card.json")
+    card = read_json(paths.task(task) / "card" / "card.json")
     n_classes, primary_metric = len(card["classes"]), primary(card)
     examples = {split: read_examples(paths, task, split) for split in ("train", "tune", "judge")}
 
@@ -621,8 +621,7 @@ def fit_baselines(params: Params, paths: Paths, *, task: str) -> None:
         unseen = surface  # too few rows of unseen types in tune to choose by
 
     states = {name: model.state() for name, model in models.items()}
-    used = params.probes.model_dump(mode="json", include={"baseline_ngrams", "baseline_penalties"})
-    with Writer(paths.baselines(task), "probes", {"task": task, "probes": used}, splits) as out:
+    with writer(params, paths, "fit_baselines", task=task) as out:
         out.facts = {
             "rows": {split: len(rows.text) for split, rows in examples.items()},
             "ngrams_left_out": {name: model.left_out for name, model in models.items() if model.left_out},

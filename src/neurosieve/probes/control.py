@@ -34,8 +34,9 @@ import numpy as np
 from scipy.linalg import qr
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json
+from neurosieve.artifacts import Paths, iter_jsonl, read_json
 from neurosieve.config import Params
+from neurosieve.flow import writer
 from neurosieve.probes.features import layout, standardize_train
 from neurosieve.probes.metrics import NUMBER, report
 from neurosieve.probes.solver import ABSENT, GramCache, Probe, fit
@@ -300,13 +301,7 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
         control = fit_control_task(params, task, of_row, X, y, n_classes, l1, l2, f"controls {model} {task}")
         found["control"] = control.entry
 
-    settings = {"model": model, "task": task, **params.settings("fit_controls")}
-    inputs = [
-        *(paths.task(task) / part for part in ("train", "card")),
-        paths.activations(model, task, "train"),
-        paths.probes(model, task),
-    ]
-    with Writer(paths.controls(model, task), "probes", settings, inputs) as out:
+    with writer(params, paths, "fit_controls", model=model, task=task) as out:
         out.json("controls.json", found)
         out.facts = {"rows": len(y), "kept": len(kept), "types": 0, "seeds": 0}
         if control is not None:

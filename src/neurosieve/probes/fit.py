@@ -31,8 +31,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, read_json
+from neurosieve.artifacts import Paths, read_json
 from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, ranks_numbers
+from neurosieve.flow import writer
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
@@ -267,9 +268,7 @@ def fit_probes(params: Params, paths: Paths, *, model: str, task: str) -> None:
     standardizer = data.standardizer.take(features.columns(data.at(*sets[reference])))
     constant = np.bincount(data.constant // features.width, minlength=features.layers)
 
-    inputs = [*(paths.task(task) / s for s in (*SPLITS, "card")), *(paths.activations(model, task, s) for s in SPLITS)]
-    settings = {"model": model, "task": task, **params.settings("fit_probes")}
-    with Writer(paths.probes(model, task), "probes", settings, inputs) as out:
+    with writer(params, paths, "fit_probes", model=model, task=task) as out:
         for name, ranking in found.items():
             out.npy(f"ranking_{name}.npy", orders[name].astype(np.int32))
             out.npy(f"ranking_{name}_per_class.npy", kept[ranking.per_class].astype(np.int32))

@@ -37,8 +37,9 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import Paths, Writer, read_json, read_npy
+from neurosieve.artifacts import Paths, read_json, read_npy
 from neurosieve.config import Params
+from neurosieve.flow import writer
 from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Rows, read_rows, resampled
 from neurosieve.probes.intervals import (
@@ -185,11 +186,9 @@ def decide_status(params: Params, paths: Paths) -> None:
     """Decide the status of every row of the run; the module's docstring says how and what is written."""
     confidence, n = params.probes.confidence, params.probes.bootstrap
     entries: dict[str, dict[str, Any]] = {}
-    inputs: list[Path] = []
     for task in params.run.tasks:
         folders = [paths.task(task) / "judge", paths.task(task) / "card", paths.baselines(task)]
         models = {model: paths.probes(model, task) for model in params.probed}
-        inputs += [*folders, *models.values()]
         card, rows = read_json(folders[1] / "card.json"), read_rows(paths, task, "judge")
         try:
             bootstrap = task_bootstrap(params.seed, task, "judge", rows.files, n, rows.sides)
@@ -230,9 +229,7 @@ def decide_status(params: Params, paths: Paths) -> None:
             comparisons = entry[f"comparisons{part}"]
             entry[f"status{part}"] = comparisons and status_of(comparisons, confidence, control=entry["control"])
 
-    named = {model: params.twins_of(model) for model in params.run.models}
-    used = {"seed": params.seed, "bootstrap": n, "confidence": confidence, "tasks": params.run.tasks, "twins": named}
-    with Writer(paths.status(), "probes", used, inputs) as out:
+    with writer(params, paths, "decide_status") as out:
         out.facts = {"rows": len(entries), "family": len(family)}
         out.json("status.json", {"confidence": confidence, "family": family, "rows": entries})
 

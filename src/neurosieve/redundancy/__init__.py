@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, iter_jsonl, read_manifest, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, iter_jsonl, read_manifest, read_npy
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns, constant_neurons
+from neurosieve.flow import writer
 from neurosieve.redundancy.cka import layer_cka
 from neurosieve.redundancy.clusters import Correlation, correlate, cut, medoids, unit_columns
 from neurosieve.redundancy.stability import adjusted_rand, split_halves
@@ -292,8 +293,7 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
             )
         ],
     }
-    wanted = {"model": model, "task": task, **params.settings("measure_redundancy")}
-    with Writer(paths.redundancy(model, task), "redundancy", wanted, [folder, paths.task(task) / "train"]) as out:
+    with writer(params, paths, "measure_redundancy", model=model, task=task) as out:
         out.json("redundancy.json", report)
         out.npy("clusters.npy", clusters.labels)
         for i, found in enumerate(representatives):

@@ -29,15 +29,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, read_json, read_tensors
+from neurosieve.artifacts import Paths, read_json, read_tensors
 from neurosieve.config import Params
+from neurosieve.flow import writer
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.agreement import chance_overlap, overlap
 from neurosieve.probes.features import standardize_train
 from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_weights
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
-from neurosieve.subsets.data import SPLITS, Data, Judged, Rival
+from neurosieve.subsets.data import Data, Judged, Rival
 from neurosieve.subsets.reference import reference_judge
 from neurosieve.subsets.search import Row, load_row
 from neurosieve.subsets.target import Target
@@ -122,16 +123,7 @@ def check_robustness(params: Params, paths: Paths, *, model: str, task: str) -> 
             found["halves"] = halves(subset, settings.resamples, _seed(params, task, "halves"), progress)
             found["disjoint"] = disjoint(subset, settings.disjoint, progress)
             found["shuffled"] = shuffled(subset, _seed(params, task, "shuffled"), progress)
-    twins = params.twins_of(model)
-    inputs = [
-        *(paths.task(task) / part for part in (*SPLITS, "card")),
-        *(paths.activations(model, task, split) for split in SPLITS),
-        paths.baselines(task),
-        *(paths.probes(name, task) for name in (model, *twins)),
-        paths.search(model, task),
-    ]
-    used = {"model": model, "task": task, "twins": twins, **params.settings("check_robustness", task=task)}
-    with Writer(paths.robustness(model, task), "subsets", used, inputs) as out:
+    with writer(params, paths, "check_robustness", model=model, task=task) as out:
         out.json("robustness.json", found)
         out.facts = {"reason": found["reason"]}
     log.info("%s, %s: %.1f s", model, task, time.monotonic() - began)

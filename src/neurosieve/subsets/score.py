@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import Paths, Writer, iter_jsonl, read_json, read_npy, read_tensors
+from neurosieve.artifacts import Paths, iter_jsonl, read_json, read_npy, read_tensors
 from neurosieve.config import Params
+from neurosieve.flow import writer
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.baselines import MAJORITY, predict_baselines
 from neurosieve.probes.features import Features, Rows, read_rows, resampled
@@ -298,17 +299,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         **({} if untrained is None else {"untrained": untrained}),
     }
     report["predictions"] = list(predictions)
-    inputs = [
-        *(paths.task(task) / part for part in (SPLIT, "card")),
-        *(paths.activations(m, task, SPLIT) for m in (model, *twins)),
-        *(paths.probes(m, task) for m in twins),
-        paths.search(model, task),
-        paths.baselines(task),
-        paths.controls(model, task),
-        paths.status(),
-    ]
-    used = {"model": model, "task": task, "twins": twins, **params.settings("score_test", task=task)}
-    with Writer(paths.scores(model, task), "subsets", used, inputs) as out:
+    with writer(params, paths, "score_test", model=model, task=task) as out:
         out.json("scores.json", report)
         out.npy("predictions_test.npy", np.stack(list(predictions.values())))
         out.facts = {"rows": report["rows"], "predictors": len(predictions)}

@@ -40,18 +40,18 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from neurosieve.artifacts import ArtifactError, Paths, Writer, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, read_npy
 from neurosieve.config import Params
+from neurosieve.flow import writer
 from neurosieve.subsets import layers, minimal, report
 from neurosieve.subsets.bound import certify
 from neurosieve.subsets.curves import BOTTOM, PIPELINE, RANDOM, Curve, Dev, Walk, against_random, walk_random
-from neurosieve.subsets.data import SPLITS, Data, Given, Judged, Rival, best_baseline, fit_point, load_data, read_given
+from neurosieve.subsets.data import Data, Given, Judged, Rival, best_baseline, fit_point, load_data, read_given
 from neurosieve.subsets.frozen import Frozen, freeze_references, freeze_subsets
 from neurosieve.subsets.pipeline import pipeline_curve
 from neurosieve.subsets.reference import Reference, best_reference, layer_reference, shown_weak
@@ -129,16 +129,6 @@ class Row:
         ranked = self.given.probes["rankings"]
         return [name for name in settings.contenders if name in ranked or name in settings.searches]
 
-    @property
-    def inputs(self) -> list[Path]:
-        paths, model, task = self.paths, self.model, self.task
-        return [
-            *(paths.task(task) / split for split in (*SPLITS, "card")),
-            *(paths.activations(model, task, split) for split in SPLITS),
-            paths.baselines(task),
-            *(paths.probes(name, task) for name in (model, *self.twins)),
-        ]
-
 
 def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
     """What the phases before have of the row.
@@ -175,8 +165,7 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     found = curves_report(row, walk, searched)
     frozen = freeze(row, searched)
     predictions = [curve.points[s].predicted for curve in _every(searched).values() for s in curve.sizes]
-    used = {"model": model, "task": task, "twins": row.twins, **params.settings("search_subsets", task=task)}
-    with Writer(paths.search(model, task), "subsets", used, row.inputs) as out:
+    with writer(params, paths, "search_subsets", model=model, task=task) as out:
         out.json("curves.json", found)
         out.npy("predictions_judge.npy", np.stack(predictions))
         out.json("frozen.json", frozen.report(params.subsets.headline, searched.best))

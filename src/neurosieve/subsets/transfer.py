@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from neurosieve.artifacts import Paths, Writer, read_json, read_npy
+from neurosieve.artifacts import Paths, read_json, read_npy
 from neurosieve.config import Params, Penalty
+from neurosieve.flow import writer
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.agreement import chance_overlap
 from neurosieve.probes.features import Features, layout, standardize_train
@@ -205,14 +206,7 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
             for a in tasks
         },
     }
-    inputs = [
-        *(paths.task(task) / part for task in tasks for part in (*SPLITS, "card")),
-        *(paths.activations(model, task, split) for task in tasks for split in SPLITS),
-        *(folder(model, task) for folder in (paths.probes, paths.search) for task in tasks),
-    ]
-    with Writer(
-        paths.transfer(model), "subsets", {"model": model, **params.settings("transfer_subsets")}, inputs
-    ) as out:
+    with writer(params, paths, "transfer_subsets", model=model) as out:
         out.json("transfer.json", report)
         out.facts = {"tasks": len(tasks), "subsets": len(subsets)}
     log.info("%s: %d tasks in %.1f s", model, len(tasks), time.monotonic() - began)

@@ -33,8 +33,9 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import Paths, Writer, read_json, read_npy
+from neurosieve.artifacts import Paths, read_json, read_npy
 from neurosieve.config import SPLITS, Params
+from neurosieve.flow import writer
 from neurosieve.probes import metrics
 from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.subsets.published.probe import method_of
@@ -109,13 +110,8 @@ def reproduce_published(params: Params, paths: Paths, *, model: str, task: str) 
     settings = params.published
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
-    inputs = [
-        *(paths.task(task) / split for split in (*SPLITS, "card")),
-        *(paths.activations(model, task, split) for split in SPLITS),
-    ]
-    used = {"model": model, "task": task, **params.settings("reproduce_published")}
     if features.number:
-        with Writer(paths.published(model, task), "subsets", used, inputs) as out:
+        with writer(params, paths, "reproduce_published", model=model, task=task) as out:
             out.json("published.json", _undefined(features, card))
         return
     data, constant = make_data(params, features, card, *load_sets(features))
@@ -139,7 +135,7 @@ def reproduce_published(params: Params, paths: Paths, *, model: str, task: str) 
         "seeds": [_seed(result, data, card) for result in results],
         "spread": spread(results),
     }
-    with Writer(paths.published(model, task), "subsets", used, inputs) as out:
+    with writer(params, paths, "reproduce_published", model=model, task=task) as out:
         out.json("published.json", report)
         out.facts = {"seeds": len(results), "rows": sum(len(r.rows) for r in results), "constant": constant}
     log.info("%s, %s: published protocol, %d seeds in %.1f s", model, task, len(results), time.monotonic() - began)
