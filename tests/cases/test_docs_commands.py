@@ -140,7 +140,8 @@ def check_pytest(words: list[str], whole: bool) -> None:
 
 
 def check_git(words: list[str], whole: bool) -> None:
-    assert words[0] in ("diff", "clone", "status") and all((ROOT / w).exists() for w in words[2:])
+    assert words[0] in ("diff", "clone", "status", "tag", "push", "commit", "checkout", "worktree")
+    assert words[0] not in ("diff", "checkout") or all((ROOT / w).exists() for w in words[1:] if w[0] != "-")
 
 
 def check_pip(words: list[str], whole: bool) -> None:

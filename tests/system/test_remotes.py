@@ -144,8 +144,6 @@ def test_s3(certified, python, tmp_path):
 def test_http_reads_and_a_push_is_refused_in_words(certified, python, tmp_path):
     store, port = tmp_path / "store", free_port()
     share(certified, python, "behind", str(store))
-    for path in (tmp_path, *tmp_path.parents[:2], *store.rglob("*")):  # the server reads as a user of its own
-        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
     config = tmp_path / "nginx.conf"
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temp = " ".join(f"{kind}_temp_path {tmp_path}/temp;" for kind in kinds)
@@ -158,7 +156,7 @@ def test_http_reads_and_a_push_is_refused_in_words(certified, python, tmp_path):
         certified.run("dvc", "remote", "add", "--force", "--default", "http", address)
         certified.commit("the remote http")
         receive(certified, python, tmp_path / "clone")
-        lost = next(path for path in sorted(store.rglob("*")) if path.is_file())
+        lost = min(store.rglob("*.dir"))  # where the list of a folder is there, DVC takes its files to be there too
         lost.unlink()
         done = certified.run("dvc", "push", check=False)
         assert done.returncode and not lost.exists()
