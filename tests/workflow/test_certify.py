@@ -17,6 +17,7 @@ def made(make_checkout):
     checkout = make_checkout()
     checkout.run("git", "init", "--quiet")
     checkout.commit("start")
+    checkout.env["NEUROSIEVE_PUBLISH"] = "later"  # no table can be shown of stubs
     checkout.run(sys.executable, str(STUB), "all")
     return checkout
 
@@ -100,7 +101,7 @@ def test_X1_X3_X5_certify_names_all_that_is_wrong_and_writes_nothing(made):
 @pytest.mark.parametrize(
     ("old", "new", "rules", "spared"),
     [
-        ("window: 48", "window: 24", {"dump_activations", "fit_probes", "search_subsets"}, {"fit_baselines"}),
+        ("window: 48, b", "window: 24, b", {"dump_activations", "fit_probes", "search_subsets"}, {"fit_baselines"}),
         ("\nseed: 5", "\nseed: 2", {"prepare_task", "dump_activations"}, {"extract_corpus"}),
     ],
 )
@@ -118,13 +119,13 @@ def test_X1_X2_a_run_makes_again_what_was_made_with_other_params_whatever_the_ti
 
 
 def test_X1_a_job_by_itself_refuses_what_was_made_with_other_params(made):
-    made.params("window: 48", "window: 24")
+    made.params("window: 48, b", "window: 24, b")
     command = ("fit-probes", "--model", "tiny", "--task", "doc-match")
     try:
         done = made.run(sys.executable, "-m", "neurosieve.cli", *command, check=False)
         published = made.run(sys.executable, "-m", "neurosieve.cli", "publish", check=False)
     finally:
-        made.params("window: 24", "window: 48")
+        made.params("window: 24, b", "window: 48, b")
     wanted = "build/tiny/activations/tiny/doc-match/train: made with activations.window 48, this run has 24"
     assert done.returncode == 1 and wanted in done.stderr
     assert published.returncode == 1 and "nothing is published" in published.stderr
