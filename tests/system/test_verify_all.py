@@ -25,15 +25,7 @@ pytestmark = [
 def test_every_way_gives_one_dvc_lock(tmp_path):
     only = [word for row in ROWS for word in ("--only", row)]
     script = ROOT / "benchmarks" / "verify_all.py"
-    command = [
-        sys.executable,
-        str(script),
-        "--benchmark",
-        "less",
-        "--work",
-        str(tmp_path / "w"),
-        *only,
-    ]
+    command = [sys.executable, str(script), "--benchmark", "less", "--work", str(tmp_path / "w"), *only]
     done = subprocess.run(command, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "w" / "rows.json").read_text())["rows"]
