@@ -12,6 +12,8 @@ PARAMS ?= params.yaml
 BENCHMARK ?= default
 # as it was typed, and never a part of a command: a name may hold spaces, quotes and $
 export NEUROSIEVE_PARAMS := $(value PARAMS)
+# containers often set it: every job would then compile again whatever it imports, seconds each
+unexport PYTHONDONTWRITEBYTECODE
 # this tree's own package, also where .venv is a link to an environment of another checkout
 export PYTHONPATH := $(CURDIR)/src
 
@@ -23,7 +25,8 @@ benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and whe
 	@test -n "$$VIRTUAL_ENV" || echo "for the commands of the README in this shell: source $(BIN)/activate"
 
 test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
-	$(RUN) pytest -m "not system" -n 2 --dist loadfile tests/workflow tests/contract tests/unit tests/cases  # the longest first
+	$(RUN) pytest -m "not system" -n 2 --dist loadfile --no-loadscope-reorder \
+	  tests/workflow tests/contract tests/unit tests/cases  # the longest first, not the files with most tests
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
 	$(RUN) pytest -m system tests

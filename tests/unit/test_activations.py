@@ -964,8 +964,8 @@ def test_open_vectors_do_not_grow(folders: dict[str, Path], tmp_path: Path, monk
     seen = []
     run = dump._run_batch
 
-    def watch(loaded: Any, plan: Any, batch: int, waiting: dict[int, Any]) -> Any:
-        out = run(loaded, plan, batch, waiting)
+    def watch(loaded: Any, plan: Any, batch: int, waiting: dict[int, Any], *more: Any) -> Any:
+        out = run(loaded, plan, batch, waiting, *more)
         seen.append(len(waiting))
         return out
 

@@ -7,7 +7,10 @@ import pytest
 from neurosieve.verify.committed import folder_md5, stages
 
 pytestmark = pytest.mark.slow
-WITHOUT_TWIN = ("models: [tiny, tiny-untrained]", "models: [tiny]")
+LESS = (
+    ("models: [tiny, tiny-untrained]", "models: [tiny]"),
+    ("tasks: [token-roles, doc-match]", "tasks: [token-roles]"),
+)
 NEUROSIEVE = (sys.executable, "-m", "neurosieve.cli")
 
 
@@ -55,22 +58,24 @@ def test_a_pull_leaves_nothing_to_do_and_what_is_not_pulled_for_these_params_is_
     assert "dump_activations" in clone.snakemake("--dry-run").stdout
 
 
-def test_dvc_reproduces_what_snakemake_made_and_a_dropped_model_leaves_nothing(done, tmp_path, reproduced):
+def test_dvc_reproduces_what_snakemake_made_and_what_is_dropped_leaves_nothing(reproduced, tmp_path, request):
     checkout = reproduced
+    done = request.getfixturevalue("done")  # only now: another worker may have made it meanwhile
     assert checkout.files("build/tiny") == done.files("build/tiny")
     assert checkout.files("results/tiny") == done.files("results/tiny")
     assert "up to date" in checkout.run("dvc", "status").stdout
     # the other door: what Snakemake made, certified
-    done.run(sys.executable, "-m", "neurosieve.cli", "certify")
+    done.run(*NEUROSIEVE, "certify")
     assert (done.root / "dvc.lock").read_bytes() == (checkout.root / "dvc.lock").read_bytes()
     assert "oracle" in checkout.run("dvc", "metrics", "show").stdout
     checkout.commit("results")
-    # What `dvc repro` makes without a model is what a clone makes in which it was never there.
+    # What `dvc repro` makes without a model and a task is what a clone makes in which they were never there.
     clone = checkout.clone(tmp_path / "clone")
     for place in (checkout, clone):
-        place.params(*WITHOUT_TWIN)
+        for old, new in LESS:
+            place.params(old, new)
         place.run("dvc", "repro")
-        assert {row["model"] for row in place.table()} == {"tiny"}
+        assert [(row["model"], row["task"]) for row in place.table()] == [("tiny", "token-roles")]
     assert clone.files("build/tiny") == checkout.files("build/tiny")
     assert (clone.root / "dvc.lock").read_bytes() == (checkout.root / "dvc.lock").read_bytes()
     assert clone.run("git", "diff", "--name-only").stdout == checkout.run("git", "diff", "--name-only").stdout

@@ -35,7 +35,7 @@ def flip(path: Path) -> None:
 
 def planned(plan) -> set[str]:
     """Rules of the jobs that a dry run lists."""
-    return set(re.findall(r"^(?:local)?rule (\w+):", plan.stdout + plan.stderr, re.M))
+    return {rule for rule, _ in re.findall(r"^(\w+) +(\d+)$", plan.stdout + plan.stderr, re.M)}
 
 
 def test_certify_writes_the_lock_that_dvc_repro_writes(made, make_checkout, tmp_path):
@@ -69,7 +69,7 @@ def test_X1_X3_X5_certify_names_all_that_is_wrong_and_writes_nothing(made):
     flip(made.root / activations / "train" / "data.txt")
     with (made.root / "src/neurosieve/redundancy/cka.py").open("a") as handle:
         handle.write("# another line\n")
-    made.params("ratio: 1.2", "ratio: 1.3")
+    made.params("control_ratio: 2.0", "control_ratio: 3.0")
     flip(made.root / "tests/data/tiny_corpus/money/loans.py")
     (made.root / "build/tiny/probes/models/gone").mkdir()
     (made.root / "build/tiny/probes/models/gone/probes.json").write_text("{}")
@@ -80,7 +80,7 @@ def test_X1_X3_X5_certify_names_all_that_is_wrong_and_writes_nothing(made):
     for wanted in (
         rf"{activations}/train: data.txt is not what was written",
         r"build/tiny/redundancy/tiny/token-roles and 3 more: made by other code of the phase redundancy",
-        r"build/tiny/subsets/search/tiny/token-roles and 3 more: made with subsets.ratio 1.2, this run has 1.3",
+        r"build/tiny/subsets/search/tiny/token-roles and 3 more: made with subsets.control_ratio 2.0, this run has 3.0",
         r"build/tiny/prepare/corpora/tiny: tests/data/tiny_corpus is not what it was made from",
         r"build/tiny/probes/models/gone/probes.json: of no artifact of this run",
         r"results/tiny/data.txt: not as in build/tiny/leaderboard",
