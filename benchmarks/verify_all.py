@@ -1,7 +1,7 @@
 """One dvc.lock, byte for byte, however the benchmark is run: a row for each variation, with the hash that it gave.
 
     python benchmarks/verify_all.py                         every row, on the benchmark of params.yaml (hours)
-    python benchmarks/verify_all.py --benchmark tiny        the same on tests/data/tiny.yaml
+    python benchmarks/verify_all.py --benchmark tiny        the same on tests/data/tiny.yaml, or `less`: a part of that
     python benchmarks/verify_all.py --only kills --only umask
     python benchmarks/verify_all.py --table                 no run: writes the table into docs/reproduce.md
 
@@ -35,6 +35,16 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reproduce.md"
 BEGIN, END = "<!-- made by benchmarks/verify_all.py --table -->", "<!-- end -->"
 SEED, KILLS = 1, 20
+BENCHMARKS = {
+    "default": "the default benchmark",
+    "tiny": "the test benchmark, tests/data/tiny.yaml, not the default one",
+    "less": "one model and one task of the test benchmark, tests/data/tiny.yaml, not on the default one",
+}
+LESS = (
+    ("models: [tiny, tiny-untrained]", "models: [tiny]"),
+    ("tasks: [token-roles, doc-match]", "tasks: [token-roles]"),
+    ("transfer: true", "transfer: false"),
+)
 SNAKEMAKE = "snakemake --cores 2"
 CERTIFY = "neurosieve certify"
 FAKETIME = (
@@ -251,19 +261,16 @@ def git(folder: Path, *words: str) -> str:
     return subprocess.run(["git", *who, *words], cwd=folder, text=True, capture_output=True, check=True).stdout
 
 
-def make_base(work: Path, benchmark: str, params: Path | None) -> Path:
-    """The repository that rows are cloned from: HEAD, with the tiny benchmark or a file as params.yaml.
-
-    The model of the tiny benchmark is made in it, for any file may name it.
-    """
+def make_base(work: Path, benchmark: str) -> Path:
+    """The repository that rows are cloned from: HEAD, for a test benchmark with that as params.yaml, and its model."""
     base = work / "base"
     shutil.rmtree(base, ignore_errors=True)
     git(ROOT, "clone", "--quiet", str(ROOT), str(base))
-    if params is not None:
-        shutil.copy2(params, base / "params.yaml")
-    elif benchmark == "tiny":
-        shutil.copy2(base / "tests" / "data" / "tiny.yaml", base / "params.yaml")
     if benchmark != "default":
+        text = (base / "tests" / "data" / "tiny.yaml").read_text()
+        for old, new in LESS if benchmark == "less" else ():
+            text = text.replace(old, new)
+        (base / "params.yaml").write_text(text)
         code = "import sys; sys.path.insert(0, 'tests'); import tiny_models; from pathlib import Path; "
         code += "tiny_models.save(Path('models/tiny'), 'modernbert', head=True)"
         env = {**os.environ, "PYTHONPATH": "src"}
@@ -324,11 +331,11 @@ def first_hash(found: dict[str, dict[str, object]]) -> str | None:
     return next((str(found[r.name]["sha256"]) for r in rows() if "sha256" in found.get(r.name, {})), None)
 
 
-def table(found: dict[str, dict[str, object]], benchmark: str) -> str:
+def table(found: dict[str, dict[str, object]], benchmark: str, head: str) -> str:
     """The table in Markdown."""
     wanted = first_hash(found)
     lines = [
-        f"Benchmark `{benchmark}`:",
+        f"On {BENCHMARKS[benchmark]}, at commit {head[:7]}:",
         "",
         "| row | variation | command | sha256 of dvc.lock | equal |",
         "|---|---|---|---|---|",
@@ -356,25 +363,25 @@ def write_table(text: str, page: Path = PAGE) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--benchmark", choices=["default", "tiny"], default="default")
-    parser.add_argument("--params", type=Path, help="another file in the place of params.yaml; it may name models/tiny")
+    parser.add_argument("--benchmark", choices=list(BENCHMARKS), default="default")
     parser.add_argument("--only", action="append", choices=[row.name for row in rows()], help="this row (repeat)")
     parser.add_argument("--work", type=Path, help="folder for the clones and rows.json")
     parser.add_argument("--table", action="store_true", help="write the table of saved rows into docs/reproduce.md")
     args = parser.parse_args()
-    benchmark = args.benchmark if args.params is None else args.params.stem
+    benchmark = args.benchmark
     work = (args.work or ROOT / "build" / "verify-all" / benchmark).absolute()
     work.mkdir(parents=True, exist_ok=True)
     saved, head = work / "rows.json", git(ROOT, "rev-parse", "HEAD").strip()
     if args.table:
         if not saved.is_file():
             sys.exit(f"{saved}: no rows; run them first")
-        write_table(table(json.loads(saved.read_text())["rows"], benchmark))
+        earlier = json.loads(saved.read_text())
+        write_table(table(earlier["rows"], benchmark, earlier["commit"]))
         return 0
     if changed := git(ROOT, "status", "--porcelain", "--", "src", "workflow", "requirements.lock", "params.yaml"):
         sys.exit(f"uncommitted changes, which no clone would have: {' '.join(changed.split())}")
     found = load(saved, head)
-    base = make_base(work, benchmark, args.params)
+    base = make_base(work, benchmark)
     todo = [row for row in rows() if args.only is None or row.name in args.only]
     for number, row in enumerate(todo, start=1):
         if found.get(row.name, {}).get("outcome") == "done":
@@ -384,7 +391,7 @@ def main() -> int:
         found[row.name] = run_row(row, work, base, float(str(took)))
         save(saved, head, benchmark, found)
         print(f"  {found[row.name].get('sha256', '')} {found[row.name]['outcome']}", flush=True)
-    print(table(found, benchmark))
+    print(table(found, benchmark, head))
     hashes = {str(one["sha256"]) for one in found.values() if "sha256" in one}
     failed = [name for name, one in found.items() if str(one["outcome"]).startswith("failed")]
     return 1 if len(hashes) > 1 or failed else 0

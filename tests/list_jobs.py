@@ -1,6 +1,6 @@
 """Print, as json, every job of a params file: rule, inputs, outputs. A second word names the Snakefile of a checkout.
 
-With targets (rules or files) as further arguments, the jobs of these; else those of the whole benchmark.
+With targets (rules or files) as further words, the jobs of these; else those of the whole benchmark.
 Snakemake has no command for this: its dry run leaves the files out where a rule has a message.
 """
 
@@ -21,7 +21,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         snakefile=Path(sys.argv[2] if len(sys.argv) > 2 else "workflow/Snakefile"),
     )
     with contextlib.redirect_stdout(io.StringIO()):
-        workflow.dag(DAGSettings(targets=set(sys.argv[2:]), forceall=True)).printrulegraph()
+        workflow.dag(DAGSettings(targets=set(sys.argv[3:]), forceall=True)).printrulegraph()
     jobs = [
         {"rule": job.rule.name, "input": [str(f) for f in job.input], "output": [str(f) for f in job.output]}
         for job in workflow._workflow.dag.jobs

@@ -69,6 +69,11 @@ def test_every_process_of_a_killed_run_ends(tmp_path):
     assert session() == []
 
 
+def test_what_is_left_out_of_the_test_benchmark_stands_in_it():
+    text = Path("tests/data/tiny.yaml").read_text()
+    assert all(text.count(old) == 1 for old, _ in ALL.LESS)
+
+
 def test_the_table_says_equal_unequal_failed_and_not_run():
     found = {
         "snakemake": {"outcome": "done", "sha256": "a" * 64},
@@ -77,7 +82,9 @@ def test_the_table_says_equal_unequal_failed_and_not_run():
         "kills": {"outcome": "failed: ended with 1; see /a/log"},
         "clock": {"outcome": "not run: no libfaketime here"},
     }
-    lines = {line.split(" | ")[0].strip("| "): line for line in ALL.table(found, "tiny").splitlines() if " | " in line}
+    lines = {
+        line.split(" | ")[0].strip("| "): line for line in ALL.table(found, "tiny", "abc").splitlines() if " | " in line
+    }
     assert lines["umask"].endswith(f"`{'a' * 16}` | yes |") and lines["dvc"].endswith(f"`{'b' * 16}` | **no** |")
     assert lines["kills"].endswith("| failed: ended with 1 |") and lines["clock"].endswith("libfaketime here |")
     assert lines["path"].endswith("| not run yet |") and len(lines) == len(ALL.rows()) + 1

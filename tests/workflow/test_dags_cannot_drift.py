@@ -20,7 +20,8 @@ BUILD = f"build/{PARAMS.benchmark}"
 
 
 def list_jobs(root: Path):
-    command = [sys.executable, str(ROOT / "tests" / "list_jobs.py"), "params.yaml", "all", *config.PHASES]
+    command = [sys.executable, str(ROOT / "tests" / "list_jobs.py"), "params.yaml", "workflow/Snakefile", "all"]
+    command += config.PHASES
     done = subprocess.run(command, cwd=root, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
