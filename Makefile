@@ -9,12 +9,15 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # no colours or bars in logs of others' tools; DVC asks nothing over the network
 export DVC_NO_ANALYTICS := 1
 PARAMS ?= params.yaml
+BENCHMARK ?= default
 # as it was typed, and never a part of a command: a name may hold spaces, quotes and $
 export NEUROSIEVE_PARAMS := $(value PARAMS)
+# containers often set it: every job would then compile again whatever it imports, seconds each
+unexport PYTHONDONTWRITEBYTECODE
 # this tree's own package, also where .venv is a link to an environment of another checkout
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: benchmark test test-system lint env train format lock clean
+.PHONY: benchmark test test-system verify-all lint env train format lock clean
 
 benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
 	@NEUROSIEVE_PUBLISH=later $(RUN) neurosieve.cli run --params "$$NEUROSIEVE_PARAMS"
@@ -22,10 +25,15 @@ benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and whe
 	@test -n "$$VIRTUAL_ENV" || echo "for the commands of the README in this shell: source $(BIN)/activate"
 
 test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
-	$(RUN) pytest -m "not system" -n 2 --dist loadfile tests/workflow tests/contract tests/unit tests/cases  # the longest first
+	$(RUN) pytest -m "not system" -n 2 --dist loadfile --no-loadscope-reorder \
+	  tests/workflow tests/contract tests/unit tests/cases  # the longest first, not the files with most tests
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
 	$(RUN) pytest -m system tests
+
+verify-all: env  ## one dvc.lock from each of many ways to run $(BENCHMARK), default or tiny (hours; docs/reproduce.md)
+	$(BIN)/python benchmarks/verify_all.py --benchmark $(BENCHMARK); status=$$?; \
+	  $(BIN)/python benchmarks/verify_all.py --benchmark $(BENCHMARK) --table && exit $$status
 
 lint: env
 	$(RUN) ruff check .

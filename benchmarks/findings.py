@@ -22,6 +22,7 @@ BEGIN, END = "<!-- tables: made by benchmarks/findings.py -->", "<!-- end of tab
 KEPT = 0.99  # of the score of all neurons: the strictest of the published tolerances
 PUBLISHED_NEURONS = 9984  # of each published model
 CLAIM = 0.95  # the share of neurons that was published as redundant
+SEARCH = "elimination"  # the curve that twins have too
 STATUSES = ("supported", "untrained", "surface", "at chance")  # from the most that a row may say to the least
 
 Row = dict[str, Any]
@@ -83,9 +84,13 @@ def _by_reading(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[s
         lines.append(_line(name, *[f"{n} of {m}" if m else "-" for n, m in counts]))
 
     others = list(twins.values())
-    add("trained models, neurons of the ranking", [r for r in trained if removable(r, "lca") >= CLAIM], trained)
-    add("the same models, random neurons", [r for r in trained if removable(r, "random") >= CLAIM], trained)
-    add("untrained twins, neurons of the ranking", [r for r in others if removable(r, "lca") >= CLAIM], others)
+    for name, curve in (
+        ("of the search", SEARCH),
+        ("of the published ranking, LCA", "lca"),
+        ("drawn at random", "random"),
+    ):
+        add(f"trained models, neurons {name}", [r for r in trained if removable(r, curve) >= CLAIM], trained)
+    add("untrained twins, neurons of the search", [r for r in others if removable(r, SEARCH) >= CLAIM], others)
     claimed = [r for r in trained if r["n_minimal"] is not None and 1 - r["share"] >= CLAIM]
     add("trained models, minimal subset of the strict protocol", claimed, trained)
     return lines
@@ -110,20 +115,22 @@ def _by_task(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[str]
 def _by_row(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[str]:
     lines = [
         _line("task", "model", "status", "all neurons", "text", "untrained", "neurons",
-              "removable", "random", "of the twin", "minimal subset"),
-        _line("---", "---", "---", *["---:"] * 7, "---"),
+              "removable", "LCA", "random", "of the twin", "minimal subset"),
+        _line("---", "---", "---", *["---:"] * 8, "---"),
     ]  # fmt: skip
     tasks = list(dict.fromkeys(row["task"] for row in trained))
     for row in sorted(trained, key=lambda row: tasks.index(row["task"])):
         twin = twins[row["model"], row["task"]]
-        shares = [f"{share:.1%}" for share in (removable(row, "lca"), removable(row, "random"), removable(twin, "lca"))]
+        shares = [f"{removable(row, curve):.1%}" for curve in (SEARCH, "lca", "random")]
+        shares.append(f"{removable(twin, SEARCH):.1%}")
         scores = [f"{row[name]:.3f}" for name in ("oracle", "surface", "untrained")]
         if row["n_minimal"] is None:
             minimal = "no claim"
         else:
             low, high = ("none" if row[k] is None else row[k] for k in ("n_minimal_low", "n_minimal_high"))
             kept = "" if row["confirmed"] else ", not confirmed on test"
-            minimal = f"{row['n_minimal']} [{low}-{high}], {1 - row['share']:.1%} removable{kept}"
+            bound = "" if row["n_bound"] is None else f", bound {row['n_bound']}"
+            minimal = f"{row['n_minimal']} [{low}-{high}]{bound}, {1 - row['share']:.1%} removable{kept}"
         lines.append(_line(row["task"], row["model"], row["status"], *scores, row["n_neurons"], *shares, minimal))
     return lines
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 os.chdir(ROOT)
@@ -30,6 +31,7 @@ class Checkout:
             "PYTHONPATH": str(root / "src"),
             "DVC_NO_ANALYTICS": "1",
             "XDG_CACHE_HOME": str(root / ".cache"),
+            "PYTHONDONTWRITEBYTECODE": "",  # as in the Makefile
             "GIT_AUTHOR_NAME": "test",
             "GIT_AUTHOR_EMAIL": "test@example.org",
             "GIT_COMMITTER_NAME": "test",
@@ -88,6 +90,7 @@ def make_checkout(tmp_path_factory):
         (root / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy2(ROOT / ".dvc" / name, root / ".dvc" / name)
+        shutil.copytree(ROOT / ".dvc" / "plots", root / ".dvc" / "plots")
         shutil.copytree(ROOT / "tests" / "data" / "tiny_corpus", root / "tests" / "data" / "tiny_corpus")
         shutil.copy2(ROOT / "tests" / "data" / "tiny.yaml", root / "params.yaml")
         shutil.copytree(model, root / "models" / "tiny")
@@ -97,10 +100,25 @@ def make_checkout(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def done(make_checkout):
-    """A checkout in which the tiny benchmark has run once through Snakemake; who changes it puts it back."""
-    checkout = make_checkout()
-    checkout.run("git", "init", "--quiet")
-    checkout.commit("start")
-    checkout.snakemake()
-    return checkout
+def done(make_checkout, tmp_path_factory):
+    """A checkout in which the tiny benchmark has run once through Snakemake; who changes it puts it back.
+
+    Of several workers of pytest-xdist the first makes it, the others take copies, with the times of its files.
+    """
+
+    def make() -> Checkout:
+        checkout = make_checkout()
+        checkout.run("git", "init", "--quiet")
+        checkout.commit("start")
+        checkout.snakemake()
+        return checkout
+
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make()
+    whole = tmp_path_factory.getbasetemp().parent / "done"
+    with FileLock(whole.with_suffix(".lock")):
+        if not whole.exists():
+            part = shutil.copytree(make().root, whole.with_suffix(".part"), symlinks=True)
+            part.rename(whole)
+    root = tmp_path_factory.mktemp("checkout")
+    return Checkout(shutil.copytree(whole, root, symlinks=True, dirs_exist_ok=True))

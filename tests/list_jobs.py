@@ -1,4 +1,4 @@
-"""Print, as json, every job of a params file: rule, inputs, outputs. Used by the tests of the two engines.
+"""Print, as json, every job of a params file: rule, inputs, outputs. A second word names the Snakefile of a checkout.
 
 With targets (rules or files) as further arguments, the jobs of these; else those of the whole benchmark.
 Snakemake has no command for this: its dry run leaves the files out where a rule has a message.
@@ -18,7 +18,7 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
     workflow = api.workflow(
         resource_settings=ResourceSettings(cores=1),
         config_settings=ConfigSettings(configfiles=[Path(sys.argv[1])]),
-        snakefile=Path("workflow/Snakefile"),
+        snakefile=Path(sys.argv[2] if len(sys.argv) > 2 else "workflow/Snakefile"),
     )
     with contextlib.redirect_stdout(io.StringIO()):
         workflow.dag(DAGSettings(targets=set(sys.argv[2:]), forceall=True)).printrulegraph()

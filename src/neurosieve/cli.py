@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,9 @@ YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # na
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
+    if argv is None and (why := _use_code_of_this_checkout()) is not None:
+        print(f"error: {why}", file=sys.stderr)
+        return 1
     parser = _parser()
     args, more = parser.parse_known_args(argv)
     failed = getattr(args, "failed", None)  # the exit status of a command whose 1 and 2 are answers
@@ -62,13 +66,37 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
         return failed or 2
     except Exception as error:
-        if os.environ.get("NEUROSIEVE_TRACEBACK") or not _is_ours(error):
+        from neurosieve import disk
+
+        written = [getattr(args, name, None) for name in ("output", "build")]
+        told = error if _is_ours(error) else disk.explain(error, [*filter(None, written), ".", tempfile.gettempdir()])
+        if os.environ.get("NEUROSIEVE_TRACEBACK") or told is None:
             if failed is None:
                 raise
             traceback.print_exc()
             return failed
-        print(f"error: {_printable(error)}", file=sys.stderr)
+        print(f"error: {_printable(told)}", file=sys.stderr)
         return failed or 1
+
+
+def _use_code_of_this_checkout() -> str | None:
+    """In the root of another checkout replace this process by one that runs the code there; why not, where that fails.
+
+    An environment has its package from the checkout that made it, and other checkouts, git worktrees and the folders of
+    `dvc exp run --temp` use the environment too.
+    """
+    here, package = Path("src/neurosieve"), Path(__file__).parent
+    if not (here / "cli.py").is_file() or here.samefile(package):
+        return None
+    first = os.environ.get("PYTHONPATH", "").split(os.pathsep)[0]
+    if first == "src":  # asked for before, in vain: a Python that does not heed the variable, say
+        return (
+            f"the package of {package} would run in the checkout {Path.cwd()}, which has one of its own: run "
+            "`python -m neurosieve.cli` there with PYTHONPATH=src, or `pip install --no-deps -e .`"
+        )
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, ["src", os.environ.get("PYTHONPATH")]))
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (the same command)
 
 
 def _printable(error: Exception) -> str:
@@ -102,9 +130,21 @@ def _parser() -> argparse.ArgumentParser:
         if name == "plan":
             _run_parser(commands)
     _same(commands)
+    cluster = commands.add_parser(
+        "cluster", help="look at this SLURM cluster: the profile for a run on it, and why it is that one"
+    )
+    cluster.add_argument("--output", type=Path, metavar="FOLDER", help="write FOLDER/config.yaml (default: print it)")
+    cluster.add_argument("--partition", help="for all jobs that need no GPU (default: the cluster's)")
+    cluster.add_argument("--gpu-partition", help="for jobs that run a model, where NEUROSIEVE_DEVICE=cuda is exported")
+    cluster.add_argument("--account", help="to charge (default: your default one, where SLURM says so)")
+    cluster.set_defaults(run=_cluster)
     publish = commands.add_parser("publish", help="copy the leaderboard to results/<benchmark>/, and show it")
     _common(publish)
     publish.set_defaults(run=_publish)
+    crate = commands.add_parser("crate", help="the results as an RO-Crate: a folder to deposit, with its provenance")
+    crate.add_argument("--output", type=Path, help="folder to write (default: crates/<benchmark>)")
+    _common(crate)
+    crate.set_defaults(run=_crate)
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
@@ -378,6 +418,16 @@ def _publish(args: argparse.Namespace) -> int:
     return 0
 
 
+def _crate(args: argparse.Namespace) -> int:
+    params, paths = _load(args)
+    from neurosieve.crate import write_crate
+
+    output = args.output or Path("crates") / params.benchmark
+    told = write_crate(params, paths, args.params, output)
+    print(f"{output}: {told['files']} files, of {told['artifacts']} artifacts and {told['jobs']} jobs what they read")
+    return 0
+
+
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
     from neurosieve.compare import compare_results
@@ -471,6 +521,21 @@ def _fetch(args: argparse.Namespace) -> int:
     if args.params is not None or (args.model is None and args.dataset is None):
         for line in fetch_all(config.load_params(args.params or "params.yaml")):
             print(line, flush=True)
+    return 0
+
+
+def _cluster(args: argparse.Namespace) -> int:
+    from neurosieve import cluster, estimates
+
+    found = cluster.look()
+    choice = cluster.choose(found, estimates.device(), args.partition, args.gpu_partition, args.account)
+    if args.output is None:
+        print(choice.text, end="")
+        return 0
+    written = cluster.write(choice.text, args.output)
+    print("\n".join(choice.reasons))
+    print(f"{'wrote' if written else 'unchanged:'} {args.output / cluster.FILE}")
+    print(f"next: neurosieve run --params FILE --workflow-profile {args.output}")
     return 0
 
 

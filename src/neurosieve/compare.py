@@ -232,8 +232,10 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
     for key, kind in _OF_MANIFEST.items():
         if old.get(key) != new.get(key):
             place, a, b = _first(old.get(key), new.get(key))
-            why = f"{key}{place}: {_short(a)} before, {_short(b)} now; {_files(differences)}"
+            shown = f"{place.lstrip('.')}:" if place else "sha256"
+            why = f"{shown} {_short(a)} before, {_short(b)} now; {_files(differences)}"
             return Compared(name, DIFFERENT, kind, why, differences)
+    marks = [manifest.get("facts", {}).get("numerics", []) for manifest in (old, new)]
     verdict = DIFFERENT if any(not d.within for d in differences) else WITHIN if differences else IDENTICAL
     changed = _changed_inputs(old, new)
     judged = [(path, earlier[key].verdict if (key := _artifact_of(path)) in earlier else DIFFERENT) for path in changed]
@@ -242,6 +244,9 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
         return Compared(name, DIFFERENT, "input", f"input {worse[0]} differs; {_files(differences)}", differences)
     if changed and verdict == IDENTICAL:
         return Compared(name, WITHIN, "input", f"input {changed[0]} is equal within tolerance; its files are equal")
+    if verdict == IDENTICAL and marks[0] != marks[1]:
+        why = f"made on other hardware ({_short(marks[0])} before, {_short(marks[1])} now); its files are equal"
+        return Compared(name, WITHIN, "numerics", why)
     if verdict == IDENTICAL and old != new:
         place, a, b = _first(old, new)
         return Compared(name, DIFFERENT, "content", f"manifest.json{place}: {_short(a)} before, {_short(b)} now")

@@ -65,6 +65,19 @@ COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
 ON_DEVICE = ("finetune_model", "dump_activations", "ablate_neurons")  # rules that run a model
+# Jobs estimated to be shorter share a job of a cluster with others of their stage, where its profile says how many.
+# Within a stage a path has two rules at most, so that no job of it waits for one outside that waits for the stage.
+# Those that run a model have stages of their own, for they ask for GPUs; those that
+# wait for all rows stand in none.
+SHORT = 120  # seconds
+STAGES = {
+    "data": ("extract_corpus", "prepare_task"),
+    "models": ("finetune_model", "dump_activations"),
+    "probes": ("measure_redundancy", "fit_baselines", "fit_probes", "fit_controls"),
+    "subsets": ("search_subsets",),
+    "scores": ("check_robustness", "transfer_subsets", "score_test", "reproduce_published", "describe_neurons"),
+    "ablation": ("ablate_neurons",),
+}
 
 
 @dataclass(frozen=True)
@@ -379,6 +392,12 @@ def _mb(size: float) -> int:
 def resource(params: Params, rule: str, name: str, model: str | None = None, task: str | None = None) -> int:
     """`disk_mb`, `mem_mb`, `minutes` or `runtime` of a job, for Snakemake; models run where NEUROSIEVE_DEVICE says."""
     return int(getattr(need(params, Job(rule, model, task), device()), name))
+
+
+def bundle(params: Params, rule: str, model: str | None = None, task: str | None = None) -> str | None:
+    """The stage whose jobs a short job may share a job of a cluster with; None for a job that is worth one."""
+    stage = next((name for name, rules in STAGES.items() if rule in rules), None)
+    return stage if stage and need(params, Job(rule, model, task), device()).seconds <= SHORT else None
 
 
 def plan(params: Params, device: str = "cpu") -> str:

@@ -17,7 +17,12 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error, of Python, numpy, torch or a file that is mapped, is a lack of memory, on a device too."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    return type(error).__name__ == "OutOfMemoryError" or bool(_SAYS.search(str(error)))
+    return type(error).__name__ == "OutOfMemoryError" or says_so(str(error))
+
+
+def says_so(text: str) -> bool:
+    """Whether what an error says is a lack of memory."""
+    return bool(_SAYS.search(text))
 
 
 def asked(error: BaseException) -> str | None:

@@ -12,9 +12,13 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from tqdm import tqdm
+
+from neurosieve import cluster, disk
 
 if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
@@ -26,19 +30,21 @@ SNAKEFILE = Path("workflow/Snakefile")
 # abbreviations), their short form, and why not.
 REFUSED = (
     ("--conf", "-C", "a benchmark is one params file: write it to a file of its own and name that with --params"),
-    ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started"),
-    ("--dir", "-d", "it runs in the root of the checkout: change to that folder first"),
+    ("--sn", "-s", "it runs workflow/Snakefile of the checkout in which it is started; `snakemake` takes it"),
+    ("--dir", "-d", "it runs in the root of the checkout: change to that folder first; `snakemake` takes it"),
     ("--build", "", "artifacts of a run lie in build/<benchmark>/; another benchmark name keeps two runs apart"),
 )
 # What Snakemake says at every run and no reader needs; all of it stands in its log, below .snakemake/log/.
 CHATTER = (
-    "Assuming unrestricted", "Conda environments: ignored", "Execute ", "Exiting because a job execution failed",
+    "Assuming unrestricted", "Complete log", "Conda environments: ignored", "Elapsed time", "Execute ",
+    "Exiting because a job execution failed",
     "Provided ", "Removing output files of failed job", "RuleException:\nCalledProcessError in file",
     "Rules claiming more threads", "Select jobs to execute", "Using shell",
     "WorkflowError:\nAt least one job did not complete successfully", "host: ",
 )  # fmt: skip
 
 INTERRUPT = "KeyboardInterrupt"  # the last word of a job that Ctrl-C ended
+TRACEBACK = "Traceback (most recent call last):\n"
 
 
 class RunError(RuntimeError):
@@ -60,6 +66,7 @@ def run(params_file: str, options: Sequence[str]) -> NoReturn:
             if option.startswith(start) or (short and option.startswith(short)):
                 raise RunError(f"`neurosieve run` does not take {option}: {why}")
     if not any(option in ("-n", "--dry-run", "--dryrun", "--unlock") for option in options):
+        check_queue()
         check_lock(params_file)
     # last, for it takes every word that follows
     command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
@@ -71,14 +78,13 @@ def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> Non
     """Raise RunError where a lock lies in ``folder``, with the processes that go with it, if any are alive."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    alive = processes_here()
     unlock = shlex.join(["neurosieve", "run", "--params", params_file, "--unlock"])
-    if alive:
-        numbers = " ".join(map(str, alive))
-        raise RunError(
-            f"a run is still going on in this folder (processes {numbers}): wait until it ends; if it was killed, "
-            f"these are jobs that it left: `kill {numbers}`, then `{unlock}`"
-        )
+    if runs := processes_here():
+        jobs = jobs_here()
+        if set(runs) <= set(jobs):
+            raise RunError(f"{left_jobs(jobs)}; then `{unlock}`")
+        numbers = " ".join(map(str, runs))
+        raise RunError(f"a run is still going on in this folder (processes {numbers}): wait until it ends")
     raise RunError(
         "an earlier run was killed and left its lock in .snakemake/locks/, and none of its processes is alive on this "
         f"machine: `{unlock}` removes it; then run the "
@@ -99,8 +105,39 @@ def check_cache() -> None:
         )
 
 
+def check_queue() -> None:
+    """Raise RunError where jobs that were sent from this folder lie in SLURM's queue: two runs would write one file."""
+    queued = cluster.queued_here()
+    if queued:
+        numbers = " ".join(queued)
+        told = ", ".join(f"{number} {state}" for number, state in queued.items())
+        raise RunError(
+            f"jobs that were sent from this folder are in SLURM's queue ({told}): a run is still going on, or one was "
+            f"killed and left them; wait until they end, or end them with `scancel {numbers}`. Then run the same "
+            "command again"
+        )
+
+
+def left_jobs(numbers: Sequence[int]) -> str:
+    """What to say of jobs at work whose run is gone: two of them would write one artifact."""
+    said = " ".join(map(str, numbers))
+    return f"jobs of a killed run are still at work in this folder (processes {said}): wait for them, or `kill {said}`"
+
+
+def jobs_here() -> list[int]:
+    """Process ids of jobs, of whichever run, in this folder."""
+    from neurosieve.cli import COMMANDS
+
+    return [number for number, words in _here() if any(name.encode() in words for name in COMMANDS)]
+
+
 def processes_here() -> list[int]:
-    """Process ids of other Snakemake runs, and of jobs, in this folder; none where there is no /proc."""
+    """Process ids of other Snakemake runs, and of jobs, in this folder."""
+    return [number for number, _ in _here()]
+
+
+def _here() -> list[tuple[int, list[bytes]]]:
+    """Processes of this package and of Snakemake in this folder with their words; none where there is no /proc."""
     found = []
     here, mine = Path.cwd(), {os.getpid(), os.getppid()}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -111,29 +148,51 @@ def processes_here() -> list[int]:
             continue
         ours = b"neurosieve.cli" in words or any(Path(os.fsdecode(word)).name == "snakemake" for word in words[:3])
         if inside and ours and int(entry.name) not in mine:
-            found.append(int(entry.name))
+            found.append((int(entry.name), words))
     return sorted(found)
 
 
 class JobLines(logging.Handler):
     """Instead of Snakemake's own output: one line when a job starts, one when it fails, and what is no chatter.
 
-    A line of a job is the time, how many jobs of how many are done, and the rule's message.
+    A line of a job is the time, how many jobs of how many are done, and the rule's message. On a terminal a bar stays
+    below the lines.
     """
 
     def __init__(self, stream: Any) -> None:
         super().__init__()
         self.stream = stream
         self.done, self.total = 0, 0
+        self.bar: Any = None
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self._text(record)
-            if text:
+            if self._has_bar():
+                self.bar.n, self.bar.total = self.done, self.total
+                self.bar.write(text, file=self.stream) if text else None
+                self.bar.refresh()
+            elif text:
                 self.stream.write(f"{text}\n")
                 self.stream.flush()
         except Exception:
             self.handleError(record)
+
+    def close(self) -> None:
+        """Leave the terminal with the lines alone."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        super().close()
+
+    def _has_bar(self) -> bool:
+        """Whether a bar is drawn now: from the first job to the last, on a terminal."""
+        if self.bar is None and 0 < self.total != self.done and self.stream.isatty():
+            self.bar = tqdm(file=self.stream, total=self.total, unit=" jobs", leave=False, dynamic_ncols=True)
+        elif self.bar is not None and self.done == self.total:
+            self.bar.close()
+            self.bar = None
+        return self.bar is not None
 
     def _text(self, record: logging.LogRecord) -> str:
         data = record.__dict__
@@ -147,13 +206,19 @@ class JobLines(logging.Handler):
             self.total = (data.get("stats") or {}).get("total", self.total)
             return f"{self.total} jobs to run" if self.total else ""
         if event == "JOB_ERROR":
-            said = "; ".join(map(failure, data["log"])) or "no log"
-            if said.startswith(INTERRUPT):
+            if data.get("indent"):  # one of several in a job of a cluster, which names those that failed
+                return ""
+            reason = cluster.why(data.get("rule_msg") or "")
+            logs = [log for log in data["log"] if not reason or Path(log).is_file()]
+            told = "; ".join(filter(None, [*map(failure, logs), reason])) or "no log"
+            if told.startswith(INTERRUPT):
                 return f"{self._head()} stopped {data['rule_name']}"
-            return f"{self._head()} FAILED {data['rule_name']}: {said}"
-        if event is not None and record.levelno < logging.ERROR:
+            return f"{self._head()} FAILED {data['rule_name']}: {told}"
+        if event == "GROUP_ERROR" or (event is not None and record.levelno < logging.ERROR):
             return ""
         message = record.getMessage() if record.msg else ""
+        if disk.full(message):
+            return f"{message}\nerror: {disk.no_space(Path.cwd())}"
         return "" if message.startswith(CHATTER) else message
 
     def _head(self) -> str:
@@ -194,6 +259,8 @@ def use_job_lines(workflow: Any) -> None:
     if asked.dryrun or asked.verbose or asked.printshellcmds or asked.debug_dag or asked.quiet:
         return
     logger = workflow.logger_manager.logger
+    # Its own log may lie on a full disk; the run says so itself, and not by a traceback for each line that is lost.
+    logging.raiseExceptions = False
     for handler in list(logger.handlers):
         if handler.name == "DefaultStreamHandler" and workflow.is_main_process:
             logger.removeHandler(handler)
@@ -250,28 +317,60 @@ def _event(record: logging.LogRecord) -> str | None:
 
 def failure(log: Path | str) -> str:
     """What a failed job said last, in one line, and where its log lies."""
+    return f"{' '.join(said(log).split())} (log: {log})"
+
+
+def said(log: Path | str, whole: bool = False) -> str:
+    """The last error in the log of a failed job, a bug's with its traceback where it is to be ``whole``."""
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         text = ""
+    if not text:
+        folder = Path(log).parent
+        return f"it said nothing: {disk.no_space(folder) if disk.is_full(folder) else 'was it killed?'}"
     # an error of this package, or the last line of a traceback that begins a line; either may go on below
     starts = [
         found.start() for found in re.finditer(r"^(error\b|[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b)", text, re.M)
     ]
-    said = text[starts[-1] :] if starts else text.rpartition("\n")[2]
-    return f"{' '.join(said.split()) or 'it said nothing: was it killed?'} (log: {log})"
+    if not starts:
+        return text.rpartition("\n")[2]
+    trace = text.rfind(TRACEBACK, 0, starts[-1])
+    between = text[trace : starts[-1]] if whole and trace >= 0 else ""
+    # what stands between a traceback's head and its error is indented; else it belongs to something before
+    ours = between and all(line[:1] in " \t" for line in between.splitlines()[1:])
+    return f"{between if ours else ''}{text[starts[-1] :]}"
 
 
-def last_words(jobs: Iterable[Any]) -> str:
+def name_of(job: Any) -> str:
+    """Rule and wildcards of a job of Snakemake; of several that share one of a cluster what Snakemake calls them."""
+    if not hasattr(job, "rule"):
+        return str(job.name)
+    return " ".join([job.rule.name, *map(str, job.wildcards)])
+
+
+def last_words(jobs: Iterable[Any], of_cluster: Mapping[int, list[str]] | None = None) -> str:
     """The end of a run that failed: of each failed job of Snakemake the rule and wildcards, the error, the log.
 
-    None failed where the user stopped it.
+    The job that failed first stands last, and its error in full where that is more than the line. None failed where
+    the user stopped it. ``of_cluster`` has the lines of jobs that a cluster ran, by their id().
     """
-    lines = [
-        f"  {' '.join([job.rule.name, *map(str, job.wildcards)])}: {'; '.join(map(failure, job.log)) or 'no log'}"
-        for job in jobs
-    ]
-    if not lines:
+    failed = sorted(jobs, key=_failed_at, reverse=True)
+    if not failed:
         return "Stopped. What is made is kept: run the same command again to go on."
-    counted = f"{len(lines)} {'job' if len(lines) == 1 else 'jobs'} failed:"
-    return "\n".join([counted, *sorted(lines), "What is made is kept: mend the cause and run the same command again."])
+    known = of_cluster or {}
+    told = [
+        line
+        for job in failed
+        for line in known.get(id(job)) or [f"  {name_of(job)}: {'; '.join(map(failure, job.log)) or 'no log'}"]
+    ]
+    counted = f"{len(told)} {'job' if len(told) == 1 else 'jobs'} failed"
+    lines = [f"{counted}. What is made is kept: mend the cause and run the same command again.", *told]
+    whole = [text for text in (said(log, whole=True) for log in failed[-1].log) if "\n" in text]
+    return "\n".join([*lines, *(["The first error in full:"] if whole else ()), *whole])
+
+
+def _failed_at(job: Any) -> tuple[float, str]:
+    """When a failed job wrote its log for the last time, and its name."""
+    times = [Path(log).stat().st_mtime for log in job.log if Path(log).exists()]
+    return max(times, default=0.0), name_of(job)

@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("neurosieve", "snakemake", "make", "dvc", "python", "pytest", "git", "nice", r"\.venv/bin/pip")
 COMMAND = rf"(?:[A-Z_]+=\S+\s)*(?:{'|'.join(PROGRAMS)})(?![\w.-])"
 MINE = ("mine.yaml", "my-benchmark.yaml", "FILE")  # params files of a reader
+WRITTEN = "workflow/profiles/cluster"  # by `neurosieve cluster`
 CHEAP = ("check", "plan", "schema", "checksum", "export", "features", "cost")
 
 
@@ -100,7 +101,7 @@ def check_snakemake(words: list[str], whole: bool) -> None:
     for path in args.configfile or []:
         assert is_file(str(path)), path
     if args.workflow_profile:
-        assert (ROOT / args.workflow_profile).is_dir()
+        assert (ROOT / args.workflow_profile).is_dir() or str(args.workflow_profile) == WRITTEN
 
 
 def check_make(words: list[str], whole: bool) -> None:
@@ -139,7 +140,8 @@ def check_pytest(words: list[str], whole: bool) -> None:
 
 
 def check_git(words: list[str], whole: bool) -> None:
-    assert words[0] in ("diff", "clone", "status") and all((ROOT / w).exists() for w in words[2:])
+    assert words[0] in ("diff", "clone", "status", "tag", "push", "commit", "checkout", "worktree")
+    assert words[0] not in ("diff", "checkout") or all((ROOT / w).exists() for w in words[1:] if w[0] != "-")
 
 
 def check_pip(words: list[str], whole: bool) -> None:

@@ -1,8 +1,10 @@
 """The ways into a run: names of files and folders, options, what is published, what a failed or killed run says."""
 
+import io
 import json
 import logging
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -127,6 +129,25 @@ def test_A1_N13_all_other_options_and_targets_reach_snakemake_in_order(monkeypat
     assert cli.main(["run", "--params", "nope.yaml"]) == 2 and len(commands) == 1  # N13
 
 
+def test_X4_the_command_runs_the_code_of_the_checkout_in_which_it_is_started(tmp_path, monkeypatch):
+    """Checkout B beside the one whose package is installed: B's cli.py runs, with the words of the command."""
+    b = tmp_path / "src" / "neurosieve"
+    b.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (b / "__init__.py").touch()
+    (b / "cli.py").write_text("import sys\nprint('the code of B', sys.argv[1:])\n")
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "neurosieve.cli", "schema"]
+    for place, said in ((tmp_path, "the code of B ['schema']\n"), (ROOT, "{"), (tmp_path / "elsewhere", "{")):
+        done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(said), place
+    # a Python that does not heed the variable is refused, not started for ever
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "src")
+    why = cli._use_code_of_this_checkout()
+    assert str(tmp_path) in why and str(ROOT / "src" / "neurosieve") in why and "\n" not in why
+
+
 def test_A5_a_run_outside_a_checkout_says_where(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(run.RunError, match="in the root of a checkout"):
@@ -163,9 +184,18 @@ def test_E5_the_lock_of_a_killed_run_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "processes_here", list)
     with pytest.raises(run.RunError, match=r"neurosieve run --params 'my params.yaml' --unlock"):
         run.check_lock("my params.yaml", tmp_path)
-    monkeypatch.setattr(run, "processes_here", lambda: [11, 12])
-    with pytest.raises(run.RunError, match=r"kill 11 12"):
+    alive = [
+        (11, [b"python", b"-m", b"neurosieve.cli", b"fit-probes"]),
+        (12, [b"python", b"neurosieve.cli", b"fit-probes"]),
+    ]
+    monkeypatch.undo()
+    monkeypatch.setattr(run, "_here", lambda: alive)
+    with pytest.raises(run.RunError, match=r"jobs of a killed run .*`kill 11 12`; then `neurosieve run .*--unlock`"):
         run.check_lock("my params.yaml", tmp_path)
+    alive.append((13, [b"python", b"-m", b"snakemake"]))
+    with pytest.raises(run.RunError, match=r"a run is still going on in this folder \(processes 11 12 13\): wait"):
+        run.check_lock("my params.yaml", tmp_path)
+    assert run.jobs_here() == [11, 12]
 
 
 def test_ctrl_c_is_no_failure_and_reaches_snakemake_alone(tmp_path, monkeypatch):
@@ -195,9 +225,12 @@ def job(folder: Path, log: Path):
 def test_E4_N7_the_last_words_name_each_failed_job_its_error_and_its_log(tmp_path):
     log = tmp_path / "doc.log"
     log.write_text("reading:  50%\rreading: 100%\nerror: a.jsonl: found sha256 1,\nexpected 2\n")
-    assert run.last_words([job(tmp_path, log)]).splitlines()[:2] == [
-        "1 job failed:",
+    assert run.last_words([job(tmp_path, log)]).splitlines() == [
+        "1 job failed. What is made is kept: mend the cause and run the same command again.",
         f"  prepare_task doc: error: a.jsonl: found sha256 1, expected 2 (log: {log})",
+        "The first error in full:",
+        "error: a.jsonl: found sha256 1,",
+        "expected 2",
     ]
     log.write_text("Traceback (most recent call last):\n  File x\nValueError: a bug\nof two lines\n")
     assert run.failure(log) == f"ValueError: a bug of two lines (log: {log})"
@@ -206,6 +239,47 @@ def test_E4_N7_the_last_words_name_each_failed_job_its_error_and_its_log(tmp_pat
     event = {"event": SimpleNamespace(name="JOB_ERROR"), "rule_name": "prepare_task", "log": [str(log)]}
     run.JobLines(lines).emit(logging.makeLogRecord(event))
     assert "FAILED prepare_task: ValueError: a bug of two lines" in lines.text and lines.text.count("\n") == 1
+
+
+def test_the_job_that_failed_first_stands_last_with_its_whole_traceback(tmp_path):
+    """Of a log with more than one run of tracebacks and chatter, the last error alone."""
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    trace = 'Traceback (most recent call last):\n  File "x", line 3, in f\n    g()\nValueError: a bug\nof two lines'
+    first.write_text(f"KeyError: told before\nreading\n{trace}\n")
+    second.write_text("error: a sentence\n")
+    os.utime(first, (1000, 1000))
+    lines = run.last_words([job(tmp_path, first), job(tmp_path, second)])
+    assert lines.splitlines()[0].startswith("2 jobs failed.")
+    assert lines.index("second.log") < lines.index("first.log")
+    assert lines.endswith(f"(log: {first})\nThe first error in full:\n{trace}")
+    os.utime(second, (900, 900))
+    assert run.last_words([job(tmp_path, first), job(tmp_path, second)]).endswith(f"error: a sentence (log: {second})")
+
+
+def test_a_terminal_has_a_bar_below_the_lines_and_a_file_has_none():
+    class Stream(io.StringIO):
+        terminal = True
+
+        def isatty(self):
+            return self.terminal
+
+    def event(name, **more):
+        return logging.makeLogRecord({"event": SimpleNamespace(name=name), **more})
+
+    told = {}
+    for terminal in (True, False):
+        stream = Stream()
+        stream.terminal = terminal
+        lines = run.JobLines(stream)
+        lines.emit(event("RUN_INFO", stats={"total": 2}))
+        lines.emit(event("JOB_INFO", rule_msg="preparing"))
+        lines.emit(event("PROGRESS", done=1))
+        assert (lines.bar is not None) == terminal
+        lines.emit(event("PROGRESS", done=2))
+        assert lines.bar is None
+        told[terminal] = stream.getvalue()
+    assert "1/2 [" in told[True] and "preparing\n" in told[True]
+    assert re.sub(r"\d\d:\d\d:\d\d", "T", told[False]) == "2 jobs to run\n[T] 0/2 preparing\n[T] 2/2 done\n"
 
 
 def test_E4_the_old_artifact_of_a_failed_job_comes_back_and_is_tried_again(tmp_path):

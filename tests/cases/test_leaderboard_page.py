@@ -42,7 +42,7 @@ def test_N9_files_beside_the_page_are_linked(html):
     params = make_params()
     rows = {table.row_file(model, task) for model in params.run.models for task in params.run.tasks}
     named = set(links(html))
-    assert {"leaderboard.csv", "metrics.json", "comparisons.json", "manifest.json", *rows} <= named
+    assert {"leaderboard.csv", "comparisons.json", "manifest.json", *rows} <= named
     assert "transfer.json" not in named  # it is off here, and is then not written
     for name in named - rows:
         if name.startswith("../../"):

@@ -1,6 +1,7 @@
 """The environment is pinned once: requirements.lock; everything else that names a version agrees with it."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -26,8 +27,18 @@ def test_every_pin_has_a_hash_and_torch_has_its_own_line():
     assert "torch==2.13.0" in Path("Makefile").read_text()
 
 
-def test_the_lock_names_no_index():
-    assert not re.search(r"https?://|file:|--index|--find-links", LOCK)
+def test_the_lock_of_the_plugins_for_remotes_moves_nothing_and_has_hashes():
+    remotes = Path("requirements-remotes.lock").read_text()
+    pins = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", remotes, re.M))
+    assert {"dvc-s3", "dvc-ssh"} <= set(pins) and not set(pins) & set(PINS)
+    assert pins["s3fs"] == PINS["fsspec"]  # each s3fs wants the fsspec of its own date
+    blocks = re.split(r"^(?=[A-Za-z0-9])", remotes, flags=re.M)[1:]
+    assert len(blocks) == len(pins) and all("--hash=sha256:" in block for block in blocks)
+
+
+def test_the_locks_name_no_index():
+    for text in (LOCK, Path("requirements-remotes.lock").read_text()):
+        assert not re.search(r"https?://|file:|--index|--find-links", text)
 
 
 def test_every_direct_dependency_is_pinned():
@@ -59,3 +70,19 @@ def test_the_versions_of_python_are_said_alike_everywhere():
     assert project["requires-python"] == f">=3.{minors[0]},<3.{minors[-1] + 1}" and minors == [11, 12, 13, 14]
     assert "for v in 11 12 13 14;" in Path("Makefile").read_text()
     assert "(3, 11) <= sys.version_info[:2] <= (3, 14)" in Path("src/neurosieve/preflight.py").read_text()
+
+
+def test_the_container_is_made_by_make_env_from_files_that_it_copies(tmp_path):
+    """No image is built here; `make` is asked whether what lies in the image is enough for it, and what it would do."""
+    recipe = Path("Dockerfile").read_text()
+    assert re.search(r"^FROM python:3\.11-", recipe, re.M) and "python3.11" in Path("Makefile").read_text()
+    copied = [name for line in re.findall(r"^COPY (.*) \S+$", recipe, re.M) for name in line.split()]
+    kept = [line[1:] for line in Path(".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert copied == kept and Path(".dockerignore").read_text().startswith("*\n")
+    for name in copied:
+        (tmp_path / name).symlink_to(Path(name).absolute())
+    command = re.search(r"^RUN (make env .*)$", recipe, re.M)[1]
+    words = ["make", "--dry-run", *command.replace('"$PIP_OPTIONS"', "--x").split()[1:]]
+    made = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    assert "--x torch==2.13.0" in made.stdout and "--require-hashes -r requirements.lock" in made.stdout

@@ -19,8 +19,12 @@ def row(model="m", task="t", status="supported", control_of=None, minimal=None, 
         "model": model, "task": task, "status": status, "control_of": control_of, "metric": "accuracy",
         "n_neurons": 200, "judge": {"oracle": 0.8}, "oracle": 0.81, "surface": 0.7, "surface_name": "lookup",
         "untrained": 0.6, "majority": 0.5, "n_minimal": minimal, "n_minimal_low": minimal, "n_minimal_high": None,
-        "share": None if minimal is None else minimal / 200, "confirmed": False, "published_model": None,
-        "curves": {"lca": curve((1, 0.5), (10, 0.79), (20, 0.795), (40, 0.81)), "random": curve((100, 0.8))} | curves,
+        "share": None if minimal is None else minimal / 200, "n_bound": minimal, "confirmed": False,
+        "published_model": None,
+        "curves": {
+            "elimination": curve((5, 0.7), (16, 0.8)), "random": curve((100, 0.8)),
+            "lca": curve((1, 0.5), (10, 0.79), (20, 0.795), (40, 0.81)),
+        } | curves,
     }  # fmt: skip
 
 
@@ -35,23 +39,24 @@ def test_rows_are_counted_under_their_status_and_twins_apart():
     few = curve((5, 0.8))
     rows = [
         row(minimal=8),  # 96 % by the strict protocol, 90 % by the curve
-        row("n", status="at chance", lca=few, random=few),
-        row("m-untrained", status="surface", control_of="m", lca=few),
+        row("n", status="at chance", elimination=few, random=few),
+        row("m-untrained", status="surface", control_of="m", elimination=few),
         row("n-untrained", status="at chance", control_of="n"),
     ]
     made = findings.tables(rows).splitlines()
-    assert made[2:6] == [
-        "| trained models, neurons of the ranking | 0 of 1 | - | - | 1 of 1 | 1 of 2 |",
-        "| the same models, random neurons | 0 of 1 | - | - | 1 of 1 | 1 of 2 |",
-        "| untrained twins, neurons of the ranking | - | - | 1 of 1 | 0 of 1 | 1 of 2 |",
+    assert made[2:7] == [
+        "| trained models, neurons of the search | 0 of 1 | - | - | 1 of 1 | 1 of 2 |",
+        "| trained models, neurons of the published ranking, LCA | 0 of 1 | - | - | 0 of 1 | 0 of 2 |",
+        "| trained models, neurons drawn at random | 0 of 1 | - | - | 1 of 1 | 1 of 2 |",
+        "| untrained twins, neurons of the search | - | - | 1 of 1 | 0 of 1 | 1 of 2 |",
         "| trained models, minimal subset of the strict protocol | 1 of 1 | - | - | 0 of 1 | 1 of 2 |",
     ]
     made = made[:-3]  # without the table of published rows, which is empty
     assert made[-2] == (
-        "| t | m | supported | 0.810 | 0.700 | 0.600 | 200 | 90.0% | 50.0% | 97.5% "
-        "| 8 [8-none], 96.0% removable, not confirmed on test |"
+        "| t | m | supported | 0.810 | 0.700 | 0.600 | 200 | 92.0% | 90.0% | 50.0% | 97.5% "
+        "| 8 [8-none], bound 8, 96.0% removable, not confirmed on test |"
     )
-    assert made[-1].endswith("| at chance | 0.810 | 0.700 | 0.600 | 200 | 97.5% | 97.5% | 90.0% | no claim |")
+    assert made[-1].endswith("| at chance | 0.810 | 0.700 | 0.600 | 200 | 97.5% | 90.0% | 97.5% | 92.0% | no claim |")
 
 
 def test_beside_a_published_row_stands_the_score_of_the_same_share_of_neurons():

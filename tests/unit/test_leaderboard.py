@@ -199,8 +199,9 @@ def test_order_of_rows_and_files_of_the_artifact(built):
     names = [(r["model"], r["task"]) for r in lines]
     assert names == [(m, t) for m in made.MODELS for t in made.LEVELS]
     files = set(read_manifest(built.leaderboard())["files"])
-    own = {"leaderboard.csv", "metrics.json", "comparisons.json", "index.html"}
-    assert files == own | {f"rows/{m}__{t}.json" for m, t in names}
+    own = {"leaderboard.csv", "comparisons.json", "index.html"}
+    per_row = (("rows", "json"), ("metrics", "json"), ("curves", "csv"))
+    assert files == own | {f"{folder}/{m}__{t}.{end}" for m, t in names for folder, end in per_row}
     for line in lines:
         row = read_json(built.leaderboard() / "rows" / f"{line['model']}__{line['task']}.json")
         assert {c: table.cell(row.get(c)) for c in table.COLUMNS} == line
@@ -221,11 +222,27 @@ def test_the_same_build_has_the_same_bytes(built, tmp_path):
         )
 
 
-def test_metrics_are_numbers_and_nothing_else(built):
-    metrics = read_json(built.leaderboard() / "metrics.json")
-    assert list(metrics) == sorted(made.MODELS) and set(metrics["minilm"]) == set(made.LEVELS)
-    assert all(isinstance(v, int | float) for tasks in metrics.values() for m in tasks.values() for v in m.values())
-    assert "n_minimal" not in metrics["minilm"]["doc-match"] and metrics["minilm"]["token-roles"]["n_minimal"] == 260
+def test_X11_a_row_has_a_file_of_what_is_compared_and_a_curve_that_ends_where_the_table_says(built):
+    folder = built.leaderboard()
+    row = read_json(folder / "rows" / "minilm__token-roles.json")
+    interval = f"{row['n_minimal_low']}-{row['n_minimal_high']}"
+    assert read_json(folder / "metrics" / "minilm__token-roles.json") == {
+        "baseline": max(row["majority"], row["surface"], row["untrained"]),
+        "n_minimal": 260,
+        "n_minimal_5_95": interval,
+        "score": row["oracle"],
+        "status": "supported",
+        "subset": row["subset_test"],
+    }
+    # a missing figure has no key: `dvc metrics show` prints a dash
+    assert not {"n_minimal", "n_minimal_5_95"} & set(read_json(folder / "metrics" / "minilm__doc-match.json"))
+    lines = table.read_csv((folder / "curves" / "minilm__token-roles.csv").read_text())
+    drawn = row["curves"][row["ranking"]]
+    assert list(lines[0]) == ["neurons", "found", "certified", "needed"]
+    assert [int(line["neurons"]) for line in lines] == sorted(drawn["sizes"])
+    scores = dict(zip(drawn["sizes"], drawn["judge"], strict=True))
+    assert [line["found"] for line in lines] == [f"{scores[int(line['neurons'])]:.4f}" for line in lines]
+    assert {float(line["needed"]) for line in lines} == {round(row["judge"]["reference"] - row["margin"], 4)}
 
 
 def test_no_long_token_type_is_published(built):
@@ -344,7 +361,7 @@ def test_missing_phase_is_named(tmp_path):
     params, paths = made.make_params(["minilm"], ["doc-match"]), Paths("default", tmp_path)
     made.write_build(params, paths)
     (paths.scores("minilm", "doc-match") / "scores.json").unlink()
-    with pytest.raises(ArtifactError, match=r"scores\.json: no such file; run the phase"):
+    with pytest.raises(ArtifactError, match=r"scores\.json: no such file; delete"):
         build_leaderboard(params, paths)
     assert not paths.leaderboard().exists()
 

@@ -17,8 +17,9 @@ def test_the_document_has_the_table_and_the_pictures_of_the_committed_results():
     assert script.robustness(rows) in text
     for row in rows:
         name = f"minimal-subset-{row['model']}-{row['task']}.svg"
-        assert (script.objectives(row) in text and name in text) == (row["bound"] is not None)
+        assert (name in text) == (row["bound"] is not None)
         if row["bound"] is not None:
+            assert script.objectives(row) in text
             assert (script.DOCS / name).read_text(encoding="utf-8") == script.picture(row)
 
 

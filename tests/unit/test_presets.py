@@ -149,15 +149,8 @@ def test_every_rule_that_computes_states_its_needs():
                     assert f'{what}=need("{name}", "{what}")' in rule, f"{path}: {name} has no {what}"
 
 
-def test_the_slurm_profile_names_rules_that_are_there_and_gives_a_gpu_to_those_that_run_a_model():
-    profile = yaml.safe_load(Path("workflow/profiles/slurm/config.yaml").read_text())
-    assert profile["executor"] == "slurm"
-    assert tuple(profile["set-resources"]) == estimates.ON_DEVICE
-    rules = "".join(path.read_text() for path in Path("workflow/rules").glob("*.smk"))
-    for rule, resources in profile["set-resources"].items():
-        assert f"rule {rule}:" in rules and resources["gres"] == "gpu:1"
-    locked = Path("requirements.lock").read_text()
-    assert "snakemake-executor-plugin-slurm" not in locked
+def test_the_plugin_for_clusters_is_in_no_lock():
+    assert "snakemake-executor-plugin-slurm" not in Path("requirements.lock").read_text()
     assert "snakemake-executor-plugin-slurm" in Path("docs/run-on-a-cluster.md").read_text()
 
 

@@ -67,6 +67,7 @@ IN_DVC_YAML = {
             "concepts: its target does not make",
             f"concepts: score_test makes {BUILD}/subsets/scores/",
             "concepts: reads ",
+            "concepts: score_test depends on a key that is not among its params",
             "score_test: 2 stages allow it",
         ],
     ),

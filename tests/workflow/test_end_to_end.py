@@ -107,6 +107,30 @@ def test_another_seed_and_further_twins_beside_it_give_other_figures_and_touch_n
     assert any(note.startswith("2 untrained twins: ") for note in row["notes"])
 
 
+def test_a_part_that_is_verified_is_run_again_alone_and_is_identical(done):
+    """Snakemake runs the part's job and no other; the artifacts at hand, and their times, stay as they are."""
+    times = {p: p.stat().st_mtime_ns for p in (done.root / "build/tiny").rglob("*")}
+    command = (sys.executable, "-m", "neurosieve.cli", "verify", "probes/status", "--report", "logs/report.json")
+    verified = done.run(*command)
+    assert verified.stdout.endswith(
+        "tiny 1, probes/status: 1 artifacts compared with the artifacts at hand: identical\n"
+    )
+    assert re.search(r"^1 jobs to run$", verified.stderr, re.MULTILINE)
+    assert {p: p.stat().st_mtime_ns for p in (done.root / "build/tiny").rglob("*")} == times
+    report = json.loads((done.root / "logs/report.json").read_text())
+    assert report["status"] == 0 and report["phases"] == {"probes": {"identical": 1}}
+    # a line of code that changes nothing is a change of code all the same, if it is committed
+    code = done.root / "src/neurosieve/leaderboard/table.py"
+    text = code.read_text()
+    code.write_text(text + "# changed\n")
+    command = (*command[:3], "verify", "leaderboard")
+    assert "uncommitted changes: src/neurosieve/leaderboard/table.py" in done.run(*command, check=False).stderr
+    changed = done.run(*command, "--dirty", check=False)
+    code.write_text(text)
+    assert changed.returncode == 2
+    assert re.search(r"first: phase leaderboard, leaderboard, code: .* its files are equal", changed.stdout)
+
+
 def test_a_wrong_file_is_refused_before_anything_runs(make_checkout):
     checkout = make_checkout()
     checkout.params("numerics: portable", "numerics: exact")

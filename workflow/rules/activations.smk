@@ -21,6 +21,8 @@ rule finetune_model:
         f"{LOGS}/finetune_model/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/finetune_model/{{model}}/{{task}}.tsv"
+    group:
+        bundle("finetune_model")
     conda:
         environment
     threads: 1
@@ -54,6 +56,8 @@ rule dump_activations:
         f"{LOGS}/dump_activations/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
+    group:
+        bundle("dump_activations")
     conda:
         environment
     threads: 1

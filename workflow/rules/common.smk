@@ -1,32 +1,65 @@
 # Paths, wildcard constraints and shared inputs. No logic beyond paths: the work is done in src/neurosieve/<phase>/, and
 # what it may depend on stands in neurosieve.config and neurosieve.artifacts.
+import functools
 import os
 import re
 import sys
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.io import contains_wildcard
 
-# The tree's own package, whichever environment Snakemake was started from; relative, so that no name of a folder stands
-# in a shell command. The interpreter of the plan runs the jobs too, also where its environment is not activated.
-sys.path.insert(0, "src")
+# The tree's own package, whichever environment Snakemake was started from; by a variable, so that no name of a folder
+# stands in a shell command. The interpreter of the plan runs the jobs too, also where its environment is not activated.
+SOURCE = "src" if INSIDE else str(ROOT.absolute() / "src")
+sys.path.insert(0, SOURCE)
 folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-os.environ.update(PATH=os.pathsep.join(folders))
-shell.prefix("export PYTHONPATH=src; ")
+os.environ.update(PATH=os.pathsep.join(folders), NEUROSIEVE_SOURCE=SOURCE)
+# The prefix holds for the jobs of the workflow around a module too: they get what Snakemake gives them otherwise.
+shell.prefix(
+    ("set -euo pipefail; " if MODULE else "")
+    + 'export PYTHONPATH="$NEUROSIEVE_SOURCE"; '
+)
 
-from neurosieve import artifacts, check, estimates, run
-from neurosieve import config as benchmark_config
+try:
+    from neurosieve import artifacts, check, cluster_run, estimates, run
+    from neurosieve import config as benchmark_config
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"the environment of this Snakemake has no {error.name}: the workflow runs in the environment of "
+        f"{ROOT / 'requirements.lock'} (`make env` there makes it, with Snakemake in it)"
+    )
 
 # Jobs find the params file by this variable: its name stands in no rule, so that another name redoes nothing.
-PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])
+if not MODULE:
+    PARAMS_FILE = os.path.relpath(workflow.configfiles[-1])
+else:
+    same = [file for file in workflow.configfiles if load_configfile(file) == config]
+    if not same:
+        sys.exit(
+            "the config of the module is no params file: write `configfile:` with one params file above the module and "
+            "`config: config` in it; for other values change that file (no --config, no --configfile)"
+        )
+    PARAMS_FILE = os.path.relpath(same[0])
+    if workflow.modifier.path_modifier.modify("build") != "build":
+        sys.exit(
+            "the module takes no `prefix:`: its files lie in build/<benchmark>/; "
+            "another benchmark name in the params file keeps two runs apart"
+        )
 os.environ.update(NEUROSIEVE_PARAMS=PARAMS_FILE)
+if not os.access(".", os.W_OK):
+    sys.exit(
+        f"{Path.cwd()} cannot be written to: change to a folder of your own, and name the workflow and the params file "
+        f"there: snakemake -s {ROOT.absolute()}/workflow/Snakefile --configfile {Path(PARAMS_FILE).absolute()}"
+    )
 try:
     P = benchmark_config.load_params(PARAMS_FILE)
 except benchmark_config.ConfigError as error:
     sys.exit(f"error in the params file\n{error}")
 
 PATHS = artifacts.Paths(P.benchmark)
-run.use_job_lines(workflow)
+if not MODULE:
+    run.use_job_lines(workflow)
 STALE = run.Stale(workflow, P, PATHS)
 LOGS = f"logs/{P.benchmark}"
 TIMINGS = f"timings/{P.benchmark}"
@@ -45,17 +78,21 @@ def made(folder):
     return f"{folder}/manifest.json"
 
 
+def escaped(path):
+    """A path as a pattern: its braces doubled, for Snakemake takes the name of an input for one."""
+    return path.replace("{", "{{").replace("}", "}}")
+
+
 def code(phase):
-    """Source files and the lock file: what is computed changes with them."""
-    return [os.path.relpath(path) for path in artifacts.code_files(phase)] + [
-        "requirements.lock"
-    ]
+    """Source files and the lock file: what is computed changes with them. Below this folder they are named from it."""
+    files = [*artifacts.code_files(phase), (ROOT / "requirements.lock").absolute()]
+    below = (os.path.relpath(p) if p.is_relative_to(Path.cwd()) else p for p in files)
+    return [escaped(str(path)) for path in below]
 
 
 def environment(wildcards):
-    """The file for `--sdm conda`: its braces doubled, for Snakemake takes the whole path for a pattern."""
-    path = Path("workflow/envs/neurosieve.yaml").absolute().as_posix()
-    return path.replace("{", "{{").replace("}", "}}")
+    """The file for `--sdm conda`."""
+    return escaped((ROOT / "workflow/envs/neurosieve.yaml").absolute().as_posix())
 
 
 def odd(path):
@@ -116,3 +153,19 @@ def need(rule, resource):
         return found * attempt if resource in ("mem_mb", "runtime") else found
 
     return of
+
+
+def bundle(rule):
+    """Which jobs of a cluster the rule's short jobs share (`group-components` in a profile); none on one machine."""
+
+    @functools.cache
+    def of(model, task):
+        return estimates.bundle(P, rule, model, task)
+
+    def group(wildcards):
+        if workflow.local_exec:
+            return None
+        return of(wildcards.get("model"), wildcards.get("task"))
+
+    # a job of a cluster runs what it was given, see localrules of the Snakefile
+    return None if workflow.remote_exec else group

@@ -17,6 +17,8 @@ rule describe_neurons:
         f"{LOGS}/describe_neurons/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/describe_neurons/{{model}}/{{task}}.tsv"
+    group:
+        bundle("describe_neurons")
     conda:
         environment
     threads: 1
@@ -49,6 +51,8 @@ rule ablate_neurons:
         f"{LOGS}/ablate_neurons/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/ablate_neurons/{{model}}/{{task}}.tsv"
+    group:
+        bundle("ablate_neurons")
     conda:
         environment
     threads: 1

@@ -17,6 +17,8 @@ rule extract_corpus:
         f"{LOGS}/extract_corpus/{{corpus}}.log",
     benchmark:
         f"{TIMINGS}/extract_corpus/{{corpus}}.tsv"
+    group:
+        bundle("extract_corpus")
     conda:
         environment
     threads: 1
@@ -46,6 +48,8 @@ rule prepare_task:
         f"{LOGS}/prepare_task/{{task}}.log",
     benchmark:
         f"{TIMINGS}/prepare_task/{{task}}.tsv"
+    group:
+        bundle("prepare_task")
     conda:
         environment
     threads: 1

@@ -17,6 +17,8 @@ rule fit_baselines:
         f"{LOGS}/fit_baselines/{{task}}.log",
     benchmark:
         f"{TIMINGS}/fit_baselines/{{task}}.tsv"
+    group:
+        bundle("fit_baselines")
     conda:
         environment
     threads: 1
@@ -45,6 +47,8 @@ rule fit_probes:
         f"{LOGS}/fit_probes/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/fit_probes/{{model}}/{{task}}.tsv"
+    group:
+        bundle("fit_probes")
     conda:
         environment
     threads: 1
@@ -75,6 +79,8 @@ rule fit_controls:
         f"{LOGS}/fit_controls/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/fit_controls/{{model}}/{{task}}.tsv"
+    group:
+        bundle("fit_controls")
     conda:
         environment
     threads: 1

@@ -14,6 +14,8 @@ rule measure_redundancy:
         f"{LOGS}/measure_redundancy/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/measure_redundancy/{{model}}/{{task}}.tsv"
+    group:
+        bundle("measure_redundancy")
     conda:
         environment
     threads: 1

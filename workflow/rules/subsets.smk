@@ -23,6 +23,8 @@ rule search_subsets:
         f"{LOGS}/search_subsets/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/search_subsets/{{model}}/{{task}}.tsv"
+    group:
+        bundle("search_subsets")
     conda:
         environment
     threads: 1
@@ -57,6 +59,8 @@ rule check_robustness:
         f"{LOGS}/check_robustness/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/check_robustness/{{model}}/{{task}}.tsv"
+    group:
+        bundle("check_robustness")
     conda:
         environment
     threads: 1
@@ -90,6 +94,8 @@ rule transfer_subsets:
         f"{LOGS}/transfer_subsets/{{model}}.log",
     benchmark:
         f"{TIMINGS}/transfer_subsets/{{model}}.tsv"
+    group:
+        bundle("transfer_subsets")
     conda:
         environment
     threads: 1
@@ -129,6 +135,8 @@ rule score_test:
         f"{LOGS}/score_test/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/score_test/{{model}}/{{task}}.tsv"
+    group:
+        bundle("score_test")
     conda:
         environment
     threads: 1
@@ -159,6 +167,8 @@ rule reproduce_published:
         f"{LOGS}/reproduce_published/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/reproduce_published/{{model}}/{{task}}.tsv"
+    group:
+        bundle("reproduce_published")
     conda:
         environment
     threads: 1

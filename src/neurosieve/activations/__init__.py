@@ -16,9 +16,9 @@ import torch
 
 from neurosieve.activations.batches import ActivationsError, Coding, DroppedTokens, Plan, make_plan
 from neurosieve.activations.cost import layer_costs
-from neurosieve.activations.dump import write_layers
 from neurosieve.activations.finetune import train_model
 from neurosieve.activations.models import load_model, task_folder
+from neurosieve.activations.shards import Crew
 from neurosieve.artifacts import Paths
 from neurosieve.config import SPLITS, Params
 from neurosieve.flow import writer
@@ -30,7 +30,8 @@ __all__ = ["ActivationsError", "dump_activations", "finetune_model"]
 def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:
     """Write the four activation artifacts of a model and a task; the model is loaded once.
 
-    Threads are taken from the environment variable NEUROSIEVE_THREADS (default 1); they change no batch.
+    Threads are taken from the environment variable NEUROSIEVE_THREADS (default 1); they change no batch. So does
+    NEUROSIEVE_DUMP_SHARDS, a number of processes.
 
     Raises
     ------
@@ -40,16 +41,18 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     torch.set_num_threads(threads())
     loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
     cost = layer_costs(loaded, params.activations.window)
-    plans = _plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
+    plans = make_plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
+    crew = Crew(params, paths, model, task, cache)
     for split, plan in plans.items():
         with writer(params, paths, "dump_activations", model=model, task=task, split=split) as out:
             files = [out.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
-            write_layers(loaded, plan, files, f"{model} {task} {split}")
+            crew.write_layers(loaded, plan, files, f"{model} {task} {split}")
             out.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
             out.facts["training"] = params.training(model, task)
+    crew.close()
 
 
-def _plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[str, Plan]:
+def make_plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[str, Plan]:
     """The plan of each split; tokens that the tokenizer drops are named for all splits at once."""
     plans: dict[str, Plan] = {}
     found: Counter[str] = Counter()

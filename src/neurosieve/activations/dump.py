@@ -35,27 +35,38 @@ def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> N
         out of memory (never a smaller batch instead: its composition is part of the result), values not finite.
     """
     with ExitStack() as stack:
-        files = [_preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
+        files = [preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
         for vectors, layers in run_plan(loaded, plan, title):
             for file, values in zip(files, layers, strict=True):
-                _write_rows(file, vectors, values)
+                write_rows(file, vectors, values)
 
 
-def run_plan(loaded: Loaded, plan: Plan, title: str) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+def run_plan(
+    loaded: Loaded,
+    plan: Plan,
+    title: str,
+    first: int = 0,
+    stop: int | None = None,
+    apart: np.ndarray | None = None,
+    kept: tuple[list[int], list[np.ndarray]] | None = None,
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Every vector of the plan once, as they are done: indices (n,), and per layer their values float32 (n, width).
 
-    Without a title there is no progress bar. Raises as :func:`write_layers` does.
+    Without a title there is no progress bar. Of batches [first, stop), where they are given; parts of vectors that
+    ``apart`` (vectors,) marks are then not summed but put into ``kept``: vectors, and values (layers, width), float64.
+    Raises as :func:`write_layers` does.
     """
     # vector -> parts still to come, and the sum (or maximum) of those that came, (layers, width)
     open_vectors: dict[int, tuple[int, np.ndarray]] = {}
     specials = len(loaded.coding.prefix) + len(loaded.coding.suffix)
     written = 0
-    total = plan.facts["window_subwords"]
+    lo, hi = plan.batch_bounds[first], plan.batch_bounds[plan.batches if stop is None else stop]
+    total = int((plan.window_stop - plan.window_start)[lo:hi].sum() + (hi - lo) * specials)
     with tqdm(
         total=total, desc=title, unit=" sub-words", unit_scale=True, mininterval=5, disable=not title
     ) as progress:
-        for batch in range(plan.batches):
-            for vectors, layers in _run_batch(loaded, plan, batch, open_vectors):
+        for batch in range(first, plan.batches if stop is None else stop):
+            for vectors, layers in _run_batch(loaded, plan, batch, open_vectors, apart, kept):
                 if len(vectors) == 0:
                     continue
                 written += len(vectors)
@@ -71,14 +82,19 @@ def run_plan(loaded: Loaded, plan: Plan, title: str) -> Iterator[tuple[np.ndarra
                             f"model {loaded.name}: layer {layer} of vector {row} ({title}) is not finite; {why}"
                         )
                 yield vectors, layers
-            first, stop = plan.batch_bounds[batch : batch + 2]
-            progress.update(int((plan.window_stop - plan.window_start)[first:stop].sum() + (stop - first) * specials))
-    if written != plan.vectors or open_vectors:
+            a, b = plan.batch_bounds[batch : batch + 2]
+            progress.update(int((plan.window_stop - plan.window_start)[a:b].sum() + (b - a) * specials))
+    if (stop is None and written != plan.vectors) or open_vectors:
         raise AssertionError(f"{written} of {plan.vectors} vectors made, {len(open_vectors)} unfinished")
 
 
 def _run_batch(
-    loaded: Loaded, plan: Plan, batch: int, open_vectors: dict[int, tuple[int, np.ndarray]]
+    loaded: Loaded,
+    plan: Plan,
+    batch: int,
+    open_vectors: dict[int, tuple[int, np.ndarray]],
+    apart: np.ndarray | None,
+    kept: tuple[list[int], list[np.ndarray]] | None,
 ) -> list[tuple[np.ndarray, list[np.ndarray]]]:
     """Vectors that a batch completes: indices (n,) and per layer their values (n, width)."""
     first, stop = (int(b) for b in plan.batch_bounds[batch : batch + 2])
@@ -117,10 +133,14 @@ def _run_batch(
     for layer, flat in enumerate(flats):
         values = _reduce(flat, start, end, plan.how)
         partial[:, layer] = values[shared]
-        done.append(_finish(values[whole], counts[whole], plan.how))
+        done.append(finish(values[whole], counts[whole], plan.how))
     out = [(vectors[whole], done)]
     for part, index in enumerate(shared):
         vector = int(vectors[index])
+        if apart is not None and kept is not None and apart[vector]:
+            kept[0].append(vector)
+            kept[1].append(partial[part].copy())
+            continue
         left, value = open_vectors.pop(vector, (int(plan.vector_parts[vector]), None))
         if value is None:
             value = partial[part]
@@ -129,7 +149,7 @@ def _run_batch(
         if left > 1:
             open_vectors[vector] = (left - 1, value)
         else:
-            value = _finish(value, counts[index], plan.how)
+            value = finish(value, counts[index], plan.how)
             out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(len(states))]))
     return out
 
@@ -174,11 +194,12 @@ def _reduce(flat: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> n
     return values
 
 
-def _finish(values: np.ndarray, counts: np.ndarray, how: str) -> np.ndarray:
+def finish(values: np.ndarray, counts: np.ndarray, how: str) -> np.ndarray:
+    """Sums or maxima of parts as vectors, float32; ``counts`` are sub-words, and broadcast."""
     return np.ascontiguousarray(values / counts if how == "mean" else values, np.float32)
 
 
-def _preallocate(stack: ExitStack, path: Path, vectors: int, width: int) -> tuple[Any, int]:
+def preallocate(stack: ExitStack, path: Path, vectors: int, width: int) -> tuple[Any, int]:
     """An .npy file with its header and room for all rows; returns its descriptor and where the rows begin."""
     with path.open("wb") as handle:
         np.lib.format.write_array_header_1_0(
@@ -186,12 +207,20 @@ def _preallocate(stack: ExitStack, path: Path, vectors: int, width: int) -> tupl
         )
         begin = handle.tell()
         handle.truncate(begin + vectors * width * 4)
-    descriptor = os.open(path, os.O_WRONLY)
-    stack.callback(os.close, descriptor)
-    return descriptor, begin
+    return open_layers(stack, [path], vectors, width)[0]
 
 
-def _write_rows(file: tuple[int, int], vectors: np.ndarray, values: np.ndarray) -> None:
+def open_layers(stack: ExitStack, paths: list[Path], vectors: int, width: int) -> list[tuple[int, int]]:
+    """Files that :func:`preallocate` made, as it returns them."""
+    files = []
+    for path in paths:
+        descriptor = os.open(path, os.O_WRONLY)
+        stack.callback(os.close, descriptor)
+        files.append((descriptor, path.stat().st_size - vectors * width * 4))
+    return files
+
+
+def write_rows(file: tuple[int, int], vectors: np.ndarray, values: np.ndarray) -> None:
     """Put row i of ``values`` (float32) at place vectors[i] of the file; neighbours in one write."""
     descriptor, begin = file
     cuts = np.flatnonzero(np.diff(vectors) != 1) + 1

@@ -15,7 +15,7 @@ from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
 from neurosieve.config.models import Model
-from neurosieve.config.names import CONTROL_RANKINGS
+from neurosieve.config.names import CONTROL_RANKINGS, PACKAGE
 from neurosieve.config.prepare import DataFile, Prepare
 from neurosieve.config.probes import Probes
 from neurosieve.config.published import Published
@@ -68,9 +68,15 @@ class Params(Block):
         return [corpus] if corpus is not None else []
 
     def resolve(self, name: str) -> Path:
-        """A data file or folder of this file: as it is written where that is there, else below the data root."""
+        """A data file or folder of this file: as it is written where that is there, else below the data root.
+
+        In a folder that is no checkout, last of all below the one that the package lies in: the models it brings.
+        """
         path = Path(name)
-        return path if path.is_absolute() or path.exists() else Path(self.root) / path
+        if path.is_absolute() or path.exists():
+            return path
+        below, brought = Path(self.root) / path, PACKAGE.parents[1] / path
+        return brought if not below.exists() and brought.exists() and not Path("src/neurosieve").exists() else below
 
     def places(self, name: str) -> str:
         """Where `resolve` looks for what is not there, for a message."""

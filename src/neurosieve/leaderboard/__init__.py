@@ -1,8 +1,8 @@
 """The leaderboard: table, a json per row, one page; publishing; the terminal's table.
 
 Reads the artifacts that collect.py names, and the figures that published_figures.py does. Writes leaderboard:
-leaderboard.csv, rows/<model>__<task>.json, metrics.json, comparisons.json (see ranks.py), transfer.json (by model, as
-in subsets/transfer, where that is on), index.html.
+leaderboard.csv, rows/<model>__<task>.json, metrics/ and curves/ (see tracked.py), comparisons.json (see ranks.py),
+transfer.json (by model, as in subsets/transfer, where that is on), index.html.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from neurosieve.artifacts import Paths, dump_json
+from neurosieve.artifacts import Paths, csv_lines, dump_json
 from neurosieve.config import Params
 from neurosieve.flow import writer
-
-# Of a row, what `dvc metrics show` prints.
-METRICS = ("oracle", "reference", "n_minimal", "share", "subset_test", "random_test")
 
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
     """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
-    from neurosieve.leaderboard import collect, page, published_figures, table
+    from neurosieve.leaderboard import collect, page, published_figures, table, tracked
 
     rows, comparisons = collect.collect(params, paths)
     published = collect.published_rows(params, paths)
@@ -33,7 +30,8 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
         out.text("leaderboard.csv", table.to_csv(table.build_table([*rows, *published])))
         for row in rows:
             out.text(table.row_file(row["model"], row["task"]), dump_row(row))
-        out.json("metrics.json", flat_metrics(rows))
+            out.json(tracked.metrics_file(row["model"], row["task"]), tracked.metrics(row))
+            out.text(tracked.curve_file(row["model"], row["task"]), "".join(csv_lines(tracked.curve(row))))
         out.json("comparisons.json", comparisons)
         if transfers:
             out.json("transfer.json", transfers)
@@ -69,11 +67,3 @@ def dump_row(row: Mapping[str, Any]) -> str:
         f"{json.dumps(key)}: {json.dumps(value, sort_keys=True, ensure_ascii=False)}" for key, value in plain.items()
     ]
     return "{\n" + ",\n".join(lines) + "\n}\n"
-
-
-def flat_metrics(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
-    """{model: {task: {metric: number}}}; a missing figure has no key."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in rows:
-        found.setdefault(row["model"], {})[row["task"]] = {k: row[k] for k in METRICS if row[k] is not None}
-    return found

@@ -206,13 +206,12 @@ def used(rows: Sequence[Row]) -> Table:
 def robustness(row: Row) -> Table:
     """What was asked of the minimal subset, a line per question: what was found, and what to compare it with."""
     found = row["robustness"]
-    lines = [
-        ("leave one neuron out, fit the others again", _members(row)),
-        ("search again on all train rows", _again(found)),
-        *_halves(found),
-        ("take the subset out, search among the others", _disjoint(found)),
-        ("search with shuffled labels", _shuffled(found)),
-    ]
+    lines = []
+    for name, (question, tell) in ASKED.items():
+        reason = found[name]["reason"]
+        lines.append((question, [reason, NONE] if reason else tell(row)))
+        if name == "halves" and not reason:
+            lines.append(("judge of these sets, fitted on all train rows", _judge_of_halves(row)))
     return {
         "title": row["model"],
         "text": f"{count(found['size'])} neurons; judge {decimals(found['judge'])}, reference "
@@ -224,8 +223,6 @@ def robustness(row: Row) -> Table:
 
 def _members(row: Row) -> list[str]:
     found, size = row["robustness"]["members"], row["robustness"]["size"]
-    if found["reason"]:
-        return [found["reason"], NONE]
     layer, unit = divmod(found["largest"]["neuron"], row["width"])
     told = (
         f"{count(found['losses'])} of {count(size)} shown to lose score, {count(found['gains'])} to gain, "
@@ -235,46 +232,39 @@ def _members(row: Row) -> list[str]:
     return [told, f"were none needed, about {found['by_chance']:.0f} would seem to lose and as many to gain"]
 
 
-def _again(found: Mapping[str, Any]) -> list[str]:
-    again = found["again"]
-    if again["reason"]:
-        return [again["reason"], NONE]
+def _again(row: Row) -> list[str]:
+    again = row["robustness"]["again"]
     passes = "it passes" if again["passes"] else "it does not pass"
     told = f"overlap with the subset {decimals(again['jaccard'], 2)}; judge {decimals(again['judge'])}: {passes}"
     return [told, f"train objective {again['objective']:.4g}, that of the subset {again['objective_subset']:.4g}"]
 
 
-def _halves(found: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    halves = found["halves"]
-    question = "search on halves of train that share no file"
-    if halves["reason"]:
-        return [(question, [halves["reason"], NONE])]
-    number, scores = len(halves["rows"]), halves["sets"]["judge"]
+def _halves(row: Row) -> list[str]:
+    halves = row["robustness"]["halves"]
     told = (
         f"overlap of the two sets of a cut {decimals(halves['jaccard'], 2)}, with the subset "
-        f"{decimals(halves['jaccard_subset'], 2)}; {count(halves['ever'])} different neurons in {number} sets"
+        f"{decimals(halves['jaccard_subset'], 2)}; {count(halves['ever'])} different neurons in "
+        f"{len(halves['rows'])} sets"
     )
     chance = (
         f"random sets: {decimals(halves['chance'], 2)}, with as many per layer "
         f"{decimals(halves['chance_by_layer'], 2)}; {count(round(halves['ever_by_chance']))} neurons"
     )
+    return [told, chance]
+
+
+def _judge_of_halves(row: Row) -> list[str]:
+    found, halves = row["robustness"], row["robustness"]["halves"]
+    number, scores = len(halves["rows"]), halves["sets"]["judge"]
     judge = f"{decimals(min(scores))} to {decimals(max(scores))}; {count(halves['passing'])} of {number} pass"
-    return [
-        (question, [told, chance]),
-        (
-            "judge of these sets, fitted on all train rows",
-            [judge, f"the subset, chosen on all rows: {decimals(found['judge'])}"],
-        ),
-    ]
+    return [judge, f"the subset, chosen on all rows: {decimals(found['judge'])}"]
 
 
 STOPPED = {"failed": "the next one does not", "limit": "there may be more", "neurons": "no other can be made"}
 
 
-def _disjoint(found: Mapping[str, Any]) -> list[str]:
-    disjoint = found["disjoint"]
-    if disjoint["reason"]:
-        return [disjoint["reason"], NONE]
+def _disjoint(row: Row) -> list[str]:
+    found, disjoint = row["robustness"], row["robustness"]["disjoint"]
     more = disjoint["passing"] - 1
     told = "no set that shares no neuron with it passes"
     if more > 0:
@@ -286,13 +276,21 @@ def _disjoint(found: Mapping[str, Any]) -> list[str]:
     return [f"{told}; judge {others}", f"the subset: {decimals(found['judge'])}"]
 
 
-def _shuffled(found: Mapping[str, Any]) -> list[str]:
-    shuffled = found["shuffled"]
-    if shuffled["reason"]:
-        return [shuffled["reason"], NONE]
+def _shuffled(row: Row) -> list[str]:
+    shuffled = row["robustness"]["shuffled"]
     verdict = "above chance, which it must not be" if shuffled["above_chance"] else "not above chance"
     told = f"judge {decimals(shuffled['judge'])}: {verdict}; train {decimals(shuffled['train'])}"
     return [told, f"chance: {decimals(shuffled['chance'])} (p {shuffled['p']:.2g})"]
+
+
+# what robustness.json answers, by its key: the question, and the cells of an answer
+ASKED = {
+    "members": ("leave one neuron out, fit the others again", _members),
+    "again": ("search again on all train rows", _again),
+    "halves": ("search on halves of train that share no file", _halves),
+    "disjoint": ("take the subset out, search among the others", _disjoint),
+    "shuffled": ("search with shuffled labels", _shuffled),
+}
 
 
 def ranks(rows: Sequence[Row]) -> Table:

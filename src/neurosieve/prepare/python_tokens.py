@@ -273,9 +273,7 @@ def scoped_reads(source: str) -> list[Token]:
     functions, classes, lambdas, comprehensions and annotations, where a name may be bound elsewhere.
     """
     text = _Text(source)
-    function = next((n for n in text.root.named_children if n.type == "function_definition"), None)
-    body = function.child_by_field_name("body") if function is not None else None
-    parameters = function.child_by_field_name("parameters") if function is not None else None
+    body, parameters = _parts(text)
     if body is None or parameters is None:
         return []
     own = {_name(n) for n in _own(parameters) if _role(n) == "PARAM"}
@@ -290,6 +288,14 @@ def scoped_reads(source: str) -> list[Token]:
             scope = "PARAMETER" if name in own else "LOCAL" if name in local else "OUTER"
             tokens.append(Token(text.at(node.start_byte), text.at(node.end_byte), name, SCOPES.index(scope)))
     return tokens
+
+
+def _parts(text: _Text) -> tuple[Node | None, Node | None]:
+    """Body and parameters of the first function; None where it has none."""
+    function = next((n for n in text.root.named_children if n.type == "function_definition"), None)
+    if function is None:
+        return None, None
+    return function.child_by_field_name("body"), function.child_by_field_name("parameters")
 
 
 def _nested_names(body: Node) -> set[str]:
@@ -314,9 +320,7 @@ def variable_uses(source: str) -> list[Use]:
     annotations, where a name may mean something else.
     """
     text = _Text(source)
-    function = next((n for n in text.root.named_children if n.type == "function_definition"), None)
-    body = function.child_by_field_name("body") if function is not None else None
-    parameters = function.child_by_field_name("parameters") if function is not None else None
+    body, parameters = _parts(text)
     if body is None or parameters is None:
         return []
     bound: dict[str, int] = {_name(n): 0 for n in _own(parameters) if _role(n) == "PARAM"}

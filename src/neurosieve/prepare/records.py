@@ -12,7 +12,7 @@ import math
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -227,6 +227,36 @@ def read_objects(path: Path, example: str) -> Iterator[tuple[int, dict[str, Any]
             yield number, row
         else:
             yield number, f"found {type(row).__name__}; write an object like {example}"
+
+
+def read_records(
+    files: Mapping[str, Path],
+    example: str,
+    make: Callable[[dict[str, Any], str | None, int, str], Record | str],
+) -> list[Record]:
+    """Records of .jsonl files, one a line.
+
+    ``make`` gets the object of a line, the split of its file (None of role `all`), the line's number and where it is,
+    as `<file>:<number>`; it gives the record, or what is wrong with the line. ``example`` is a good line.
+
+    Raises
+    ------
+    PrepareError : names the file and, for each bad line, its number, what was found and what to write instead.
+    """
+    records: list[Record] = []
+    faults: list[str] = []
+    for part, path in split_files(files):
+        number = 0
+        for number, row in read_objects(path, example):
+            found = row if isinstance(row, str) else make(row, part, number, f"{path.name}:{number}")
+            if isinstance(found, str):
+                faults.append(f"{path}:{number}: {found}")
+            else:
+                records.append(found)
+        if number == 0:
+            faults.append(f"{path}: no lines; write one object a line, like {example}")
+    raise_faults(next(iter(files.values())), faults)
+    return records
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

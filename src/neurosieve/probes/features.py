@@ -173,7 +173,7 @@ class Features:
                 assert rows.inputs2 is not None
                 u, v = picked[rows.inputs], picked[rows.inputs2]
                 for i, name in enumerate(self.pair_features):
-                    out[:, into, i] = _PAIR[name](u, v)
+                    out[:, into, i] = PAIR[name](u, v)
         return out.reshape(len(rows.labels), -1)
 
     def _check(self, path: Path, vectors: np.ndarray, rows: Rows) -> None:
@@ -188,7 +188,7 @@ class Features:
             )
 
 
-_PAIR = {
+PAIR = {
     "absdiff": lambda u, v: np.abs(u - v),
     "product": lambda u, v: u * v,
     "left": lambda u, v: u,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosieve.probes.solver import GramCache, Probe, _Metric, _Problem, row_weights, translated
+from neurosieve.probes.solver import GramCache, Metric, Probe, Problem, row_weights, translated
 
 COLUMNS = 512  # more are left as they are
 STEPS = 12  # of Newton's method
@@ -45,7 +45,7 @@ def polish(
     if probe.l1 > 0 or X.shape[1] > COLUMNS:
         return probe
 
-    def solve(problem: _Problem, start: Probe | None) -> Probe:
+    def solve(problem: Problem, start: Probe | None) -> Probe:
         W, b = problem.start(start)
         return _newton(problem, W, b, gap, (GramCache(X, row_weights(probe, X)) if cache is None else cache).gram)
 
@@ -65,19 +65,19 @@ class _Point:
     gap: float
 
     @classmethod
-    def at(cls, exact: _Problem, W: np.ndarray, b: np.ndarray) -> _Point:
+    def at(cls, exact: Problem, W: np.ndarray, b: np.ndarray) -> _Point:
         W = W.astype(np.float32).astype(np.float64)  # what is certified is what is returned
         P, loss, b = exact.centre(exact.forward(W), b, CENTRED)
         G, objective = exact.gradient(P), loss + exact.penalty(W)
         return cls(W, b, P, G + exact.l2 * W, objective, exact.gap(W, P, G) / objective)
 
 
-def _newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gap: float, gram: np.ndarray) -> Probe:
+def _newton(problem: Problem, W: np.ndarray, b: np.ndarray, gap: float, gram: np.ndarray) -> Probe:
     """Steps until the gap is met or the objective falls no more; the best point that was met."""
     exact = copy.copy(problem)
     exact.X, exact.y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     here = best = _Point.at(exact, W, b)
-    metric = _Metric(gram, exact.class_curvature(here.P), exact.l2, 1.0)
+    metric = Metric(gram, exact.class_curvature(here.P), exact.l2, 1.0)
     iterations = 0
     for _ in range(STEPS):
         if best.gap <= gap:
@@ -100,7 +100,7 @@ def _newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gap: float, gram: n
     )  # fmt: skip
 
 
-def _direction(exact: _Problem, here: _Point, metric: _Metric, accuracy: float) -> tuple[np.ndarray, int]:
+def _direction(exact: Problem, here: _Point, metric: Metric, accuracy: float) -> tuple[np.ndarray, int]:
     """D (K', p) with Hessian D = -gradient, but for a part ``accuracy`` of it; and the number of iterations."""
 
     def preconditioned(R: np.ndarray) -> np.ndarray:

@@ -175,7 +175,7 @@ def fit(
         for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class (number) only.
     """
 
-    def solve(problem: _Problem, start: Probe | None) -> Probe:
+    def solve(problem: Problem, start: Probe | None) -> Probe:
         if factors is not None:
             problem.l1_of = problem.l1_of * factors
         return _solve(problem, gap, max_iterations, start, cache)
@@ -190,7 +190,7 @@ def translated(
     l1: float,
     l2: float,
     start: Probe | None,
-    solve: Callable[[_Problem, Probe | None], Probe],
+    solve: Callable[[Problem, Probe | None], Probe],
 ) -> Probe:
     """What ``solve`` makes of the problem: of the classes that have rows, or of the standardised number. It is given
     ``start`` as a probe of that problem; what it returns becomes one of all classes, or in the unit of the target.
@@ -202,11 +202,11 @@ def translated(
         return _of_number(X, y, l1, l2, start, solve)
     present = np.unique(y)
     if not (1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes):
-        return solve(_Problem(X, y, n_classes, l1, l2), start)
+        return solve(Problem(X, y, n_classes, l1, l2), start)
     own = present[1:] if len(present) == 2 else present  # two classes have one weight vector
     if start is not None:
         start = replace(start, weights=start.weights[:, own], intercept=start.intercept[own])
-    found = solve(_Problem(X, np.searchsorted(present, y), len(present), l1, l2), start)
+    found = solve(Problem(X, np.searchsorted(present, y), len(present), l1, l2), start)
     weights = np.zeros((X.shape[1], n_classes), np.float32)
     intercept = np.full(n_classes, ABSENT, np.float32)
     weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
@@ -219,7 +219,7 @@ def _of_number(
     l1: float,
     l2: float,
     start: Probe | None,
-    solve: Callable[[_Problem, Probe | None], Probe],
+    solve: Callable[[Problem, Probe | None], Probe],
 ) -> Probe:
     y = np.asarray(y, np.float64)
     mean, std = float(y.mean()) if y.size else 0.0, float(y.std()) if y.size else 0.0
@@ -235,7 +235,7 @@ def _of_number(
     return replace(found, weights=weights, intercept=intercept, number=True)
 
 
-def _solve(problem: _Problem, gap: float, max_iterations: int, warm: Probe | None, cache: GramCache | None) -> Probe:
+def _solve(problem: Problem, gap: float, max_iterations: int, warm: Probe | None, cache: GramCache | None) -> Probe:
     """Minimise to the gap; see :func:`fit`."""
     X, l1, l2 = problem.X, problem.l1, problem.l2
     W, b = problem.start(warm)
@@ -295,7 +295,7 @@ def _sigmoid(A: np.ndarray) -> np.ndarray:
     return np.where(A >= 0, 1, E) / (1 + E)
 
 
-class _Problem:
+class Problem:
     """The data and the pieces of the objective. Arrays are class-major: W (K', p), logits and probabilities (K', n)."""
 
     scale = METRIC_SCALE
@@ -438,7 +438,7 @@ class _Problem:
         return b, loss + self.penalty(W), self.gap(W, P, self.gradient(P)), slack
 
 
-class _Squares(_Problem):
+class _Squares(Problem):
     """The same of least squares; "probabilities" are the predicted numbers themselves. y has the mean 0."""
 
     scale = 1.0  # the metric is the Hessian itself
@@ -459,7 +459,7 @@ class _Squares(_Problem):
         return D
 
 
-class _Metric:
+class Metric:
     """Factors of M = scale * C (x) X'X/n + l2, with C the mean curvature between the classes.
 
     C is diagonalised, so that M falls apart into one matrix per eigenvector of C; eigenvalues within METRIC_SPREAD
@@ -502,12 +502,12 @@ class _Metric:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndarray) -> Steps:
+def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, gram: np.ndarray) -> Steps:
     """L-BFGS (Nocedal and Wright, algorithm 7.4) in the coordinates of the metric; yields after every gradient."""
     l2 = problem.l2
     Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     P, loss, b = problem.centre(Z, b, 1e-6)
-    metric: _Metric | None = None
+    metric: Metric | None = None
     pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # (step, change of the gradient, their product)
     step = before = np.empty(0, np.float32)
     for count in itertools.count(1):
@@ -515,7 +515,7 @@ def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndar
         yield W, b, loss + problem.penalty(W), problem.gap(W, P, G)
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
-            metric, pairs, step = _Metric(gram, C, l2, problem.scale), [], np.empty(0, np.float32)
+            metric, pairs, step = Metric(gram, C, l2, problem.scale), [], np.empty(0, np.float32)
         slope = metric.whiten(G + np.float32(l2) * W).ravel()
         if step.size:
             change = slope - before
@@ -542,7 +542,7 @@ def _quasi_newton(problem: _Problem, W: np.ndarray, b: np.ndarray, gram: np.ndar
 
 
 def _line_search(
-    problem: _Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float, loss: float
+    problem: Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float, loss: float
 ) -> tuple[float, np.ndarray, np.ndarray, float, np.ndarray]:
     """Step t along D, together with the intercept, by Newton's method in the K'+1 unknowns.
 
@@ -578,7 +578,7 @@ def _line_search(
     return t, b, P, loss, dZ
 
 
-def _fista(problem: _Problem, W: np.ndarray, b: np.ndarray) -> Steps:
+def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
     """Accelerated proximal gradient (Beck and Teboulle 2009) with adaptive restart (O'Donoghue and Candes 2015).
 
     Class k moves by 1/(L s_k), with s_k the root of its mean curvature. L is the curvature met along the step, at both
@@ -618,7 +618,7 @@ def _fista(problem: _Problem, W: np.ndarray, b: np.ndarray) -> Steps:
         W, Z, momentum, L = N, ZN, following, L * CURVATURE_DECAY
 
 
-def _bounded(problem: _Problem, gap: float, max_iterations: int) -> Probe:
+def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
     """The probe that L-BFGS-B (Byrd et al. 1995) finds from a cold start, which need not be at the gap.
 
     In float64 throughout, certificate included, on weights split into what is above and what is below zero: there the

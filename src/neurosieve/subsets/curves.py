@@ -175,7 +175,7 @@ def _sought(curve: Curve, rival: Rival, claims: bool) -> np.ndarray:
 
 
 def against_random(curves: dict[str, Curve], draws: list[Curve], confidence: float) -> dict[str, Any]:
-    """ "beats_random" of curves.json, over the sizes that a ranking and the random draws have in common."""
+    """ "beats_random" of curves.json, over the sizes that a contender and the random draws have in common."""
     tested = set.intersection(*(set(draw.points) for draw in draws)) - {draws[0].largest}
     found: dict[str, dict[str, Any]] = {}
     for name, curve in curves.items():

@@ -244,7 +244,7 @@ def best_baseline(
 
 
 @dataclass(frozen=True)
-class Given:
+class Probed:
     """What the probes phase found for the row.
 
     probes: probes.json. judge: feature set -> its judge predictions (rows,). kept: global indices of the neurons that
@@ -263,17 +263,17 @@ class Given:
         found: dict[str, Any] = self.probes["sets"][self.probes["reference"]]
         return found
 
-
-def read_given(paths: Paths, model: str, task: str) -> Given:
-    folder = paths.probes(model, task)
-    probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
-    number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
-    oracle, layer_probe = (
-        Probe(
-            stored[f"{prefix}weights"], stored[f"{prefix}intercept"], gap=entry["gap"], iterations=entry["iterations"],
-            objective=entry["objective"], l1=entry["l1"], l2=entry["l2"], number=number,
-        )
-        for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
-    )  # fmt: skip
-    judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
-    return Given(probes, judge, read_npy(folder / "kept.npy"), oracle, layer_probe)
+    @classmethod
+    def read(cls, paths: Paths, model: str, task: str) -> Probed:
+        folder = paths.probes(model, task)
+        probes, stored = read_json(folder / "probes.json"), read_tensors(folder / "weights.safetensors")
+        number, sets = not read_json(paths.task(task) / "card" / "card.json")["classes"], probes["sets"]
+        oracle, layer_probe = (
+            Probe(
+                stored[f"{prefix}weights"], stored[f"{prefix}intercept"], number=number,
+                **{name: entry[name] for name in ("gap", "iterations", "objective", "l1", "l2")},
+            )
+            for prefix, entry in (("", sets[probes["oracle"]]), ("reference_", sets[probes["reference"]]))
+        )  # fmt: skip
+        judge = dict(zip(probes["order"], read_npy(folder / "predictions_judge.npy"), strict=True))
+        return cls(probes, judge, read_npy(folder / "kept.npy"), oracle, layer_probe)

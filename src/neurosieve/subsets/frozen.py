@@ -9,7 +9,7 @@ import numpy as np
 
 from neurosieve.probes.solver import Probe
 from neurosieve.subsets.curves import Curve
-from neurosieve.subsets.data import Data, Given
+from neurosieve.subsets.data import Data, Probed
 from neurosieve.subsets.reference import Reference
 
 
@@ -23,11 +23,11 @@ class Frozen:
 
     def add(
         self, key: str, kind: str, at: np.ndarray, probe: Probe, judge: float, *,
-        ranking: str | None = None, draw: int | None = None, claimed: bool | None = None,
+        contender: str | None = None, draw: int | None = None, claimed: bool | None = None,
     ) -> None:  # fmt: skip
         """``at`` are positions among the kept neurons, in the order of the probe's columns."""
         self.sets[key] = {
-            "kind": kind, "ranking": ranking, "draw": draw, "claimed": claimed, "neurons": self.data.kept[at],
+            "kind": kind, "ranking": contender, "draw": draw, "claimed": claimed, "neurons": self.data.kept[at],
             "l1": probe.l1, "l2": probe.l2, "judge": judge,
         }  # fmt: skip
         standardizer = self.data.standardizer.take(self.data.features.columns(at))
@@ -54,11 +54,11 @@ class Frozen:
         }
 
 
-def freeze_references(frozen: Frozen, given: Given, of_layers: Reference, reference: Reference) -> None:
+def freeze_references(frozen: Frozen, probed: Probed, of_layers: Reference, reference: Reference) -> None:
     """The probe of all neurons, that of the best of whole layers, and what the subsets were compared with."""
     data = frozen.data
-    oracle = data.value("judge", given.judge[given.probes["oracle"]])
-    frozen.add("all", "oracle", np.arange(len(data.kept)), given.oracle, oracle)
+    oracle = data.value("judge", probed.judge[probed.probes["oracle"]])
+    frozen.add("all", "oracle", np.arange(len(data.kept)), probed.oracle, oracle)
     for key, chosen in (("layer-reference", of_layers), ("reference", reference)):
         frozen.add(key, key, chosen.neurons, chosen.probe, chosen.judged.value)
 
@@ -79,5 +79,5 @@ def freeze_subsets(
             point = other.points[size]
             frozen.add(
                 f"{label}-{name}", kind, point.neurons, point.probe, point.judged.value,
-                ranking=name, draw=int(draw) if draw else None, claimed=claimed,
+                contender=name, draw=int(draw) if draw else None, claimed=claimed,
             )  # fmt: skip

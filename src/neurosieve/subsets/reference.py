@@ -18,7 +18,7 @@ import numpy as np
 from neurosieve.artifacts import Paths, read_json, read_npy
 from neurosieve.probes.solver import Probe
 from neurosieve.subsets.curves import Curve
-from neurosieve.subsets.data import Data, Given, Judged, Rival
+from neurosieve.subsets.data import Data, Judged, Probed, Rival
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,18 @@ class Reference:
         }
 
 
-def layer_reference(data: Data, given: Given) -> Reference:
+def layer_reference(data: Data, probed: Probed) -> Reference:
     """The best on tune of all neurons, single layers and first layers."""
-    entry = given.layer_entry
+    entry = probed.layer_entry
     first, last = entry["layers"]
     layer_of = data.kept // data.features.width
     return Reference(
-        name=given.probes["reference"],
+        name=probed.probes["reference"],
         curve=None,
         neurons=np.flatnonzero((layer_of >= first) & (layer_of <= last)),
-        probe=given.layer_probe,
+        probe=probed.layer_probe,
         tune=entry["tune"][data.metric],
-        judged=data.judged(given.judge[given.probes["reference"]]),
+        judged=data.judged(probed.judge[probed.probes["reference"]]),
     )
 
 

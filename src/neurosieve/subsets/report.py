@@ -10,11 +10,11 @@ import numpy as np
 from neurosieve.probes import intervals
 from neurosieve.subsets import minimal
 from neurosieve.subsets.curves import Curve
-from neurosieve.subsets.data import Data, Given, Rival
+from neurosieve.subsets.data import Data, Probed, Rival
 from neurosieve.subsets.reference import Reference
 
 
-def of_the_row(data: Data, given: Given, rival: Rival, of_layers: Reference, reference: Reference) -> dict[str, Any]:
+def of_the_row(data: Data, probed: Probed, rival: Rival, of_layers: Reference, reference: Reference) -> dict[str, Any]:
     """What curves.json has of the row before any curve: the neurons, the reference and how it is fitted."""
     return {
         "metric": data.metric,
@@ -27,7 +27,7 @@ def of_the_row(data: Data, given: Given, rival: Rival, of_layers: Reference, ref
         "penalties": [p.model_dump(mode="json") for p in data.penalties],
         "layer_reference": of_layers.report(),
         "reference": reference.report(),
-        "oracle": {"judge": data.value("judge", given.judge[given.probes["oracle"]])},
+        "oracle": {"judge": data.value("judge", probed.judge[probed.probes["oracle"]])},
     }
 
 

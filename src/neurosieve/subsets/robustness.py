@@ -40,7 +40,7 @@ from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 from neurosieve.subsets.data import Data, Judged, Rival
 from neurosieve.subsets.reference import reference_judge
-from neurosieve.subsets.search import Row, load_row
+from neurosieve.subsets.search import load_row
 from neurosieve.subsets.target import Target
 
 log = logging.getLogger(__name__)
@@ -135,22 +135,17 @@ def read_subset(params: Params, paths: Paths, model: str, task: str, headline: s
     data, folder, key = row.data, paths.search(model, task), f"subset-{headline}"
     entry, tensors = read_json(folder / "frozen.json")["sets"][key], read_tensors(folder / "frozen.safetensors")
     start = replace(
-        row.given.oracle, weights=tensors[f"{key}.weights"], intercept=tensors[f"{key}.intercept"],
+        row.probed.oracle, weights=tensors[f"{key}.weights"], intercept=tensors[f"{key}.intercept"],
         l1=entry["l1"], l2=entry["l2"],
     )  # fmt: skip
-    oracle = replace(row.given.oracle, l1=start.l1, l2=start.l2)
+    oracle = replace(row.probed.oracle, l1=start.l1, l2=start.l2)
     given = _begun(data, data.X["train"], data.y["train"], oracle, params.probes.gap, data.gram)
     frozen = Fitted(np.searchsorted(data.kept, entry["neurons"]), start)
     predicted = start.predict(np.take(data.X["judge"], given.at(frozen.neurons), axis=1))
     begin = contenders.load(headline) if headline in params.subsets.searches else None
     judged = data.judged(metrics.stored(predicted))
-    return Subset(data, given, _rival(row), _refit(given, frozen.neurons, frozen), judged, begin)
-
-
-def _rival(row: Row) -> Rival:
-    """What sets are compared with, as the search had it."""
-    reference = row.data.judged(reference_judge(row.paths, row.model, row.task))
-    return Rival(reference, row.opponent, row.params.margin(row.task).value, row.params.probes.confidence)
+    rival = row.rival(data.judged(reference_judge(paths, model, task)))  # as the search had it
+    return Subset(data, given, rival, _refit(given, frozen.neurons, frozen), judged, begin)
 
 
 def _of_the_row(subset: Subset) -> dict[str, Any]:

@@ -361,7 +361,7 @@ def _share_kept(
     predicted: Mapping[str, np.ndarray],
     baseline: np.ndarray | None,
 ) -> dict[str, float | None]:
-    """By ranking: what its frozen subset keeps of what the reference has above the best baseline."""
+    """By contender: what its frozen subset keeps of what the reference has above the best baseline."""
     assert baseline is not None
     reference, floor = scorer.value(predicted["reference"]), scorer.value(baseline)
     return {
@@ -385,11 +385,11 @@ def _confirmed(status: Mapping[str, Any], subset: Mapping[str, Any] | None, marg
 
 
 def _random(reported: Mapping[str, Mapping[str, Any]], metric: str) -> dict[str, Any]:
-    """Means of the random draws, by the ranking whose size they have."""
+    """Means of the random draws, by the contender whose size they have."""
     found = {}
-    for ranking in dict.fromkeys(r["ranking"] for r in reported.values() if r["kind"] == "random"):
-        draws = [r for r in reported.values() if r["kind"] == "random" and r["ranking"] == ranking]
-        found[ranking] = {
+    for name in dict.fromkeys(r["ranking"] for r in reported.values() if r["kind"] == "random"):
+        draws = [r for r in reported.values() if r["kind"] == "random" and r["ranking"] == name]
+        found[name] = {
             "neurons": draws[0]["neurons"],
             "draws": len(draws),
             **{

@@ -11,10 +11,10 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        "oracle": {"judge"},
                        "baseline": which of "baselines" is best on tune, "baselines": {majority|surface|untrained:
                        {"tune", "judge"}}, "dev": {"too_small", "half_width", "half_widths", "half_size", "rows",
-                       "files", "rows_needed": or null}, "headline", "best_ranking", "mean_tune": {contender: mean over
-                       log n, by which the best is chosen}, "curves": {name: see report.py},
+                       "files", "rows_needed": or null}, "headline", "best_ranking" (a contender), "mean_tune":
+                       {contender: mean over log n, by which the best is chosen}, "curves": {name: see report.py},
                        "random": {"sizes", "tune", "judge": means over draws, "judge_low", "judge_high": range},
-                       "beats_random": {"rankings": {name: see :func:`minimal.beats_random`}, "sizes":
+                       "beats_random": {"rankings": {contender: see :func:`minimal.beats_random`}, "sizes":
                        those of all contenders, "random_suffices_from": from which on none beats random, or null},
                        "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null}.
                        Curves: rankings and searches (of an untrained twin the headline alone), pipeline (not of a
@@ -23,9 +23,9 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
                        in the rows that the curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
-                       {key: {"kind": oracle|layer-reference|reference|subset|random|bottom, "ranking": whose size it
-                       has, "draw", "claimed": the size is n_minimal (else it is an estimate), "neurons": global
-                       indices, best first, "l1", "l2", "judge": primary metric}}}. Keys: all, layer-reference,
+                       {key: {"kind": oracle|layer-reference|reference|subset|random|bottom, "ranking": the contender
+                       whose size it has, "draw", "claimed": the size is n_minimal (else it is an estimate), "neurons":
+                       global indices, best first, "l1", "l2", "judge": primary metric}}}. Keys: all, layer-reference,
                        reference, subset-<contender>, random-<draw>-<contender>, bottom-<contender>, subset-pipeline
 frozen.safetensors     <key>.weights (columns, K), <key>.intercept (K,), <key>.mean and <key>.scale (columns,), float32:
                        scores = ((x - mean) * scale) @ weights + intercept
@@ -51,7 +51,7 @@ from neurosieve.flow import writer
 from neurosieve.subsets import layers, minimal, report
 from neurosieve.subsets.bound import certify
 from neurosieve.subsets.curves import BOTTOM, PIPELINE, RANDOM, Curve, Dev, Walk, against_random, walk_random
-from neurosieve.subsets.data import Data, Given, Judged, Rival, best_baseline, fit_point, load_data, read_given
+from neurosieve.subsets.data import Data, Judged, Probed, Rival, best_baseline, fit_point, load_data
 from neurosieve.subsets.frozen import Frozen, freeze_references, freeze_subsets
 from neurosieve.subsets.pipeline import pipeline_curve
 from neurosieve.subsets.reference import Reference, best_reference, layer_reference, shown_weak
@@ -97,17 +97,16 @@ class Searched:
 class Row:
     """A model and a task: what is searched, and what for.
 
-    twins: the untrained twins of the model. control: whether the model is one itself. baseline, opponent: name of the
-    best baseline, and its judge scores; baselines: scores of all.
+    control: whether the model is an untrained twin. baseline, opponent: name of the best baseline, and its judge
+    scores; baselines: scores of all.
     """
 
     params: Params
     paths: Paths
     model: str
     task: str
-    twins: list[str]
     control: bool
-    given: Given
+    probed: Probed
     data: Data
     baseline: str
     opponent: Judged
@@ -126,8 +125,12 @@ class Row:
         settings = self.params.subsets
         if self.control:
             return [settings.headline]
-        ranked = self.given.probes["rankings"]
+        ranked = self.probed.probes["rankings"]
         return [name for name in settings.contenders if name in ranked or name in settings.searches]
+
+    def rival(self, reference: Judged) -> Rival:
+        """What subsets are compared with, given the judge scores of the reference."""
+        return Rival(reference, self.opponent, self.params.margin(self.task).value, self.params.probes.confidence)
 
 
 def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
@@ -138,15 +141,14 @@ def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
     ArtifactError
         where the probes were fitted on other neurons than are there now.
     """
-    twins = params.twins_of(model)
-    given = read_given(paths, model, task)
-    data = load_data(params, paths, model, task, given.oracle, given.layer_probe)
-    if not np.array_equal(data.kept, given.kept):
+    probed = Probed.read(paths, model, task)
+    data = load_data(params, paths, model, task, probed.oracle, probed.layer_probe)
+    if not np.array_equal(data.kept, probed.kept):
         folder = paths.probes(model, task)
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
-    baseline, predicted, baselines = best_baseline(data, paths, task, twins)
+    baseline, predicted, baselines = best_baseline(data, paths, task, params.twins_of(model))
     control = params.models[model].untrained is not None
-    return Row(params, paths, model, task, twins, control, given, data, baseline, data.judged(predicted), baselines)
+    return Row(params, paths, model, task, control, probed, data, baseline, data.judged(predicted), baselines)
 
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
@@ -154,7 +156,7 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     began = time.monotonic()
     row = load_row(params, paths, model, task)
     # All neurons are the same features in every order: fitted once, from the oracle's weights.
-    full = fit_point(row.data, row.data.whole, [row.given.oracle] * len(row.data.penalties))
+    full = fit_point(row.data, row.data.whole, [row.probed.oracle] * len(row.data.penalties))
     with tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5) as progress:
         walk = Walk(row.data, full, progress)
         searched = walk_grid(row, walk)
@@ -185,9 +187,9 @@ def walk_grid(row: Row, walk: Walk) -> Searched:
     for name in row.contenders:
         curves[name] = walk.search(name) if name in settings.searches else walk.along(row.order(name))
         walk.test(curves[name], grid)
-    of_layers = layer_reference(data, row.given)
+    of_layers = layer_reference(data, row.probed)
     reference = best_reference(of_layers, curves)
-    rival = Rival(reference.judged, row.opponent, row.params.margin(row.task).value, row.params.probes.confidence)
+    rival = row.rival(reference.judged)
     on_tune = {
         name: minimal.mean_over_log_sizes(np.array(grid), np.array([curve.points[s].tune for s in grid]))
         for name, curve in curves.items()
@@ -224,7 +226,7 @@ def walk_to_minima(row: Row, walk: Walk, searched: Searched) -> None:
 def walk_controls(row: Row, walk: Walk, searched: Searched) -> None:
     """Add the curve from the end of the first ranking, and test all controls at the sizes of the contenders."""
     settings = row.params.subsets
-    first = next(name for name in settings.rankings if name in row.given.probes["rankings"])
+    first = next(name for name in settings.rankings if name in row.probed.probes["rankings"])
     searched.controls[BOTTOM] = bottom = walk.along(row.order(first)[::-1])
     walk.test(bottom, minimal.thin(minimal.size_grid(len(row.data.kept), settings.ratio), settings.control_ratio))
     for curve in searched.controls.values():
@@ -248,8 +250,8 @@ def walk_pipeline(row: Row, walk: Walk, searched: Searched) -> None:
 def layer_report(row: Row, rival: Rival, *, no_claim: str | None) -> dict[str, Any]:
     """Selection of layers from the stored judge predictions of the probes phase, without a refit."""
     found: dict[layers.Span, layers.Found] = {}
-    for name, entry in row.given.probes["sets"].items():
-        judged = row.data.judged(row.given.judge[name])
+    for name, entry in row.probed.probes["sets"].items():
+        judged = row.data.judged(row.probed.judge[name])
         found[entry["layers"][0], entry["layers"][1]] = layers.Found(
             neurons=entry["neurons"],
             judge=judged.value,
@@ -279,7 +281,7 @@ def curves_report(row: Row, walk: Walk, searched: Searched) -> dict[str, Any]:
         first += len(curve.points)
     draws = [f"{RANDOM}-{draw}" for draw in range(settings.random_draws)]
     return {
-        **report.of_the_row(row.data, row.given, rival, searched.of_layers, searched.reference),
+        **report.of_the_row(row.data, row.probed, rival, searched.of_layers, searched.reference),
         "weak_reference": searched.weak,
         "model": row.model,
         "task": row.task,
@@ -318,7 +320,7 @@ def _bound(row: Row, walk: Walk, searched: Searched) -> dict[str, Any] | None:
 def freeze(row: Row, searched: Searched) -> Frozen:
     """Everything that test will score."""
     frozen = Frozen(row.data)
-    freeze_references(frozen, row.given, searched.of_layers, searched.reference)
+    freeze_references(frozen, row.probed, searched.of_layers, searched.reference)
     controls = {name: searched.controls if name in searched.controlled else {} for name in searched.all}
     freeze_subsets(frozen, searched.all, controls, searched.results)
     return frozen

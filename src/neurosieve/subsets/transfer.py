@@ -39,11 +39,10 @@ from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import tuned
 from neurosieve.subsets import minimal
 from neurosieve.subsets.curves import RANDOM, random_orders
+from neurosieve.subsets.data import SPLITS
 from neurosieve.subsets.reference import reference_judge
 
 log = logging.getLogger(__name__)
-
-SPLITS = ("train", "tune", "judge")
 
 
 @dataclass(frozen=True)
@@ -148,12 +147,12 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
     """Write subsets/transfer/<model>; the module's docstring says what."""
     began = time.monotonic()
     tasks = params.run.tasks
-    ranking = params.subsets.headline
+    headline = params.subsets.headline
     folders = {task: paths.search(model, task) for task in tasks}
     frozen = {task: read_json(folder / "frozen.json") for task, folder in folders.items()}
     curves = {task: read_json(folder / "curves.json") for task, folder in folders.items()}
     kept = {task: read_npy(paths.probes(model, task) / "kept.npy") for task in tasks}
-    sets = {task: found["sets"].get(f"subset-{ranking}") for task, found in frozen.items()}
+    sets = {task: found["sets"].get(f"subset-{headline}") for task, found in frozen.items()}
     subsets = {task: np.array(found["neurons"], np.int64) for task, found in sets.items() if found is not None}
     matrix: dict[str, dict[str, Any]] = {}
     references: dict[str, float] = {}
@@ -187,7 +186,7 @@ def transfer_subsets(params: Params, paths: Paths, *, model: str) -> None:
                 progress.update()
     report = {
         "model": model,
-        "ranking": ranking,
+        "ranking": headline,
         "tasks": tasks,
         "metric": {task: curves[task]["metric"] for task in tasks},
         "subsets": {

@@ -31,7 +31,7 @@ import numpy as np
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.probes import solver
-from neurosieve.probes.features import _PAIR
+from neurosieve.probes.features import PAIR
 
 FORMAT, SCHEMA = "neurosieve-neurons", 2
 ENTRY = ("part", "neurons", "weights")  # keys of a model's entry that say which neurons they are and how to read them
@@ -132,7 +132,7 @@ class Neurons:
 
     def pair(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Columns (rows, neurons * features) of the values (rows, neurons) of both sides of pairs."""
-        return np.stack([_PAIR[name](left, right) for name in self.pair_features], axis=2).reshape(len(left), -1)
+        return np.stack([PAIR[name](left, right) for name in self.pair_features], axis=2).reshape(len(left), -1)
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
         """(rows, columns) float32 in units of train's standard deviation, from its mean. A copy."""

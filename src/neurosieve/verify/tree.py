@@ -6,6 +6,7 @@ Reads the checkout; writes below build/.verify-*/ and, for git's list of worktre
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -26,7 +27,7 @@ class VerifyError(RuntimeError):
 def _git(root: Path, *words: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True)
     if done.returncode:
-        raise VerifyError(f"git {words[0]} failed: {done.stderr.strip()}")
+        raise VerifyError(f"git {shlex.join(words[:2])} failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -108,11 +109,11 @@ def uncommitted(root: Path, params_file: Path, params: Params) -> dict[str, str]
 
     Untracked files count where they are code; untracked data and an untracked params file are taken as they are.
     """
-    named = [params_file.absolute(), *(root / os.path.normpath(name) for name in places(params))]
+    named = [Path(os.path.normpath(root / name)) for name in (str(params_file), *places(params))]
     inside = [path.relative_to(root).as_posix() for path in named if path.is_relative_to(root)]
     words = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *CODE, *inside)
     found = {}
-    for entry in filter(None, _git(root, *words).split("\0")):
+    for entry in filter(None, _git(root, "--literal-pathspecs", *words).split("\0")):
         state, name = entry[:2], entry[3:]
         if state == "??":
             if name.split("/")[0] in CODE:

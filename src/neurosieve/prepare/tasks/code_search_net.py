@@ -23,9 +23,7 @@ from neurosieve.prepare.records import (
     Record,
     make_record,
     missing_key,
-    raise_faults,
-    read_objects,
-    split_files,
+    read_records,
     text_fault,
 )
 from neurosieve.prepare.sampling import pair_too_long
@@ -70,21 +68,12 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
     if task.negatives.per_positive > 1 and task.balanced:
         raise PrepareError(f"balanced: {task.negatives.per_positive} negatives a positive are not; take it out")
     drawn = task.packages is not None or task.shares is not None
-    records: list[Record] = []
-    faults: list[str] = []
-    for part, path in split_files(files):
-        number = 0
-        for number, row in read_objects(path, _EXAMPLE):
-            fault = row if isinstance(row, str) else _fault(row, part, by_partition=part is None and not drawn)
-            if fault is None and not isinstance(row, str):
-                split = part or (None if drawn else _PARTITIONS[row["partition"]])
-                records.append(_record(row, split, f"{path.name}:{number}"))
-            else:
-                faults.append(f"{path}:{number}: {fault}")
-        if number == 0:
-            faults.append(f"{path}: no lines; write one object a line, like {_EXAMPLE}")
-    raise_faults(next(iter(files.values())), faults)
-    return records
+
+    def make(row: dict[str, Any], part: str | None, number: int, where: str) -> Record | str:
+        fault = _fault(row, part, by_partition=part is None and not drawn)
+        return fault or _record(row, part or (None if drawn else _PARTITIONS[row["partition"]]), where)
+
+    return read_records(files, _EXAMPLE, make)
 
 
 def _fault(row: dict[str, Any], part: str | None, *, by_partition: bool) -> str | None:

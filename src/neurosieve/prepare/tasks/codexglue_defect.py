@@ -24,9 +24,8 @@ from neurosieve.prepare.records import (
     missing_key,
     raise_faults,
     read_lines,
-    read_objects,
+    read_records,
     read_text,
-    split_files,
     text_fault,
     unique_keys,
 )
@@ -59,20 +58,11 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
         raise PrepareError(
             "`files:` has lists of ids without their functions; add the role functions, or take them out"
         )
-    records: list[Record] = []
-    faults: list[str] = []
-    for part, path in split_files(files):
-        number = 0
-        for number, row in read_objects(path, _EXAMPLE):
-            fault = row if isinstance(row, str) else _fault(row)
-            if fault is not None or isinstance(row, str):
-                faults.append(f"{path}:{number}: {fault}")
-            else:
-                records.append(_record(row, part, f"{part or 'line'}-{number}", f"{path.name}:{number}"))
-        if number == 0:
-            faults.append(f"{path}: no lines; write one object a line, like {_EXAMPLE}")
-    raise_faults(next(iter(files.values())), faults)
-    return records
+
+    def make(row: dict[str, Any], part: str | None, number: int, where: str) -> Record | str:
+        return _fault(row) or _record(row, part, f"{part or 'line'}-{number}", where)
+
+    return read_records(files, _EXAMPLE, make)
 
 
 def _read_array(files: dict[str, Path]) -> list[Record]:

@@ -18,9 +18,7 @@ from neurosieve.prepare.records import (
     make_record,
     missing_key,
     package_fault,
-    raise_faults,
-    read_objects,
-    split_files,
+    read_records,
     text_fault,
 )
 from neurosieve.prepare.sampling import sequence_sample, too_long
@@ -46,37 +44,26 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
     ------
     PrepareError : names the file and, for each bad line, its number, what was found and what to write instead.
     """
-    records: list[Record] = []
-    faults: list[str] = []
     seen: dict[str, tuple[str, str]] = {}
-    for part, path in split_files(files):
-        number = 0
-        for number, row in read_objects(path, _EXAMPLE):
-            fault = row if isinstance(row, str) else _fault(row, part, task)
-            if fault is not None or isinstance(row, str):
-                faults.append(f"{path}:{number}: {fault}")
-                continue
-            split, name = row.get("split", part), f"line-{number}"
-            fault = package_fault(row["package"], split, f"{path.name}:{number}", seen)
-            if fault is not None:
-                faults.append(f"{path}:{number}: {fault}")
-                continue
-            prefix = f"{part}/" if part is not None else ""
-            records.append(
-                make_record(
-                    row["text"],
-                    package=row["package"],
-                    file=f"{row['package']}/{row.get('file', prefix + name)}",
-                    name=row.get("name", name),
-                    where=f"{path.name}:{number}",
-                    label=row["label"],
-                    split=split,
-                )
-            )
-        if number == 0:
-            faults.append(f"{path}: no lines; write one object a line, like {_EXAMPLE}")
-    raise_faults(next(iter(files.values())), faults)
-    return records
+
+    def make(row: dict[str, Any], part: str | None, number: int, where: str) -> Record | str:
+        if (fault := _fault(row, part, task)) is not None:
+            return fault
+        split, name = row.get("split", part), f"line-{number}"
+        if (fault := package_fault(row["package"], split, where, seen)) is not None:
+            return fault
+        prefix = f"{part}/" if part is not None else ""
+        return make_record(
+            row["text"],
+            package=row["package"],
+            file=f"{row['package']}/{row.get('file', prefix + name)}",
+            name=row.get("name", name),
+            where=where,
+            label=row["label"],
+            split=split,
+        )
+
+    return read_records(files, _EXAMPLE, make)
 
 
 def _fault(row: dict[str, Any], part: str | None, task: Task) -> str | None:

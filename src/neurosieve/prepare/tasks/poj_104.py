@@ -23,9 +23,7 @@ from neurosieve.prepare.records import (
     make_record,
     missing_key,
     package_fault,
-    raise_faults,
-    read_objects,
-    split_files,
+    read_records,
     text_fault,
 )
 from neurosieve.prepare.sampling import Sample, Want, too_long
@@ -51,29 +49,18 @@ def read(files: dict[str, Path], task: Task) -> list[Record]:
     ------
     PrepareError : names the file and, for each bad line, its number, what was found and what to write instead.
     """
-    records: list[Record] = []
-    faults: list[str] = []
     seen: dict[str, tuple[str, str]] = {}
-    for part, path in split_files(files):
-        number = 0
-        for number, row in read_objects(path, _EXAMPLE):
-            fault = row if isinstance(row, str) else _fault(row)
-            if fault is None and not isinstance(row, str):
-                problem, where = class_name(row["label"]), f"{path.name}:{number}"
-                fault = package_fault(problem, part, where, seen)
-                if fault is None:
-                    name = f"{problem}/line-{number}"
-                    records.append(
-                        make_record(
-                            row["code"], package=problem, file=name, name=name, where=where, label=problem, split=part
-                        )
-                    )
-                    continue
-            faults.append(f"{path}:{number}: {fault}")
-        if number == 0:
-            faults.append(f"{path}: no lines; write one object a line, like {_EXAMPLE}")
-    raise_faults(next(iter(files.values())), faults)
-    return records
+
+    def make(row: dict[str, Any], part: str | None, number: int, where: str) -> Record | str:
+        if (fault := _fault(row)) is not None:
+            return fault
+        problem = class_name(row["label"])
+        if (fault := package_fault(problem, part, where, seen)) is not None:
+            return fault
+        name = f"{problem}/line-{number}"
+        return make_record(row["code"], package=problem, file=name, name=name, where=where, label=problem, split=part)
+
+    return read_records(files, _EXAMPLE, make)
 
 
 def _fault(row: dict[str, Any]) -> str | None:

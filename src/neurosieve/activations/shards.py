@@ -1,0 +1,213 @@
+"""A dump in shards: processes that run whole batches of one plan and put each row at its place in the same files.
+
+The plan is that of the whole split, so every batch is the one that a single process would run, and the bytes are the
+same whatever the number. A text whose windows lie in several shards is summed here, in the order of a single process.
+
+How many is a fact of the machine, no choice of the benchmark: NEUROSIEVE_DUMP_SHARDS, one by default. Within a job of
+SLURM that has as many tasks, they are its tasks, on whichever nodes; else processes on this machine. Writes what
+:mod:`neurosieve.activations.dump` writes, and beside it, while it runs, `.shard_KK.npz`.
+
+A shard is :func:`main`: it reads what to do from standard input, and says on standard output what is done.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import numpy as np
+
+from neurosieve.activations.batches import ActivationsError, Plan
+from neurosieve.activations.dump import finish, open_layers, preallocate, run_plan, write_layers, write_rows
+from neurosieve.activations.models import Loaded
+
+VARIABLE = "NEUROSIEVE_DUMP_SHARDS"
+RANKS = ("SLURM_PROCID", "NEUROSIEVE_SHARD")  # which shard a process is
+
+
+def shards() -> int:
+    """How many processes share a dump: NEUROSIEVE_DUMP_SHARDS, by default 1."""
+    found = os.environ.get(VARIABLE) or "1"
+    if not found.isdigit() or int(found) < 1:
+        raise ActivationsError(f"{VARIABLE}: found {found!r}; write a number of processes from 1")
+    return int(found)
+
+
+def cuts(plan: Plan, number: int) -> np.ndarray:
+    """Batches at which shards begin and end, (number + 1,) int64: shares of about as many padded sub-words.
+
+    A shard may be empty where there are fewer batches.
+    """
+    size = np.diff(plan.batch_bounds) * (plan.window_stop - plan.window_start)[plan.batch_bounds[:-1]]
+    done = np.append(0, np.cumsum(size))
+    return np.searchsorted(done, done[-1] * np.arange(number + 1) / number).astype(np.int64)
+
+
+def apart(plan: Plan, bounds: np.ndarray) -> np.ndarray:
+    """Which vectors have parts in several shards, (vectors,) bool."""
+    window = np.repeat(np.arange(len(plan.window_start)), np.diff(plan.part_bounds))
+    batch = np.searchsorted(plan.batch_bounds, window, side="right") - 1
+    shard = np.searchsorted(bounds, batch, side="right")
+    least, most = np.full(plan.vectors, len(bounds)), np.zeros(plan.vectors, np.int64)
+    np.minimum.at(least, plan.part_vector, shard)
+    np.maximum.at(most, plan.part_vector, shard)
+    found: np.ndarray = most > least
+    return found
+
+
+class Crew:
+    """The processes that share the dumps of a model and a task; where there is to be one, this process does it."""
+
+    def __init__(self, params: Any, paths: Any, model: str, task: str, cache: Path) -> None:
+        self.number = shards()
+        if self.number == 1:
+            return
+        given = base64.b64encode(pickle.dumps((params, paths, model, task, cache))).decode()
+        command = [sys.executable, "-c", f"from {__name__} import main; main()"]
+        ranks: list[dict[str, str]] = [{RANKS[1]: str(shard)} for shard in range(self.number)]
+        if "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) >= self.number:
+            command = ["srun", f"--ntasks={self.number}", "--kill-on-bad-exit=1", "--unbuffered", *command]
+            ranks = [{}]
+        plain = {name: value for name, value in os.environ.items() if name not in RANKS}
+        self.replies: Queue[dict[str, Any] | None] = Queue()
+        self.processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**plain, **rank})
+            for rank in ranks
+        ]
+        for process in self.processes:
+            threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        self._say(given)
+
+    def write_layers(self, loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> None:
+        """As :func:`neurosieve.activations.dump.write_layers`; ActivationsError too where a shard is lost."""
+        if self.number == 1:
+            write_layers(loaded, plan, paths, title)
+            return
+        with ExitStack() as stack:
+            files = [preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
+            names = [str(path.absolute()) for path in paths]
+            self._say(json.dumps({"split": title.rpartition(" ")[2], "files": names, "title": title}))
+            left = set(range(self.number))
+            while left:
+                reply = self.replies.get()
+                if reply is None:
+                    self.close()
+                    lost = ", ".join(str(shard + 1) for shard in sorted(left))
+                    ends = sorted({str(process.returncode) for process in self.processes} - {"0"})
+                    raise ActivationsError(
+                        f"{title}: shard {lost} of {self.number} was lost (exit status {', '.join(ends) or '0'}); "
+                        "nothing is written: run the same command again, with a smaller "
+                        f"{VARIABLE} where memory was short"
+                    )
+                if "error" in reply:
+                    self.close()
+                    raise ActivationsError(f"shard {reply['shard'] + 1} of {self.number}: {reply['error']}")
+                left.discard(reply["shard"])
+            self._gather(plan, files, [_beside(paths, shard) for shard in range(self.number)])
+
+    def _gather(self, plan: Plan, files: list[tuple[int, int]], parts: list[Path]) -> None:
+        """Put the vectors that several shards have parts of together, in the order of their batches."""
+        sums: dict[int, np.ndarray] = {}
+        for path in parts:
+            with np.load(path) as found:
+                for vector, value in zip(found["vectors"].tolist(), found["values"], strict=True):
+                    if vector in sums:
+                        value = np.maximum(sums[vector], value) if plan.how == "max" else sums[vector] + value
+                    sums[vector] = value
+            path.unlink()
+        for vector, value in sums.items():
+            row = finish(value, plan.vector_length[vector : vector + 1].astype(np.float64), plan.how)
+            for layer, file in enumerate(files):
+                write_rows(file, np.array([vector]), row[layer : layer + 1])
+
+    def close(self) -> None:
+        """End the processes; they end themselves with this one."""
+        if self.number == 1:
+            return
+        for process in self.processes:
+            if process.stdin is not None and not process.stdin.closed:
+                process.stdin.close()
+        for process in self.processes:
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _say(self, line: str) -> None:
+        for process in self.processes:
+            assert process.stdin is not None
+            try:
+                process.stdin.write(f"{line}\n")
+                process.stdin.flush()
+            except BrokenPipeError:  # lost: its end of output says so
+                pass
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.replies.put(json.loads(line))
+        self.replies.put(None)
+
+
+def _beside(paths: list[Path], shard: int) -> Path:
+    return paths[0].with_name(f".shard_{shard:02d}.npz")
+
+
+def main() -> None:
+    """A shard: for each line of standard input its batches of that split; a line of json when they are done."""
+    shard = next(int(os.environ[name]) for name in RANKS if name in os.environ)
+    replies, sys.stdout = sys.stdout, sys.stderr  # nothing else may speak there
+
+    def reply(**said: Any) -> None:
+        replies.write(json.dumps({"shard": shard, **said}) + "\n")
+        replies.flush()
+
+    import torch
+
+    from neurosieve import activations, numerics
+    from neurosieve.activations.models import load_model, task_folder
+
+    try:
+        params, paths, model, task, cache = pickle.loads(base64.b64decode(sys.stdin.readline()))  # noqa: S301
+        numerics.check(params.numerics)
+        torch.set_num_threads(activations.threads())
+        loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
+        plans = activations.make_plans(params, paths, task, loaded.coding)
+        number = shards()
+        for line in sys.stdin:
+            asked = json.loads(line)
+            plan, files = plans[asked["split"]], [Path(name) for name in asked["files"]]
+            bounds = cuts(plan, number)
+            first, stop = int(bounds[shard]), int(bounds[shard + 1])
+            spread = apart(plan, bounds)
+            vectors: list[int] = []
+            values: list[np.ndarray] = []
+            with ExitStack() as stack:
+                opened = open_layers(stack, files, plan.vectors, loaded.width)
+                title = "" if shard else f"{asked['title']}, shard 1 of {number}"
+                for rows, layers in run_plan(loaded, plan, title, first, stop, spread, (vectors, values)):
+                    for file, some in zip(opened, layers, strict=True):
+                        write_rows(file, rows, some)
+            kept = np.array(values) if values else np.empty((0, loaded.layers, loaded.width))
+            np.savez(_beside(files, shard), vectors=np.array(vectors, np.int64), values=kept)
+            reply(done=asked["split"])
+    except Exception as error:
+        if not isinstance(error, ActivationsError):
+            import traceback
+
+            traceback.print_exc()
+        reply(error=" ".join(str(error).split()) or type(error).__name__)
+
+
+if __name__ == "__main__":
+    main()
