@@ -16,6 +16,7 @@ from tqdm import tqdm
 from neurosieve import chain
 from neurosieve.artifacts import Paths, read_manifest
 from neurosieve.config import PHASES, Params
+from neurosieve.run import check_cache
 
 DEFAULT = Path("params.yaml")  # the file that dvc.yaml names
 LOCK, STAGES = Path("dvc.lock"), Path("dvc.yaml")
@@ -110,6 +111,7 @@ def _size(looked: chain.Chain) -> int:
 def _commit() -> None:
     if not STAGES.is_file():
         raise CertifyError(f"no {STAGES} in {Path.cwd()}; run it in the root of a checkout of NeuroSieve")
+    check_cache()
     command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"]
     done = subprocess.run(command, text=True, stderr=subprocess.PIPE)
     if done.returncode:

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,6 +90,19 @@ def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> Non
         f"machine: `{unlock}` removes it; then run the "
         "same command again, finished jobs are kept"
     )
+
+
+def check_cache() -> None:
+    """Raise RunError where DVC's cache has braces in its path: DVC takes it for a template, after all the work."""
+    if not set("{}") & set(str(Path.cwd())):  # the cache lies below, if no other place was named
+        return
+    asked = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], text=True, capture_output=True)
+    place = Path.cwd() / asked.stdout.strip()
+    if set("{}") & set(str(place)):
+        raise RunError(
+            f"DVC fails where the path of its cache has braces ({place}): name another with `dvc cache dir --local "
+            "FOLDER`, or rename the folder; `neurosieve run` needs no DVC"
+        )
 
 
 def check_queue() -> None:

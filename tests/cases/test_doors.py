@@ -81,6 +81,9 @@ def test_P1_dvc_repro_runs_in_an_odd_folder(odd):
     checkout, _ = odd
     shutil.copytree(checkout.root / "models" / "br{x}", checkout.root / "models" / "tiny")  # that of params.yaml
     checkout.run("git", "init", "--quiet")
+    stopped = checkout.run("dvc", "repro", "prepare", check=False)  # DVC's own: it takes the path for a template
+    assert stopped.returncode and "DVC fails where the path of its cache has braces" in stopped.stderr
+    checkout.run("dvc", "cache", "dir", "--local", str(checkout.root.parent / "cache"))
     checkout.run("dvc", "repro", "--quiet", "prepare")
     (out,) = yaml.safe_load((checkout.root / "dvc.lock").read_text())["stages"]["prepare"]["outs"]
     assert out["path"] == "build/tiny/prepare" and out["nfiles"] == len(checkout.files("build/tiny/prepare"))

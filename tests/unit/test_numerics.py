@@ -15,6 +15,7 @@ import stub_chain
 from neurosieve import chain, check, config, numerics
 from neurosieve.artifacts import Paths, Writer, read_manifest
 from neurosieve.certify import CertifyError, certify
+from neurosieve.compare import WITHIN, compare_artifact
 
 SHOW = (
     "import sys; sys.argv[0] = 'x'\n"
@@ -125,8 +126,11 @@ def test_a_manifest_says_that_it_or_an_input_was_made_without_the_pins(machine, 
     machine("Linux", "aarch64", ARM)
     there = write(tmp_path / "there", [tmp_path / "before"])
     assert there["facts"] == {"rows": 1, "numerics": ["native: aarch64"]}
+    write(tmp_path / "other")
     assert there["params"] == before["params"]  # so nothing is made again elsewhere
     assert write(tmp_path / "fast", setting="fast")["facts"] == {"rows": 1}  # nothing was promised
+    compared = compare_artifact("there", tmp_path / "before", tmp_path / "other", {})
+    assert (compared.verdict, compared.kind) == (WITHIN, "numerics")
     machine("Darwin", "arm64")
     both = write(tmp_path / "both", [tmp_path / "there"])
     assert both["facts"]["numerics"] == ["native: Darwin on arm64", "native: aarch64"]
