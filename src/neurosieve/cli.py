@@ -525,6 +525,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _cluster(args: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
     from neurosieve import cluster, estimates
 
     found = cluster.look()
@@ -534,6 +536,8 @@ def _cluster(args: argparse.Namespace) -> int:
         return 0
     written = cluster.write(choice.text, args.output)
     print("\n".join(choice.reasons))
+    if find_spec(cluster.PLUGIN) is None:
+        print(f"warning: {cluster.PLUGIN} is not in this environment: docs/run-on-a-cluster.md says how to install it")
     print(f"{'wrote' if written else 'unchanged:'} {args.output / cluster.FILE}")
     print(f"next: neurosieve run --params FILE --workflow-profile {args.output}")
     return 0

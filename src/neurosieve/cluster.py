@@ -15,6 +15,7 @@ from pathlib import Path
 
 from neurosieve.estimates import ON_DEVICE, STAGES
 
+PLUGIN = "snakemake_executor_plugin_slurm"  # of Snakemake, in no lock file
 FILE = "config.yaml"  # in the folder of a profile
 TOGETHER = {"models": 2, "ablation": 2}  # short jobs of a stage in one job of the cluster, one after another
 ELSE = 4  # the same of other stages: those of these two load a model each

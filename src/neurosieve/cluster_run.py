@@ -22,7 +22,6 @@ from neurosieve.run import failure, name_of
 SHORT = ("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE")  # states of a job that more of what it asked for may help
 # What SLURM writes into the log of a job that it ends, whatever state it gives it.
 ENDED = re.compile(r"DUE TO TIME LIMIT|oom[-_ ]kill|[Ee]xceeded (job|step) memory limit|exceeded memory limit")
-PLUGIN = "snakemake_executor_plugin_slurm"
 EARLY = 12  # looks at short distance
 LOST = (
     "SLURM's scheduler does not answer (`scontrol ping`). Jobs that run go on, and this run waits for it; jobs that "
@@ -50,7 +49,7 @@ def follow(workflow: Any) -> Failures:
         failed(job_info, msg=msg, **more)
 
     executor.report_job_success, executor.report_job_error = report_job_success, report_job_error
-    if type(executor).__module__ == PLUGIN:
+    if type(executor).__module__ == cluster.PLUGIN:
         executor.check_active_jobs = watch.look
         executor.sleep = functools.partial(_pause, executor, executor.sleep)
     return failures

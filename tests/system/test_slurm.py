@@ -265,8 +265,9 @@ def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(site, tmp_path):
         run = AGAIN[-1].replace("profiles/cluster", "profiles/gpu")
         running = other.start(activate, f"{run} --until dump_activations")
         stopped = other.wait_for_job(running, "dump_activations")
-        asked = cluster.call("squeue", "--noheader", "--format=%b %T").splitlines()
-        assert asked and all(line.startswith("gres:gpu:1 ") for line in asked), asked
+        asked = cluster.call("squeue", "--noheader", "--format=%b %k").splitlines()
+        of_models = [line for line in asked if "dump_activations" in line]
+        assert of_models and all(line.startswith("gres:gpu:1 ") for line in of_models), asked
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         said = running.communicate(timeout=900)[0]

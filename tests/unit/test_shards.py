@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,3 +106,17 @@ def test_a_number_of_shards_that_is_none_is_refused(monkeypatch, text):
     monkeypatch.setenv("NEUROSIEVE_DUMP_SHARDS", text)
     with pytest.raises(ActivationsError, match="NEUROSIEVE_DUMP_SHARDS: found"):
         shards.shards()
+
+
+def test_parts_of_a_vector_are_summed_in_the_order_of_their_batches(tmp_path):
+    """1 + 1e17 - 1e17 is 0 in this order, and 1 in the other."""
+    parts = []
+    for number, value in enumerate((1.0, 1e17, -1e17)):
+        parts.append(tmp_path / f"{number}.npz")
+        np.savez(parts[-1], vectors=np.array([1]), values=np.full((1, 1, 2), value))
+    plan = SimpleNamespace(how="mean", vector_length=np.array([1, 1]))
+    with shards.ExitStack() as stack:
+        file = preallocate(stack, tmp_path / "layer.npy", 2, 2)
+        write_rows(file, np.array([0, 1]), np.ones((2, 2), np.float32))
+        shards.Crew.__new__(shards.Crew)._gather(plan, [file], parts)
+    assert np.load(tmp_path / "layer.npy").tolist() == [[1, 1], [0, 0]]
