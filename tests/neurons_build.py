@@ -106,7 +106,7 @@ class Build:
         scores = (values - tensors["subset-lca.mean"]) * tensors["subset-lca.scale"] @ tensors["subset-lca.weights"]
         tensors["subset-lca.intercept"] = -np.median(scores, axis=0).astype(np.float32)
         train = self.paths.activations(self.name, task, "train")
-        with Writer(self.paths.search(self.name, task), "subsets", {}, [train]) as out:
+        with Writer(self.paths.search(self.name, task), "subsets", {}, [train], build=self.paths.root) as out:
             out.tensors("frozen.safetensors", tensors)
             out.json(
                 "frozen.json",

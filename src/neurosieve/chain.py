@@ -207,7 +207,13 @@ class Chain:
         for source in sources_of(self.params, artifact.rule, **artifact.wildcards):
             if source.pinned is not None and made.get(source.label) != source.pinned:
                 return f"made from another {source.label}"
-            if self.sources and source.there and (found := self._found(source)) != made.get(source.label):
+            if not self.sources or not source.there:
+                continue
+            try:
+                found = self._found(source)
+            except ArtifactError as error:  # there in name only
+                return str(error)
+            if found != made.get(source.label):
                 return f"{source.path} is not what it was made from (found {_short(found)}, {_was(made, source)})"
         if self.sources:
             lost = sorted(set(made) - {s.label for s in sources_of(self.params, artifact.rule, **artifact.wildcards)})

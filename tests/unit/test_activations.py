@@ -935,7 +935,11 @@ def test_facts_and_progress(folders: dict[str, Path], tmp_path: Path, capfd: pyt
     }  # fmt: skip
     assert {"subwords", "batches", "windows", "padding", "plan_sha256", "config_sha256"} <= set(manifest["facts"])
     assert manifest["facts"]["model_sha256"] == sha256_file(folders["gpt2"] / "model.safetensors")
-    assert list(manifest["inputs"]) == ["prepare/tasks/t/train"] or len(manifest["inputs"]) == 1
+    assert list(manifest["inputs"]) == ["prepare/tasks/t/train"]
+    assert manifest["sources"]["model.safetensors"] == manifest["facts"]["model_sha256"]
+    assert (manifest["rule"], manifest["wildcards"]) == (
+        "dump_activations", {"model": "m", "task": "t", "split": "train"}
+    )  # fmt: skip
     out, err = capfd.readouterr()
     assert out == "" and "m t test: 100%" in err and "sub-words" in err
 

@@ -343,7 +343,7 @@ def test_missing_phase_is_named(tmp_path):
     params, paths = made.make_params(["minilm"], ["doc-match"]), Paths("default", tmp_path)
     made.write_build(params, paths)
     (paths.scores("minilm", "doc-match") / "scores.json").unlink()
-    with pytest.raises(ArtifactError, match=r"scores\.json: no such file; run the phase"):
+    with pytest.raises(ArtifactError, match=r"scores\.json: no such file; delete"):
         build_leaderboard(params, paths)
     assert not paths.leaderboard().exists()
 

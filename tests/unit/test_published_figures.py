@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from leaderboard_build import collected, make_params, write_build
 
-from neurosieve.artifacts import Paths, check_files, read_json, read_manifest
+from neurosieve.artifacts import Paths, check_files, read_json, read_manifest, sha256_file
 from neurosieve.config import ConfigError, Params, PublishedFigures, load_params
 from neurosieve.leaderboard import build_leaderboard, published_figures, table
 
@@ -132,7 +132,7 @@ def test_they_stand_in_csv_rows_page_and_manifest_and_only_where_they_are_asked_
     assert [line["published_n_neurons"] for line in lines] == ["20", "60", "", ""]  # a twin has none
     assert lines[0]["published_score"] == "0.9000" and lines[0]["published_model"] == "big/model"
     assert read_json(folder / "rows" / "neurosieve-base__doc-match.json")["published_subset_score"] == 0.75
-    assert any(name.endswith("f.csv") for name in read_manifest(folder)["inputs"])
+    assert read_manifest(folder)["sources"] == {"published_figures": sha256_file(tmp_path / "f.csv")}
     page = (folder / "index.html").read_text()
     assert 'id="beside"' in page and 'href="#beside"' in page and "published_subset_score" in page
 

@@ -1,5 +1,7 @@
 """DVC's stages on the tiny benchmark: the bytes of a Snakemake run, in a checkout and in a clone of it."""
 
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -14,6 +16,9 @@ def test_dvc_reproduces_what_snakemake_made_and_a_dropped_model_leaves_nothing(d
     assert checkout.files("build/tiny") == done.files("build/tiny")
     assert checkout.files("results/tiny") == done.files("results/tiny")
     assert "up to date" in checkout.run("dvc", "status").stdout
+    # the other door: what Snakemake made, certified
+    done.run(sys.executable, "-m", "neurosieve.cli", "certify")
+    assert (done.root / "dvc.lock").read_bytes() == (checkout.root / "dvc.lock").read_bytes()
     assert "oracle" in checkout.run("dvc", "metrics", "show").stdout
     checkout.commit("results")
     # What `dvc repro` makes without a model is what a clone makes in which it was never there.

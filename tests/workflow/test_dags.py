@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from neurosieve import artifacts, config
+from neurosieve import artifacts, chain, config
 
 STAGES = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
 PARAMS = config.load_params("params.yaml")
@@ -100,6 +100,27 @@ def test_robustness_is_asked_of_trained_models_where_the_params_say_so(jobs, tmp
     left = list_jobs(without)
     assert set(left) == set(jobs) - set(found)
     assert all(set(inputs) == set(jobs[path][1]) - set(found) for path, (_, inputs) in left.items())
+
+
+def test_the_chain_of_manifests_is_the_flow_of_the_rules(jobs, jobs_of_both, tmp_path):
+    """flow.py and chain.py know the same artifacts, rules and inputs as the rule files, which name their own."""
+    both = tmp_path / "params.yaml"
+    both.write_text(Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]"))
+    for params, found in ((PARAMS, jobs), (config.load_params(both), jobs_of_both)):
+        known = chain.artifacts(params, artifacts.Paths(params.benchmark))
+        assert {str(a.manifest): a.rule for a in known} == {
+            path: rule for path, (rule, _) in found.items() if path.startswith("build/")
+        }
+        made, read = defaultdict(set), defaultdict(set)
+        for a in known:
+            job = a.rule, a.wildcards.get("corpus"), a.wildcards.get("model"), a.wildcards.get("task")
+            made[job].add(str(a.manifest))
+            read[job] |= {f"{folder}/manifest.json" for folder in a.inputs}
+        for job, outputs in made.items():
+            planned = {path for output in outputs for path in found[output][1] if path.endswith("/manifest.json")}
+            if job[0] == "dump_activations":  # its rule asks that the whole task is there
+                planned -= {f"build/{params.benchmark}/prepare/tasks/{job[3]}/card/manifest.json"}
+            assert planned == read[job] - outputs, job
 
 
 def test_nothing_is_chosen_after_test_was_scored(jobs):
