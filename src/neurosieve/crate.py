@@ -178,7 +178,8 @@ def _graph(params: Params, folder: Path, files: Mapping[str, Path], manifests: M
         },
     ]
     data = [_file(folder, name, citation, licence, made_by, tools) for name in files]
-    graph = [descriptor, root, *profiles, *others, *authors, *data, run, *actions, *tools, *sources.values()]
+    graph: list[Entity] = [descriptor, root, *profiles, *others, *authors, *data]
+    graph += [run, *actions, *tools, *sources.values()]
     context = [f"{SPECIFICATION}/context", {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}]
     return dump_json({"@context": context, "@graph": [_plain(entity) for entity in graph]})
 

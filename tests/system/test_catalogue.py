@@ -48,6 +48,7 @@ def deployed(done, tools, tmp_path_factory):
     host = tmp_path_factory.mktemp("host") / "github.com"
     repository = host / "owner" / "neurosieve"
     shutil.copytree(done.root, repository, ignore=shutil.ignore_patterns("build", "results", ".snakemake", ".git"))
+    shutil.rmtree(repository / "config", ignore_errors=True)
     shutil.copytree(ROOT / "config", repository / "config", symlinks=True)
     shutil.copy(ROOT / "LICENSE", repository)
     git = ("git", "-C", str(repository))

@@ -134,7 +134,7 @@ def test_a_run_does_not_start_beside_jobs_that_a_killed_one_left(done):
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_not_harmed(done, make_checkout):
     checkout = make_checkout()
-    first = start(checkout, *PREPARE)
+    first = start(checkout, "--cores", "2", "activations", "redundancy")
     wait_for(lambda: jobs(checkout.root), "the first job")
     second = checkout.snakemake(check=False)
     assert second.returncode and "locked" in second.stderr and "--unlock" in second.stderr
@@ -142,8 +142,9 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_is_not_harmed(
     assert ours.returncode == 1 and "a run is still going on in this folder" in ours.stderr
     published = checkout.run(sys.executable, "-m", "neurosieve.cli", "publish", check=False)
     assert published.returncode == 1 and published.stderr.count("\n") == 1 and "no manifest.json" in published.stderr
-    assert first.wait(LIMIT) == 0
-    assert checkout.files("build/tiny/prepare") == done.files("build/tiny/prepare")
+    assert first.poll() is None and first.wait(LIMIT) == 0
+    for phase in ("prepare", "activations", "redundancy"):
+        assert checkout.files(f"build/tiny/{phase}") == done.files(f"build/tiny/{phase}")
 
 
 @needs_mount
