@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -47,6 +48,11 @@ LESS = (
 )
 SNAKEMAKE = "snakemake --cores 2"
 CERTIFY = "neurosieve certify"
+# docs/run-on-a-cluster.md
+CLUSTER = (
+    "neurosieve cluster --output workflow/profiles/cluster && "
+    "neurosieve run --workflow-profile workflow/profiles/cluster"
+)
 FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -108,12 +114,11 @@ def root_only() -> str:
 
 
 def cluster_only() -> str:
-    starter = ROOT / "tests" / "system" / "two_nodes.py"
-    return (
-        root_only()
-        or ("" if starter.is_file() else "no tests/system/two_nodes.py")
-        or (tool("slurmctld", "slurmd", "sbatch", "munged", package="slurm-wlm, munge")())
-    )
+    if not (ROOT / "tests" / "system" / "two_nodes.py").is_file():
+        return "no tests/system/two_nodes.py"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no snakemake-executor-plugin-slurm in this environment (docs/run-on-a-cluster.md)"
+    return root_only() or tool("slurmctld", "slurmd", "sbatch", "munged", package="slurm-wlm, munge")()
 
 
 def locale() -> str:
@@ -157,7 +162,7 @@ def rows() -> list[Row]:
         Row("hash-seed", "PYTHONHASHSEED=4711 around the run", both, {"PYTHONHASHSEED": "4711"}),
         Row("order", "entries of folders in a random order, in every process", both, prepare=shuffle),
         Row("slurm", "a SLURM of two nodes, then certify",
-            f"snakemake --workflow-profile workflow/profiles/slurm && {CERTIFY}", run=on_slurm, needs=cluster_only),
+            f"{CLUSTER} && {CERTIFY}", run=on_slurm, needs=cluster_only),
         Row("qemu", "every job on an emulated Haswell (`qemu-x86_64 -cpu Haswell`), one after the other",
             f"qemu-x86_64 -cpu Haswell python -m neurosieve.cli ... && {CERTIFY}", run=emulated,
             needs=tool("qemu-x86_64", package="qemu-user")),
@@ -209,9 +214,7 @@ def stop_all(session: int) -> None:
 
 def on_slurm(row: Row, place: Path, env: dict[str, str], log: Path) -> None:
     starter = shlex.join([sys.executable, str(ROOT / "tests" / "system" / "two_nodes.py"), str(place.parent / "slurm")])
-    wait = "--slurm-init-seconds-before-status-checks 2 --slurm-status-command squeue"
-    run = f"snakemake --workflow-profile workflow/profiles/slurm --executor slurm -j 8 {wait}"
-    shell(f"{starter} bash -c {shlex.quote(run)} && {CERTIFY}", place, env, log)
+    shell(f"{starter} bash -c {shlex.quote(CLUSTER)} && {CERTIFY}", place, env, log)
 
 
 def emulated(row: Row, place: Path, env: dict[str, str], log: Path) -> None:
