@@ -334,7 +334,8 @@ def said(log: Path | str, whole: bool = False) -> str:
         found.start() for found in re.finditer(r"^(error\b|[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b)", text, re.M)
     ]
     if not starts:
-        return text.rpartition("\n")[2]
+        last = re.split(r"[\r\n]", text)[-1]
+        return f"it told no error: was it killed? It said last: {last}"
     trace = text.rfind(TRACEBACK, 0, starts[-1])
     between = text[trace : starts[-1]] if whole and trace >= 0 else ""
     # what stands between a traceback's head and its error is indented; else it belongs to something before

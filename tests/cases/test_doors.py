@@ -239,6 +239,8 @@ def test_E4_N7_the_last_words_name_each_failed_job_its_error_and_its_log(tmp_pat
     event = {"event": SimpleNamespace(name="JOB_ERROR"), "rule_name": "prepare_task", "log": [str(log)]}
     run.JobLines(lines).emit(logging.makeLogRecord(event))
     assert "FAILED prepare_task: ValueError: a bug of two lines" in lines.text and lines.text.count("\n") == 1
+    log.write_text("reading:  50%\rreading:  60%")  # and no more, as after kill -9
+    assert run.failure(log) == f"it told no error: was it killed? It said last: reading: 60% (log: {log})"
 
 
 def test_the_job_that_failed_first_stands_last_with_its_whole_traceback(tmp_path):
