@@ -248,7 +248,11 @@ class Chain:
 
     def _read(self, artifact: Artifact) -> dict[str, Any]:
         found = json.loads(artifact.manifest.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or (found.get("schema") == SCHEMA and not set(found) >= KEYS):
+        if not isinstance(found, dict):
+            raise ValueError("not a manifest")
+        if found.get("schema") == SCHEMA and not (
+            set(found) >= KEYS and all(isinstance(found[key], dict) for key in TABLES)
+        ):
             raise ValueError("not a manifest")
         return found
 
@@ -261,10 +265,13 @@ class Chain:
 
 
 KEYS = {"phase", "rule", "wildcards", "params", "code", "lock", "inputs", "sources", "facts", "files"}
+TABLES = ("inputs", "sources", "facts", "files")
 
 
-def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, str]) -> None:
-    """Raise ChainError where a job would compute on what is not of this run, or on files that are not what was written.
+def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, str]) -> dict[Path, str]:
+    """Sums of the files of models that the job reads, for :func:`check_unchanged`.
+
+    Raises ChainError where a job would compute on what is not of this run, or on files that are not what was written.
 
     Everything that the job's inputs are made from is compared by manifests, its inputs by content too, each file once.
     The leaderboard reads manifests alone of activations, so their content is left out there.
@@ -281,9 +288,30 @@ def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, s
         faults = [fault for a in read if (fault := chain.content(a)) is not None]
     if faults:
         raise ChainError(refusal(faults))
-    for source in sources_of(params, rule, **outputs[0].wildcards) if outputs else ():
-        if source.pinned is None and source.there:
-            source.found()  # taken before it is read, and kept for the manifest
+    sources = sources_of(params, rule, **outputs[0].wildcards) if outputs else ()
+    # taken before it is read, and kept for the manifest
+    return {source.path: source.found() for source in sources if source.path and source.pinned is None and source.there}
+
+
+def check_unchanged(
+    params: Params, paths: Paths, rule: str, wildcards: Mapping[str, str], before: Mapping[Path, str]
+) -> None:
+    """Raise ChainError where a source is another than when the job began: its manifest may hold the new one's sum.
+
+    What the job made is no artifact then.
+    """
+    if not before:
+        return
+    outputs = Chain(params, paths, sources=False).of_job(rule, wildcards)
+    for source in sources_of(params, rule, **outputs[0].wildcards):
+        if (
+            source.path is not None
+            and source.path in before
+            and not (source.there and source.found() == before[source.path])
+        ):
+            for artifact in outputs:
+                artifact.manifest.unlink(missing_ok=True)
+            raise ChainError(f"{source.path} was replaced while the job read it; run again")
 
 
 def check_made(params: Params, paths: Paths) -> None:

@@ -292,9 +292,9 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
         given = {w: getattr(args, w) for w in wildcards}
-        from neurosieve.chain import check_job
+        from neurosieve.chain import check_job, check_unchanged
 
-        check_job(params, paths, function, given)
+        sources = check_job(params, paths, function, given)
         try:
             step(params, paths, **given)
         except Exception as error:
@@ -303,6 +303,7 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
             from neurosieve import advice, estimates
 
             raise JobMemoryError(advice.out_of_memory(params, estimates.Job(function, **given), error)) from error
+        check_unchanged(params, paths, function, given, sources)
         return 0
 
     return run

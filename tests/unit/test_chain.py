@@ -178,6 +178,24 @@ def test_a_manifest_of_another_artifact_or_of_an_older_version_is_refused(built,
     assert "made with probes.gap 0.001, this run has 0.0001" in said
 
 
+@pytest.mark.parametrize("key", ["inputs", "sources", "facts", "files"])
+def test_a_manifest_with_a_list_for_a_table_is_damaged_and_no_traceback(built, key):
+    params, paths = built
+    edit(paths.activations("tiny", "doc-match", "train"), **{key: None})
+    assert told(params, paths)[0] == ("content", "activations/tiny/doc-match/train", "manifest.json is damaged")
+
+
+def test_X5_weights_that_are_replaced_while_a_job_reads_them_are_told_by_the_job(built, tmp_path):
+    params, paths = built
+    job = ("dump_activations", {"model": "tiny", "task": "doc-match"})
+    before = chain.check_job(params, paths, *job)
+    chain.check_unchanged(params, paths, *job, before)
+    flip(tmp_path / "model" / "model.safetensors")
+    with pytest.raises(chain.ChainError, match=r"model\.safetensors was replaced while the job read it"):
+        chain.check_unchanged(params, paths, *job, before)
+    assert not (paths.activations("tiny", "doc-match", "train") / "manifest.json").exists()
+
+
 def test_X5_weights_that_were_replaced_are_seen_by_their_sum(built, tmp_path):
     params, paths = built
     flip(tmp_path / "model" / "model.safetensors")
