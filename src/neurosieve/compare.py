@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from neurosieve import config
@@ -158,7 +157,7 @@ def compare_file(before: Path, now: Path, name: str) -> Difference | None:
     compare = _BY_SUFFIX.get(Path(name).suffix, _bytes)
     try:
         compare(before, now, places)
-    except (ValueError, OSError, KeyError, SafetensorError) as error:
+    except Exception as error:  # of damaged bytes the readers raise whatever they stumble over
         places.other("", "readable", f"not readable ({error})" if _readable(before, name) else "not compared")
     return places.found()
 
@@ -242,6 +241,9 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
     worse = [path for path, found in judged if found == DIFFERENT]
     if worse:
         return Compared(name, DIFFERENT, "input", f"input {worse[0]} differs; {_files(differences)}", differences)
+    if changed and all(found == IDENTICAL for _, found in judged):
+        why = f"manifest.json has another sum of {changed[0]}, which is identical"
+        return Compared(name, DIFFERENT, "content", why, differences)
     if changed and verdict == IDENTICAL:
         return Compared(name, WITHIN, "input", f"input {changed[0]} is equal within tolerance; its files are equal")
     if verdict == IDENTICAL and marks[0] != marks[1]:
@@ -349,7 +351,7 @@ def _short(value: Any) -> str:
 def _readable(path: Path, name: str) -> bool:
     try:
         _BY_SUFFIX.get(Path(name).suffix, _bytes)(path, path, _Places(name))
-    except (ValueError, OSError, KeyError, SafetensorError):
+    except Exception:
         return False
     return True
 

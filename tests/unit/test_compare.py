@@ -155,6 +155,24 @@ def test_what_is_broken_differs_as_a_whole(tmp_path):
     assert not found.within and found.now.startswith("not readable")
 
 
+@pytest.mark.parametrize("place", [0, 8, 21, 30])
+def test_a_bit_of_the_head_of_an_array_is_a_difference_and_no_traceback(tmp_path, place):
+    a, b = write(tmp_path, "a.npy", np.zeros(9)), write(tmp_path, "b.npy", np.zeros(9))
+    for bit in range(8):
+        data = bytearray(a.read_bytes())
+        data[place] ^= 1 << bit
+        b.write_bytes(data)
+        for one, other in ((a, b), (b, a)):
+            assert not compare.compare_file(one, other, "layer.npy").within
+    b.write_bytes(b"")
+    assert compare.compare_file(a, b, "layer.npy").now.startswith("not readable")
+
+
+def test_a_table_that_is_one_cell_from_some_place_on_is_no_traceback(tmp_path):
+    row = "m,t,0.5\n"
+    assert not difference(tmp_path, "a.csv", row * 20000, f'"{row}' + row * 19999).within
+
+
 def test_a_folder_of_results_and_its_page(tmp_path):
     for folder, score in (("a", 0.81), ("b", 0.811)):
         write(tmp_path / folder, "metrics.json", {"score": score})
@@ -251,6 +269,17 @@ def test_equal_files_of_other_hardware_are_within_tolerance(tmp_path):
     assert (first.verdict, first.kind) == (WITHIN, "numerics") and "native: aarch64" in first.why
     chain(tmp_path / "b", facts={"rows": 3})
     assert compare.compare_builds(tmp_path / "a", tmp_path / "b")[0].kind == "content"
+
+
+def test_another_sum_of_an_input_that_is_identical_is_no_tolerance(tmp_path):
+    chain(tmp_path / "a")
+    chain(tmp_path / "b")
+    path = tmp_path / "b/subsets/search/m/t/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["inputs"] = dict.fromkeys(manifest["inputs"], "0" * 64)
+    path.write_text(dump_json(manifest))
+    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    assert told(found)[-1] == ("subsets/search/m/t", DIFFERENT, "content") and "manifest.json" in found[-1].why
 
 
 def test_a_lost_and_a_further_artifact(tmp_path):
