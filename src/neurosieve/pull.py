@@ -88,6 +88,13 @@ def _touch() -> None:
 
 def _dvc(words: Sequence[str], failed: str, check: bool = True) -> str:
     done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True)
+    if check and done.returncode and "unsaved files" in done.stderr:
+        names = [line for line in done.stderr.splitlines() if Path(line).is_absolute()]
+        shown = ", ".join([*(os.path.relpath(name) for name in names[:3]), *(["..."] if names[3:] else [])])
+        raise PullError(
+            f"{failed}: it would replace files that DVC has not saved: {shown}; keep them (rename build/) or delete "
+            "their folders, and pull again"
+        )
     if check and done.returncode:
         raise PullError(f"{failed}: {_last(done.stderr)}")
     return done.stdout

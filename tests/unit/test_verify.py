@@ -345,7 +345,7 @@ def lock(phases, **changes):
     """dvc.lock with the hashes of the phases' folders as they are."""
     stages = {
         phase: {
-            "deps": [{"path": "requirements.lock", "md5": committed._md5(Path("requirements.lock"))}],
+            "deps": [{"path": "requirements.lock", "md5": committed.md5_of(Path("requirements.lock"))}],
             "params": {"params.yaml": {"seed": 5}},
             "outs": [{"path": f"build/tiny/{phase}", "md5": committed.folder_md5(Path("build/tiny") / phase)}],
         }
@@ -356,7 +356,7 @@ def lock(phases, **changes):
 
 
 def test_dvc_lock_says_whether_a_phase_is_the_same_and_what_it_lacks(ran, capsys, monkeypatch):
-    monkeypatch.setattr(committed, "_cache", lambda root: None)
+    monkeypatch.setattr(committed, "cache_folder", lambda root: None)
     lock(chain.PHASE_OF[rule] for rule in chain.PHASE_OF)
     shutil.copytree("build/tiny/leaderboard", "results/tiny")
     git("add", "--all")
@@ -381,13 +381,33 @@ def test_dvc_lock_says_whether_a_phase_is_the_same_and_what_it_lacks(ran, capsys
         assert found[0] == kind and why in found[1]
 
 
+def test_committed_results_that_are_not_those_of_dvc_lock_are_told(ran, capsys, monkeypatch):
+    monkeypatch.setattr(committed, "cache_folder", lambda root: None)
+    lock(chain.PHASE_OF[rule] for rule in chain.PHASE_OF)
+    shutil.copytree("build/tiny/leaderboard", "results/tiny")
+    Path("results/tiny/figures.json").write_text('{"score": 0.9}')
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "doctored")
+    shutil.rmtree("build/tiny")
+    assert cli.main(["verify"]) == 2
+    line = last(capsys)[-1]
+    assert line.startswith("first: phase leaderboard") and "results/tiny is not the leaderboard of dvc.lock" in line
+
+
+def test_a_report_that_cannot_be_written_does_not_take_the_verdict_along(ran, capsys):
+    Path("a-file").write_text("")
+    assert cli.main(["verify", "--dirty", "--report", "a-file/report.json"]) == 3
+    told = capsys.readouterr()
+    assert "identical" in told.out and "error" in told.err and "Traceback" not in told.err
+
+
 def test_what_dvcs_cache_has_is_compared_in_full(ran, capsys, monkeypatch, tmp_path):
     lock(chain.PHASE_OF[rule] for rule in chain.PHASE_OF)
     cache = tmp_path / "cache"
     folder = Path("build/tiny/probes")
     entries = []
     for path in (p for p in folder.rglob("*") if p.is_file()):
-        md5 = committed._md5(path)
+        md5 = committed.md5_of(path)
         target = cache / "files" / "md5" / md5[:2] / md5[2:]
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
@@ -395,7 +415,7 @@ def test_what_dvcs_cache_has_is_compared_in_full(ran, capsys, monkeypatch, tmp_p
     md5 = committed.folder_md5(folder)
     (cache / "files/md5" / md5[:2]).mkdir(parents=True, exist_ok=True)
     (cache / "files/md5" / md5[:2] / md5[2:]).write_text(json.dumps(entries))
-    monkeypatch.setattr(committed, "_cache", lambda root: cache)
+    monkeypatch.setattr(committed, "cache_folder", lambda root: cache)
     git("add", "--all")
     git("commit", "--quiet", "--message", "locked")
     shutil.rmtree("build/tiny")
@@ -418,3 +438,14 @@ def test_pull_outside_of_a_checkout_and_under_a_lock_is_a_sentence(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     assert cli.main(["pull"]) == 1 and "in the root of a checkout" in capsys.readouterr().err
     assert issubclass(pull.PullError, RuntimeError)
+
+
+def test_pull_names_files_that_it_would_replace_and_no_option_that_it_lacks(tmp_path, monkeypatch):
+    said = "ERROR: failed to pull data from the cloud - Can't remove the following unsaved files without confirmation."
+    said += f" Use `--force` to force.\n{tmp_path}/build/tiny/probes/status/status.json\n"
+    done = subprocess.CompletedProcess([], 1, "", said)
+    monkeypatch.setattr(pull.subprocess, "run", lambda *words, **options: done)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pull.PullError, match=r": build/tiny/probes/status/status\.json; keep them") as caught:
+        pull._dvc(["pull"], "the pull failed")
+    assert "--force" not in str(caught.value)

@@ -108,9 +108,12 @@ def _progress(artifact: str) -> None:
 
 
 def _finish(params: Params, options: Options, against: str, found: list[Compared]) -> int:
-    if options.report is not None:
-        write_text(options.report, report.as_json(params, options.part, against, found))
-    print(report.as_text(params, options.part, against, found), end="")
+    print(report.as_text(params, options.part, against, found), end="", flush=True)
+    if options.report is not None:  # last: hours of work are told, also where it cannot be written
+        try:
+            write_text(options.report, report.as_json(params, options.part, against, found))
+        except OSError as error:
+            raise VerifyError(f"{options.report}: the report cannot be written: {error.strerror}") from None
     return report.status(found)
 
 

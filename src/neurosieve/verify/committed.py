@@ -60,7 +60,7 @@ def outs(root: Path, params: Params) -> dict[str, Mapping[str, Any]]:
 def folder_md5(folder: Path) -> str:
     """The hash that DVC gives a folder: md5 of the sorted list of its files with theirs."""
     entries = [
-        {"md5": _md5(path), "relpath": path.relative_to(folder).as_posix()}
+        {"md5": md5_of(path), "relpath": path.relative_to(folder).as_posix()}
         for path in _files(folder)
         if path.suffix != ".pyc"
     ]
@@ -80,7 +80,7 @@ def compare(params: Params, root: Path, place: Path) -> list[Compared]:
     locked = outs(place, params)
     if not locked:  # another benchmark than that of params.yaml: its leaderboard names the sums of all the others
         return [compare_artifact("leaderboard", published, fresh / "leaderboard", {})]
-    cache = _cache(root)
+    cache = cache_folder(root)
     found: list[Compared] = []
     by_artifact: list[str] = []
     for phase in config.PHASES:
@@ -97,6 +97,13 @@ def compare(params: Params, root: Path, place: Path) -> list[Compared]:
             kind, why = _cause(stages(place).get(phase, {}), place)
             found.append(Compared(phase, DIFFERENT, kind, why))
     found += compare_builds(linked, fresh, by_artifact)
+    locked_leaderboard = linked / "leaderboard" if "leaderboard" in by_artifact else fresh / "leaderboard"
+    if "leaderboard" in locked and published.is_dir() and not locked_leaderboard.is_symlink():
+        told = compare_artifact("leaderboard", published, locked_leaderboard, {})
+        if told.verdict != IDENTICAL:
+            why = f"results/{params.benchmark} is not the leaderboard of dvc.lock: {told.why}"
+            other = Compared("leaderboard", DIFFERENT, "content", why, told.differences)
+            found = [other if one.artifact == "leaderboard" else one for one in found]
     return sorted(found, key=lambda one: config.PHASES.index(one.artifact.split("/")[0]))
 
 
@@ -104,7 +111,7 @@ def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
     """Which kind of difference explains that a stage's output is another, from its entry in dvc.lock."""
     for dep in stage.get("deps", []):
         path = place / dep["path"]
-        found = folder_md5(path) if path.is_dir() else _md5(path) if path.is_file() else "nothing"
+        found = folder_md5(path) if path.is_dir() else md5_of(path) if path.is_file() else "nothing"
         if found != dep["md5"]:
             first = dep["path"].split("/")[0]
             kind = {"src": "code", "workflow": "code", "requirements.lock": "lock", "build": "input"}.get(
@@ -126,10 +133,10 @@ def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
 
 def _from_cache(cache: Path, md5: str, folder: Path) -> bool:
     """Links to the cached files of a folder, as the folder; False where one of them is not in the cache."""
-    listed = _object(cache, md5)
+    listed = cached(cache, md5)
     if not listed.is_file():
         return False
-    links = {entry["relpath"]: _object(cache, entry["md5"]) for entry in json.loads(listed.read_text())}
+    links = {entry["relpath"]: cached(cache, entry["md5"]) for entry in json.loads(listed.read_text())}
     if not all(path.is_file() for path in links.values()):
         return False
     for name, path in links.items():
@@ -138,11 +145,13 @@ def _from_cache(cache: Path, md5: str, folder: Path) -> bool:
     return True
 
 
-def _object(cache: Path, md5: str) -> Path:
+def cached(cache: Path, md5: str) -> Path:
+    """Where DVC's cache has a file of that sum."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
-def _cache(root: Path) -> Path | None:
+def cache_folder(root: Path) -> Path | None:
+    """DVC's cache of a checkout; None where DVC says of none."""
     done = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], cwd=root, capture_output=True, text=True)
     lines = done.stdout.split("\n")
     return (root / lines[0]) if not done.returncode and lines[0] else None
@@ -152,6 +161,6 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _md5(path: Path) -> str:
+def md5_of(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
