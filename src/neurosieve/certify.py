@@ -17,6 +17,7 @@ from neurosieve import chain
 from neurosieve.artifacts import Paths, read_manifest
 from neurosieve.config import PHASES, Params
 from neurosieve.run import check_cache
+from neurosieve.verify import committed
 
 DEFAULT = Path("params.yaml")  # the file that dvc.yaml names
 LOCK, STAGES = Path("dvc.lock"), Path("dvc.yaml")
@@ -36,6 +37,11 @@ def certify(params: Params, paths: Paths, params_file: str | Path, results: Path
         artifacts with the bits of a machine on which `numerics: portable` does not hold; or what DVC said where it
         failed.
     """
+    default = _is_default(Path(params_file))
+    if default and not (paths.root.exists() and paths.root.samefile(Paths(params.benchmark).root)):
+        raise CertifyError(
+            f"{LOCK} is that of {Paths(params.benchmark).root}, and {paths.root} is another folder: leave --build out"
+        )
     looked = chain.Chain(params, paths)
     with tqdm(desc="checking", total=_size(looked), unit="B", unit_scale=True, mininterval=1, disable=None) as progress:
         looked.seen = progress.update
@@ -47,21 +53,25 @@ def certify(params: Params, paths: Paths, params_file: str | Path, results: Path
     if native := _native(looked):
         raise CertifyError(f"not certified: {native}")
     checked = f"{len(looked.artifacts)} artifacts are those of {params_file}, and results/{params.benchmark}/ is theirs"
-    if not _is_default(Path(params_file)):
+    if not default:
         manifest = results / params.benchmark / chain.MANIFEST
         return f"{checked}; their certificate is {manifest}, for dvc.lock is that of {DEFAULT} alone"
     before = LOCK.read_bytes() if LOCK.is_file() else None
-    _commit()
+    try:
+        _commit(looked)
+    except BaseException:  # DVC writes it stage by stage: a half of it is no certificate
+        LOCK.unlink(missing_ok=True) if before is None else LOCK.write_bytes(before)
+        raise
     said = "is as it was" if LOCK.read_bytes() == before else "written" if before is None else "written anew"
     return f"{checked}; {LOCK} {said}"
 
 
 def strays(looked: chain.Chain) -> Iterator[chain.Fault]:
     """Files in the folders of the phases that no artifact of this run has: dvc.lock would hold them."""
-    folders = [artifact.folder for artifact in looked.artifacts]
+    folders = {artifact.folder for artifact in looked.artifacts}
     for phase in PHASES:
         for path in sorted((looked.paths.root / phase).rglob("*")):
-            if path.is_file() and not any(path.is_relative_to(folder) for folder in folders):
+            if path.is_file() and folders.isdisjoint(path.parents):
                 yield chain.Fault("content", path, "of no artifact of this run; delete it")
 
 
@@ -108,10 +118,28 @@ def _size(looked: chain.Chain) -> int:
     return sum(p.stat().st_size for a in looked.artifacts for p in a.folder.rglob("*") if p.is_file())
 
 
-def _commit() -> None:
+def _drop_damaged(looked: chain.Chain) -> None:
+    """Take out of DVC's cache what is no longer what its name says, of the files that are about to be in it.
+
+    DVC believes that a read-only file of its cache is what its name says. It would leave it there, and with linked
+    caches put it in the place of the file that was checked.
+    """
+    cache = committed.cache_folder(Path.cwd())
+    if cache is None:
+        return
+    for artifact in looked.artifacts:
+        for path in sorted(p for p in artifact.folder.rglob("*") if p.is_file()):
+            wanted = committed.md5_of(path)
+            stored = committed.cached(cache, wanted)
+            if stored.is_file() and not stored.samefile(path) and committed.md5_of(stored) != wanted:
+                stored.unlink()
+
+
+def _commit(looked: chain.Chain) -> None:
     if not STAGES.is_file():
         raise CertifyError(f"no {STAGES} in {Path.cwd()}; run it in the root of a checkout of NeuroSieve")
     check_cache()
+    _drop_damaged(looked)
     command = [sys.executable, "-m", "dvc", "commit", "--force", "--quiet"]
     done = subprocess.run(command, text=True, stderr=subprocess.PIPE)
     if done.returncode:
