@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -185,11 +186,16 @@ def _both(difference: Difference, before: Path, now: Path) -> bool:
 
 
 def artifacts_below(folder: Path) -> list[str]:
-    """Folders with a manifest.json below ``folder``, relative to it: in the order of the phases, then of names."""
-    found = [path.parent.relative_to(folder).as_posix() for path in folder.rglob("manifest.json")]
-    hidden = [name for name in found if any(part.startswith(".") for part in name.split("/"))]
+    """Folders with a manifest.json below ``folder``, relative to it: in the order of the phases, then of names.
 
-    return sorted(set(found) - set(hidden), key=_in_order)
+    Links are followed, for large artifacts may lie on another disk; hidden folders are not.
+    """
+    found = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "manifest.json" in files and Path(place) != folder:
+            found.add(Path(place).relative_to(folder).as_posix())
+    return sorted(found, key=_in_order)
 
 
 def _in_order(artifact: str) -> tuple[int, str]:

@@ -271,6 +271,16 @@ def test_equal_files_of_other_hardware_are_within_tolerance(tmp_path):
     assert compare.compare_builds(tmp_path / "a", tmp_path / "b")[0].kind == "content"
 
 
+def test_artifacts_that_lie_elsewhere_are_compared_too(tmp_path):
+    for build in ("a", "b"):
+        chain(tmp_path / build)
+        (tmp_path / build / "activations").rename(tmp_path / f"disk-{build}")
+        (tmp_path / build / "activations").symlink_to(tmp_path / f"disk-{build}")
+    (tmp_path / "disk-b/m/t/train/layer_00.npy").write_bytes(b"")
+    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    assert told(found)[1] == ("activations/m/t/train", DIFFERENT, "content")
+
+
 def test_another_sum_of_an_input_that_is_identical_is_no_tolerance(tmp_path):
     chain(tmp_path / "a")
     chain(tmp_path / "b")
