@@ -355,6 +355,7 @@ def test_E2_a_job_without_memory_says_how_much_and_what_to_change(
     monkeypatch.setattr("neurosieve.redundancy.measure_redundancy", fails)
     monkeypatch.setattr(cli, "_load", lambda _: (PARAMS, None))
     monkeypatch.setattr("neurosieve.numerics.check", lambda _: None)
+    monkeypatch.setattr("neurosieve.chain.check_job", lambda *_: None)
     run = cli._phase("redundancy", "measure_redundancy", ("model", "task"))
     with pytest.raises(memory.JobMemoryError) as told:
         run(argparse.Namespace(model="neurosieve-base", task="doc-match"))
