@@ -225,6 +225,13 @@ def test_only_a_job_that_was_short_of_memory_or_time_is_tried_again(tmp_path, me
     assert failures.lines[id(job)][0].startswith("  search_subsets tiny: ")
 
 
+def test_where_no_reason_is_told_a_job_keeps_its_tries(tmp_path):
+    """Another cluster's executor: a job that was killed for its memory looks like any other."""
+    job = Job(tmp_path, "search_subsets", "")
+    cluster_run.Failures(told=False).add(job, "", [])
+    assert job.restart_times > job.attempt - 1
+
+
 def test_of_jobs_that_share_one_those_that_failed_are_named(tmp_path, capsys):
     failures = cluster_run.Failures()
     failures.start = 0
