@@ -61,6 +61,8 @@ def strays(looked: chain.Chain) -> Iterator[chain.Fault]:
     folders = [artifact.folder for artifact in looked.artifacts]
     for phase in PHASES:
         for path in sorted((looked.paths.root / phase).rglob("*")):
+            if chain.of_the_system(path):
+                continue
             if path.is_file() and not any(path.is_relative_to(folder) for folder in folders):
                 yield chain.Fault("content", path, "of no artifact of this run; delete it")
 
