@@ -29,7 +29,7 @@ test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
 	  tests/workflow tests/contract tests/unit tests/cases  # the longest first, not the files with most tests
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
-	$(RUN) pytest -m system tests
+	$(RUN) pytest -m system -rs tests  # a test that is skipped is told with its reason
 
 verify-all: env  ## one dvc.lock from each of many ways to run $(BENCHMARK), default or tiny (hours; docs/reproduce.md)
 	$(BIN)/python benchmarks/verify_all.py --benchmark $(BENCHMARK); status=$$?; \

@@ -7,9 +7,10 @@
 
 Every row is a clone of HEAD below --work (default build/verify-all/<benchmark>/), in which dvc.lock and results/ are
 removed, the row's command is run, and dvc.lock is made, by `dvc repro` or by `neurosieve certify`. A row is equal where
-its dvc.lock is that of the first row, byte for byte. Rows are saved in rows.json beside their clones as they are done:
-the same command goes on after a stop. A failed row is run again; another commit starts anew. The variations are those
-of Debian's reprotest, made here one at a time, without FUSE, and without root but for the row `user`.
+its dvc.lock is that of the first row, byte for byte; of the default benchmark that has to be the committed one. Rows
+are saved in rows.json beside their clones as they are done: the same command goes on after a stop. A failed row is run
+again; another commit starts anew. The variations are those of Debian's reprotest, made here one at a time, without
+FUSE, and without root but for the row `user`.
 
 What a row needs and this machine lacks (root, a Debian package) is said in its place: not run.
 """
@@ -113,6 +114,16 @@ def root_only() -> str:
     return "" if os.geteuid() == 0 else "needs root, to run as another user"
 
 
+def another_user() -> str:
+    """Needs root, and that the user nobody may walk to this checkout and run this Python."""
+    if why := root_only() or tool("runuser", package="util-linux")():
+        return why
+    places = [str(ROOT), sys.executable]
+    test = ["runuser", "-u", "nobody", "--", "test", "-x", places[0], "-a", "-x", places[1]]
+    reached = subprocess.run(test).returncode == 0
+    return "" if reached else f"{' or '.join(places)} is closed to the user nobody"
+
+
 def cluster_only() -> str:
     if not (ROOT / "tests" / "system" / "two_nodes.py").is_file():
         return "no tests/system/two_nodes.py"
@@ -132,7 +143,7 @@ def shuffle(place: Path) -> None:
 
 
 def give_away(place: Path) -> None:
-    """To the user nobody, with its parents open to be walked through."""
+    """To the user nobody."""
     subprocess.run(["chown", "-R", "nobody", str(place.parent)], check=True)
 
 
@@ -151,8 +162,7 @@ def rows() -> list[Row]:
         Row("path", "checkout path with a space, quotes and umlauts", both, folder="a che'ckout \u00fc"),
         Row("home", "HOME a folder that is not there", both, {"HOME": "/nonexistent/second-build"}),
         Row("user", "another user, and its HOME", f"runuser -u nobody -- bash -c {shlex.quote(both)}",
-            {"HOME": "/nonexistent"}, prepare=give_away,
-            needs=lambda: root_only() or tool("runuser", package="util-linux")()),
+            {"HOME": "/nonexistent"}, prepare=give_away, needs=another_user),
         Row("umask", "umask 0002 instead of 0022", f"umask 0002 && {both}"),
         Row("locale", f"LC_ALL={locale()}, LANGUAGE=fr", both, {"LC_ALL": locale(), "LANGUAGE": "fr"}),
         Row("zone", "time zone GMT-14 instead of UTC", both, {"TZ": "GMT-14"}),
@@ -334,7 +344,15 @@ def first_hash(found: dict[str, dict[str, object]]) -> str | None:
     return next((str(found[r.name]["sha256"]) for r in rows() if "sha256" in found.get(r.name, {})), None)
 
 
-def table(found: dict[str, dict[str, object]], benchmark: str, head: str) -> str:
+def committed_hash(benchmark: str, head: str) -> str | None:
+    """That of the dvc.lock that lies in git at ``head``, for the default benchmark; None where there is none."""
+    if benchmark != "default":
+        return None
+    done = subprocess.run(["git", "show", f"{head}:dvc.lock"], cwd=ROOT, capture_output=True)
+    return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
+
+
+def table(found: dict[str, dict[str, object]], benchmark: str, head: str, committed: str | None = None) -> str:
     """The table in Markdown."""
     wanted = first_hash(found)
     lines = [
@@ -352,6 +370,9 @@ def table(found: dict[str, dict[str, object]], benchmark: str, head: str) -> str
         command = " ".join([*(f"{key}={value}" for key, value in varied.items()), row.command])
         shown = f"`{total[:16]}`" if total else ""
         lines.append(f"| {row.name} | {row.variation} | <code>{command}</code> | {shown} | {equal} |")
+    if wanted is not None and committed is not None:
+        same = "the same" if committed == wanted else "**another one**"
+        lines += ["", f"The dvc.lock in git at that commit: `{committed[:16]}`, {same}."]
     return "\n".join(lines)
 
 
@@ -379,7 +400,8 @@ def main() -> int:
         if not saved.is_file():
             sys.exit(f"{saved}: no rows; run them first")
         earlier = json.loads(saved.read_text())
-        write_table(table(earlier["rows"], benchmark, earlier["commit"]))
+        commit = earlier["commit"]
+        write_table(table(earlier["rows"], benchmark, commit, committed_hash(benchmark, commit)))
         return 0
     if changed := git(ROOT, "status", "--porcelain", "--", "src", "workflow", "requirements.lock", "params.yaml"):
         sys.exit(f"uncommitted changes, which no clone would have: {' '.join(changed.split())}")
@@ -394,8 +416,10 @@ def main() -> int:
         found[row.name] = run_row(row, work, base, float(str(took)))
         save(saved, head, benchmark, found)
         print(f"  {found[row.name].get('sha256', '')} {found[row.name]['outcome']}", flush=True)
-    print(table(found, benchmark, head))
+    committed = committed_hash(benchmark, head)
+    print(table(found, benchmark, head, committed))
     hashes = {str(one["sha256"]) for one in found.values() if "sha256" in one}
+    hashes |= {committed} if hashes and committed is not None else set()
     failed = [name for name, one in found.items() if str(one["outcome"]).startswith("failed")]
     return 1 if len(hashes) > 1 or failed else 0
 

@@ -71,7 +71,7 @@ def strays(looked: chain.Chain) -> Iterator[chain.Fault]:
     folders = {artifact.folder for artifact in looked.artifacts}
     for phase in PHASES:
         for path in sorted((looked.paths.root / phase).rglob("*")):
-            if path.is_file() and folders.isdisjoint(path.parents):
+            if path.is_file() and not chain.of_the_system(path) and folders.isdisjoint(path.parents):
                 yield chain.Fault("content", path, "of no artifact of this run; delete it")
 
 

@@ -8,6 +8,7 @@ Reads manifests, sources and, where asked, the content of artifacts; writes noth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,7 +196,8 @@ class Chain:
             return "source", told
         if (told := self._input_difference(artifact, made["inputs"])) is not None:
             return "input", told
-        there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
+        files = (p for p in folder.rglob("*") if p.is_file() and not of_the_system(p))
+        there = {p.relative_to(folder).as_posix() for p in files} - {MANIFEST}
         if lost := sorted(set(made["files"]) - there):
             return "content", f"{lost[0]} is gone" + (f", and {len(lost) - 1} more" if lost[1:] else "")
         if extra := sorted(there - set(made["files"])):
@@ -262,6 +264,11 @@ class Chain:
             if self.seen is not None:
                 self.seen(path.stat().st_size)
         return self._sums[path]
+
+
+def of_the_system(path: Path) -> bool:
+    """Whether a file is one that macOS or NFS puts beside others; .dvcignore names the same."""
+    return re.fullmatch(r"\.DS_Store|\._.+|\.nfs[0-9a-f]+", path.name) is not None
 
 
 KEYS = {"phase", "rule", "wildcards", "params", "code", "lock", "inputs", "sources", "facts", "files"}

@@ -20,6 +20,7 @@ FILE = "config.yaml"  # in the folder of a profile
 TOGETHER = {"models": 2, "ablation": 2}  # short jobs of a stage in one job of the cluster, one after another
 ELSE = 4  # the same of other stages: those of these two load a model each
 LOOK, LOOK_LATER = 5, 30  # seconds between two looks at the states of jobs: at first, and when none has ended for long
+NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")  # of the plugin's jobs, after the user's prefix
 ANSWER = 30  # seconds that we wait for an answer of SLURM
 
 
@@ -219,7 +220,7 @@ def choose(
             why.append(f"  to ask for one kind, write it into the profile: {', '.join(f'{k}:1' for k in gpu.gpus)}")
         lines.append("set-resources:")
         for rule in ON_DEVICE:
-            lines += [f"  {rule}:", f'    gres: "{kind}:1"', f'    slurm_partition: "{gpu.name}"']
+            lines += [f"  {rule}:", f'    gres: "{kind}:1"', f"    slurm_partition: \"'{gpu.name}'\""]
     comments = [f"# {line}" for line in ["Written by `neurosieve cluster` for what it found:", *why]]
     return Choice("\n".join([*comments, *lines]) + "\n", tuple(why))
 
@@ -243,16 +244,19 @@ def write(text: str, folder: Path) -> bool:
     return True
 
 
-def queued_here() -> dict[str, str]:
-    """Jobs of this user in SLURM's queue that were sent from this folder, but for the one this runs in: number, state.
+def queued_here(locked: bool = False) -> dict[str, str]:
+    """Jobs of this user in SLURM's queue that a run in this folder sent there: number, state.
 
-    Empty too where there is no SLURM, and where it does not answer.
+    The plugin names them by a UUID; what else was sent from here, such as the next benchmark or a notebook, is no
+    concern of this run. Only where the folder is ``locked`` all jobs count that run in it, for one may hold the lock;
+    never the one this runs in. Empty too where SLURM is not there or does not answer.
     """
-    said = ask("squeue", "--me", "--noheader", "--format=%i|%T|%Z")
+    said = ask("squeue", "--me", "--noheader", "--format=%A|%i|%T|%j|%Z")
     here, found = Path.cwd(), {}
     for line in (said or "").splitlines():
-        number, state, folder = line.split("|", 2)
-        if Path(folder) == here and number.partition("_")[0] != os.environ.get("SLURM_JOB_ID"):
+        own, number, state, name, folder = line.split("|", 4)
+        ours = NAME.search(name) is not None or (locked and state == "RUNNING")
+        if ours and Path(folder) == here and own != os.environ.get("SLURM_JOB_ID"):
             found[number] = state.lower()
     return found
 

@@ -32,10 +32,11 @@ BACK = "SLURM's scheduler answers again"
 
 def follow(workflow: Any) -> Failures:
     """Before the first job of a run is sent: see to its failures, and to a lost scheduler. Nothing on one machine."""
-    failures = Failures()
     if workflow.local_exec:
-        return failures
+        return Failures()
     executor = workflow.scheduler._executor
+    slurm = type(executor).__module__ == cluster.PLUGIN
+    failures = Failures(told=slurm)
     succeeded, failed = executor.report_job_success, executor.report_job_error
     watch = _Watch(executor.check_active_jobs)
 
@@ -49,7 +50,7 @@ def follow(workflow: Any) -> Failures:
         failed(job_info, msg=msg, **more)
 
     executor.report_job_success, executor.report_job_error = report_job_success, report_job_error
-    if type(executor).__module__ == cluster.PLUGIN:
+    if slurm:
         executor.check_active_jobs = watch.look
         executor.sleep = functools.partial(_pause, executor, executor.sleep)
     return failures
@@ -92,9 +93,13 @@ async def _pause(executor: Any, other: Callable[[], Awaitable[None]]) -> None:
 
 
 class Failures:
-    """Why jobs of the cluster failed. One that was short of memory or time keeps its tries; any other has none left."""
+    """Why jobs of the cluster failed. One that was short of memory or time keeps its tries; any other has none left.
 
-    def __init__(self) -> None:
+    Where the scheduler's reason is not ``told``, as by executors other than that of SLURM, all keep theirs.
+    """
+
+    def __init__(self, told: bool = True) -> None:
+        self.told = told
         self.lines: dict[int, list[str]] = {}  # by id() of Snakemake's job
         self.start = time.time()
 
@@ -111,7 +116,7 @@ class Failures:
         if job.is_group():  # Snakemake would name all of them
             print("\n".join(f"FAILED{line}" for line in self.lines[id(job)]), file=sys.stderr, flush=True)
         short = reason.startswith(SHORT) or bool(ended) or any(map(says_so, said))
-        if not short and job.restart_times > job.attempt - 1:
+        if self.told and not short and job.restart_times > job.attempt - 1:
             job.attempt = job.restart_times + 1
 
     def _new(self, log: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -39,7 +40,7 @@ def explain(error: Exception, folders: Iterable[Path | str]) -> DiskError | None
         return DiskError(f"{name}: cannot be written, for it lies on a read-only file system; {_elsewhere()}")
     if number in (errno.EACCES, errno.EPERM):
         path = Path(name)
-        there = path if path.exists() else _existing(path)
+        there = path if os.path.exists(path) else _existing(path)  # noqa: PTH110  (Path's raises where it may not look)
         return DiskError(f"{name}: permission denied (`ls -ld {there}` shows to whom {there} is open); {_elsewhere()}")
     return None
 
@@ -65,7 +66,7 @@ def is_full(folder: Path | str) -> bool:
 
 
 def _existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+    return next(folder for folder in (path, *path.absolute().parents) if os.path.isdir(folder))  # noqa: PTH112
 
 
 def _elsewhere() -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
-from neurosieve import cluster, disk
+from neurosieve import cluster, config, disk
 
 if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
@@ -66,7 +66,7 @@ def run(params_file: str, options: Sequence[str]) -> NoReturn:
             if option.startswith(start) or (short and option.startswith(short)):
                 raise RunError(f"`neurosieve run` does not take {option}: {why}")
     if not any(option in ("-n", "--dry-run", "--dryrun", "--unlock") for option in options):
-        check_queue()
+        check_queue(locked=_locked())
         check_lock(params_file)
     # last, for it takes every word that follows
     command = [sys.executable, "-m", "snakemake", *options, "--configfile", params_file]
@@ -76,7 +76,7 @@ def run(params_file: str, options: Sequence[str]) -> NoReturn:
 
 def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> None:
     """Raise RunError where a lock lies in ``folder``, with the processes that go with it, if any are alive."""
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not _locked(folder):
         return
     unlock = shlex.join(["neurosieve", "run", "--params", params_file, "--unlock"])
     if runs := processes_here():
@@ -92,6 +92,10 @@ def check_lock(params_file: str, folder: Path = Path(".snakemake/locks")) -> Non
     )
 
 
+def _locked(folder: Path = Path(".snakemake/locks")) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
 def check_cache() -> None:
     """Raise RunError where DVC's cache has braces in its path: DVC takes it for a template, after all the work."""
     if not set("{}") & set(str(Path.cwd())):  # the cache lies below, if no other place was named
@@ -105,9 +109,9 @@ def check_cache() -> None:
         )
 
 
-def check_queue() -> None:
-    """Raise RunError where jobs that were sent from this folder lie in SLURM's queue: two runs would write one file."""
-    queued = cluster.queued_here()
+def check_queue(locked: bool = False) -> None:
+    """Raise RunError where jobs of a run in this folder lie in SLURM's queue: two runs would write one file."""
+    queued = cluster.queued_here(locked)
     if queued:
         numbers = " ".join(queued)
         told = ", ".join(f"{number} {state}" for number, state in queued.items())
@@ -118,6 +122,18 @@ def check_queue() -> None:
         )
 
 
+def check_jobs(benchmark: str) -> None:
+    """Raise RunError where jobs of the benchmark are at work in this folder; those of another one write other files."""
+    jobs = {number: words for number, words in _here() if _is_job(words) and _benchmark(words) in (benchmark, None)}
+    if not jobs:
+        return
+    runs = {number for number, words in _here() if not _is_job(words)}
+    if left := [number for number in jobs if not runs & _parents(number)]:
+        raise RunError(left_jobs(left))
+    numbers = " ".join(map(str, jobs))
+    raise RunError(f"a run of {benchmark} is still going on in this folder (its jobs {numbers}): wait until it ends")
+
+
 def left_jobs(numbers: Sequence[int]) -> str:
     """What to say of jobs at work whose run is gone: two of them would write one artifact."""
     said = " ".join(map(str, numbers))
@@ -126,9 +142,34 @@ def left_jobs(numbers: Sequence[int]) -> str:
 
 def jobs_here() -> list[int]:
     """Process ids of jobs, of whichever run, in this folder."""
+    return [number for number, words in _here() if _is_job(words)]
+
+
+def _is_job(words: Sequence[bytes]) -> bool:
     from neurosieve.cli import COMMANDS
 
-    return [number for number, words in _here() if any(name.encode() in words for name in COMMANDS)]
+    return any(name.encode() in words for name in COMMANDS)
+
+
+def _benchmark(words: Sequence[bytes]) -> str | None:
+    """The benchmark of a job; None where its params file cannot be read any more."""
+    file = words[words.index(b"--params") + 1] if b"--params" in words[:-1] else b"params.yaml"
+    try:
+        return config.load_params(os.fsdecode(file)).benchmark
+    except config.ConfigError:
+        return None
+
+
+def _parents(number: int) -> set[int]:
+    """The process that started this one, the one that started that, and so on."""
+    found: set[int] = set()
+    while number > 1:
+        try:
+            number = int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # ended meanwhile
+            break
+        found.add(number)
+    return found
 
 
 def processes_here() -> list[int]:

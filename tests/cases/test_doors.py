@@ -7,8 +7,10 @@ import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -196,6 +198,42 @@ def test_E5_the_lock_of_a_killed_run_is_explained(tmp_path, monkeypatch):
     with pytest.raises(run.RunError, match=r"a run is still going on in this folder \(processes 11 12 13\): wait"):
         run.check_lock("my params.yaml", tmp_path)
     assert run.jobs_here() == [11, 12]
+
+
+def test_jobs_at_work_stop_a_run_of_the_same_benchmark_and_are_not_called_left_while_theirs_is_alive(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "tests" / "data" / "tiny.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "other.yaml").write_text(text.replace("benchmark: tiny", "benchmark: other"))
+    job = ["-c", "import time; time.sleep(1000)", "neurosieve.cli", "fit-probes", "--params", "other.yaml"]
+    code = tmp_path / "snakemake"
+    code.write_text(f"import subprocess, sys; subprocess.run([sys.executable, *{job!r}])")
+    snakemake = subprocess.Popen([sys.executable, str(code)])
+    number = None
+    try:
+        end = time.monotonic() + 60
+        while not run.jobs_here():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        (number,) = run.jobs_here()
+        run.check_jobs("tiny")
+        with pytest.raises(run.RunError, match=f"a run of other is still going on in this folder .* {number}"):
+            run.check_jobs("other")
+        snakemake.kill()
+        snakemake.wait()
+        with pytest.raises(run.RunError, match=f"jobs of a killed run .*`kill {number}`"):
+            run.check_jobs("other")
+        run.check_jobs("tiny")
+        (tmp_path / "other.yaml").unlink()  # whose they are cannot be told
+        with pytest.raises(run.RunError, match=f"`kill {number}`"):
+            run.check_jobs("tiny")
+    finally:
+        snakemake.kill()
+        snakemake.wait()
+        if number is not None:
+            os.kill(number, signal.SIGKILL)
 
 
 def test_ctrl_c_is_no_failure_and_reaches_snakemake_alone(tmp_path, monkeypatch):

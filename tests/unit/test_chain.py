@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import stub_chain
 
-from neurosieve import artifacts, chain, flow
+from neurosieve import artifacts, certify, chain, flow
 from neurosieve.artifacts import Paths, read_json
 from neurosieve.cli import COMMANDS
 from neurosieve.config.names import PHASE_RULES
@@ -45,6 +45,16 @@ def test_a_whole_chain_has_no_fault_and_every_job_may_run(built):
         chain.check_job(params, paths, artifact.rule, {k: v for k, v in artifact.wildcards.items() if k != "split"})
     chain.check_made(params, paths)
     assert "tmp" not in "".join(p.read_text() for p in paths.root.rglob("manifest.json")).replace("tmpl", "")
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._data.txt", ".nfs00000000018e2f4a0000001c"])
+def test_files_that_the_system_puts_there_make_nothing_stale(built, name):
+    params, paths = built
+    for folder in (paths.status(), paths.leaderboard(), paths.root / "probes"):
+        (folder / name).touch()
+    assert told(params, paths) == [] and list(certify.strays(chain.Chain(params, paths))) == []
+    (paths.status() / "other").touch()
+    assert told(params, paths) == [("content", "probes/status", "other is not in its manifest")]
 
 
 def test_rules_are_those_of_the_command_line():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from snakemake.resources import Resource
 
 from neurosieve import cluster, cluster_run, estimates, run
 from neurosieve.config import load_params
@@ -80,7 +81,7 @@ def test_gpus_are_asked_for_where_models_run_on_them_and_only_by_the_rules_that_
     assert found["default-resources"]["slurm_partition"] == "'cpu'"
     assert tuple(found["set-resources"]) == estimates.ON_DEVICE
     asked = {json.dumps(resources) for resources in found["set-resources"].values()}
-    assert asked == {'{"gres": "gpu:1", "slurm_partition": "gpu"}'}  # of two kinds, either
+    assert asked == {'{"gres": "gpu:1", "slurm_partition": "\'gpu\'"}'}  # of two kinds, either
     assert profile("cuda", gpu_partition="old")["set-resources"]["dump_activations"]["gres"] == "gpu:1"
     assert "set-resources" not in profile("cpu")
     with pytest.raises(cluster.ClusterError, match="no GPU in partition cpu"):
@@ -90,6 +91,17 @@ def test_gpus_are_asked_for_where_models_run_on_them_and_only_by_the_rules_that_
     slurm(sinfo=PLAIN)
     with pytest.raises(cluster.ClusterError, match="unset it to run models on CPUs"):
         profile("cuda")
+
+
+@pytest.mark.parametrize("name", ["all", "max", "gpu-long", "2080ti"])
+def test_names_of_partitions_are_no_python_for_snakemake(slurm, name):
+    """It evaluates what it can: `all` alone would be a function."""
+    lines = f"{name}*|up|infinite|2|2|12052|gpu:1\n"
+    slurm(sinfo=lines, sbatch="", scontrol=SETTINGS.format(age=300), sacct=None)
+    found = profile("cuda")
+    for value in (found["default-resources"], found["set-resources"]["dump_activations"]):
+        given = {"wildcards": None, "input": None, "attempt": 1, "async_run": None}
+        assert Resource.cli_evaluator("slurm_partition", value["slurm_partition"], **given) == name
 
 
 def test_partitions_are_those_of_sinfo(slurm):
@@ -126,12 +138,30 @@ def test_a_profile_that_somebody_wrote_is_not_overwritten(tmp_path):
 def test_jobs_of_this_folder_in_the_queue_stop_a_second_run(slurm, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run.check_queue()  # no SLURM
-    slurm(squeue=f"7|RUNNING|{tmp_path}\n8_2|PENDING|{tmp_path}\n9|RUNNING|{tmp_path}/other\n")
+    name = "d0a1c7ce-52a5-4b0b-9e0f-4a5a0bb8a001"
+    mine = f"7|7|RUNNING|{name}|{tmp_path}\n10|8_2|PENDING|mine_{name}|{tmp_path}\n"
+    slurm(squeue=f"{mine}9|9|RUNNING|{name}|{tmp_path}/other\n")
     with pytest.raises(run.RunError, match=r"\(7 running, 8_2 pending\).*`scancel 7 8_2`"):
         run.check_queue()
     monkeypatch.setenv("SLURM_JOB_ID", "7")  # the job in which this run itself is
     with pytest.raises(run.RunError, match=r"\(8_2 pending\)"):
         run.check_queue()
+    monkeypatch.setenv("SLURM_JOB_ID", "10")  # of an array its own number
+    with pytest.raises(run.RunError, match=r"\(7 running\)"):
+        run.check_queue()
+
+
+def test_what_else_was_sent_from_this_folder_stops_no_run_unless_it_may_be_the_one_that_holds_the_lock(
+    slurm, tmp_path, monkeypatch
+):
+    """Jobs that run one benchmark after another, a notebook."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    mine = f"7|7|RUNNING|first|{tmp_path}\n8|8|PENDING|a|b|{tmp_path}\n9|9|RUNNING|notebook|{tmp_path}\n"
+    slurm(squeue=f"{mine}10|10|PENDING|second|{tmp_path}\n")
+    run.check_queue()
+    with pytest.raises(run.RunError, match=r"\(9 running\)"):
+        run.check_queue(locked=True)
 
 
 class Job:
@@ -193,6 +223,13 @@ def test_only_a_job_that_was_short_of_memory_or_time_is_tried_again(tmp_path, me
     failures.add(job, message, [tmp_path / "12.log"])
     assert (job.restart_times > job.attempt - 1) is tries
     assert failures.lines[id(job)][0].startswith("  search_subsets tiny: ")
+
+
+def test_where_no_reason_is_told_a_job_keeps_its_tries(tmp_path):
+    """Another cluster's executor: a job that was killed for its memory looks like any other."""
+    job = Job(tmp_path, "search_subsets", "")
+    cluster_run.Failures(told=False).add(job, "", [])
+    assert job.restart_times > job.attempt - 1
 
 
 def test_of_jobs_that_share_one_those_that_failed_are_named(tmp_path, capsys):

@@ -49,6 +49,21 @@ def test_a_closed_place_is_named_with_what_to_do(number, said, tmp_path):
     assert told.startswith(f"{name}: ") and said in told and "--output" in told
 
 
+def test_a_place_that_may_not_even_be_looked_at_is_named(tmp_path, monkeypatch):
+    closed, look = tmp_path / "closed", os.stat
+
+    def stat(path, *args, **options):
+        if isinstance(path, (str, Path)) and Path(path).is_relative_to(closed) and Path(path) != closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path, *args, **options)
+
+    closed.mkdir()
+    monkeypatch.setattr(os, "stat", stat)
+    name = str(closed / "a" / "b")
+    told = str(disk.explain(PermissionError(errno.EACCES, "Permission denied", name), ["."]))
+    assert told.startswith(f"{name}: permission denied (`ls -ld {closed}` ")
+
+
 @pytest.mark.parametrize("error", [ValueError("a bug"), FileNotFoundError(2, "No such file", "x"), OSError("odd")])
 def test_other_errors_keep_their_traceback(error, monkeypatch):
     assert disk.explain(error, ["."]) is None

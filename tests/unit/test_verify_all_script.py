@@ -1,5 +1,6 @@
 """The script of `make verify-all`, without a run: what a row changes is changed, and the table says what was found."""
 
+import hashlib
 import json
 import os
 import runpy
@@ -88,6 +89,19 @@ def test_the_table_says_equal_unequal_failed_and_not_run():
     assert lines["umask"].endswith(f"`{'a' * 16}` | yes |") and lines["dvc"].endswith(f"`{'b' * 16}` | **no** |")
     assert lines["kills"].endswith("| failed: ended with 1 |") and lines["clock"].endswith("libfaketime here |")
     assert lines["path"].endswith("| not run yet |") and len(lines) == len(ALL.rows()) + 1
+
+
+def test_the_rows_are_compared_with_the_committed_lock_too(tmp_path, monkeypatch):
+    found = {"snakemake": {"outcome": "done", "sha256": "a" * 64}}
+    for committed, said in (("a" * 64, "the same."), ("b" * 64, "**another one**.")):
+        assert ALL.table(found, "default", "abc", committed).endswith(f"`{committed[:16]}`, {said}")
+    assert ALL.committed_hash("tiny", "HEAD") is None
+    monkeypatch.setitem(ALL.committed_hash.__globals__, "ROOT", tmp_path)
+    for words in (["init", "--quiet"], ["add", "dvc.lock"], ["commit", "--quiet", "--message", "a lock"]):
+        (tmp_path / "dvc.lock").write_text("a lock")
+        ALL.git(tmp_path, *words)
+    assert ALL.committed_hash("default", "HEAD") == hashlib.sha256(b"a lock").hexdigest()
+    assert ALL.committed_hash("default", "none") is None
 
 
 def test_the_table_is_written_between_its_marks(tmp_path):
