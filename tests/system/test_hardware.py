@@ -65,7 +65,7 @@ def test_an_emulated_processor_is_seen_as_what_it_is():
 
 
 def test_Haswell_gives_the_bytes_of_this_machine(native):
-    """Up to the activations: qemu 7.2 gets some products of redundancy wrong by 0.03 with AVX2, and dies in the fits."""
+    """Up to the activations: with AVX2 qemu 7.2 gets products of redundancy wrong by 0.03, and dies in the fits."""
     whole(native, "haswell", "Haswell", numerics.PORTABLE, "dump_activations")
     here, made = native.files("build"), native.files("haswell")
     assert {name.split("/")[1] for name in made} == {"prepare", "activations"}
