@@ -265,7 +265,7 @@ def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(site, tmp_path):
         status, said = other.type(activate, profile)  # without a GPU it is another one
         assert status == 1 and "stays as it is" in said, said
         run = AGAIN[-1].replace("profiles/cluster", "profiles/gpu")
-        running = other.start(activate, f"{run} --until dump_activations")
+        running = other.start(activate, f"{run} activations")
         stopped = other.wait_for_job(running, "dump_activations")
         asked = cluster.call("squeue", "--noheader", "--format=%b %k").splitlines()
         of_models = [line for line in asked if "dump_activations" in line]
