@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SPEC = importlib.util.spec_from_file_location("bench", Path("benchmarks/bench.py"))
 bench = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(bench)  # puts benchmarks/ on sys.path
 from speed import common  # noqa: E402
-from speed.common import Row  # noqa: E402
+from speed.common import Options, Row  # noqa: E402
 
 
 class Clock:
@@ -232,3 +233,25 @@ def test_the_page_has_the_tables_of_the_rows():
     assert r"| a \| 1 | fast 2 threads | 1 s | NeuroX: not measured |  | 2 | not measured |  |" in made
     with pytest.raises(ValueError, match="table of b"):
         bench.page("\n".join(bench.marks("a")), lines)
+
+
+def test_neurox_is_measured_where_it_is_given(tmp_path):
+    """A package that stands for it: it is found, its output goes nowhere, another commit is told."""
+    from speed import neurox_peer
+
+    assert (
+        neurox_peer.run(Options(), "clusters", X="x.npy", threshold=0.5) is None and neurox_peer.note(Options()) == ""
+    )
+    (tmp_path / "neurox" / "interpretation").mkdir(parents=True)
+    (tmp_path / "neurox" / "interpretation" / "clustering.py").write_text(
+        "def create_correlation_clusters(X, clustering_threshold):\n    print('noise')\n    return X.argmax(1)\n"
+    )
+    options = Options(neurox=tmp_path)
+    assert "not as of a9ac7cd" in neurox_peer.note(options)
+    np.save(tmp_path / "x.npy", np.eye(3))
+    given = {"X": tmp_path / "x.npy", "threshold": 0.5, "output": tmp_path / "labels.npy"}
+    found = neurox_peer.run(options, "clusters", **given)
+    assert found.value["clusters"] == 3 and found.value["seconds"] >= 0 and found.value["most"] > found.value["above"]
+    assert np.load(tmp_path / "labels.npy").tolist() == [0, 1, 2]
+    with pytest.raises(common.Failed, match="linear_probe"):  # the package lacks it
+        neurox_peer.run(options, "probe", X=tmp_path / "x.npy", y=tmp_path / "x.npy")
