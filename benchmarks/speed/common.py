@@ -260,7 +260,8 @@ def fresh(
 ) -> Fresh:
     """Call ``function(**arguments)`` in a process of its own that has the pins and the threads.
 
-    function : of the top of a module that can be imported. arguments, result : JSON; paths become strings.
+    function : of the top of a module that can be imported. arguments, result : JSON; paths become strings, and none is
+    named as a parameter of this function.
 
     Raises
     ------

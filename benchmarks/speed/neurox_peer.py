@@ -97,6 +97,26 @@ def extract(neurox: str, model: str, corpus: str, output: str, aggregation: str 
     return took | {"words": words, "load": load}
 
 
+def store(neurox: str, X: str, layers: int, words: int, output: str) -> dict[str, Any]:
+    """The rows of X, an .npy file (tokens, layers * width), written as if extracted from lines of ``words`` words."""
+    sys.path.insert(0, neurox)
+    import numpy as np
+    from neurox.data.writer import ActivationsWriter
+
+    data = np.load(X)
+    vectors = data.reshape(len(data), layers, -1).swapaxes(0, 1)
+
+    def write() -> None:
+        writer = ActivationsWriter.get_writer(output, filetype="hdf5")
+        for line in range(0, len(data), words):
+            part = vectors[:, line : line + words]
+            writer.write_activations(line // words, [f"w{line + i}" for i in range(part.shape[1])], part)
+        writer.close()
+
+    _, took = _took(write)
+    return took
+
+
 def load(neurox: str, file: str, output: str | None = None) -> dict[str, Any]:
     """What `extract` wrote, read back. output : an .npy file for it, (words, layers * width), in the order of lines."""
     sys.path.insert(0, neurox)
@@ -242,5 +262,5 @@ def probeless(neurox: str, X: str, y: str, output: str | None = None) -> dict[st
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
-    job.__name__: job for job in (extract, load, tensors, clusters, probe, search, probeless)
+    job.__name__: job for job in (extract, store, load, tensors, clusters, probe, search, probeless)
 }
