@@ -24,7 +24,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,11 +35,14 @@ from speed.common import STILL, Options, Row  # noqa: E402
 
 SPEED = ROOT / "benchmarks" / "speed"
 RESULTS = ROOT / "benchmarks" / "results.csv"
+BEFORE = ROOT / "benchmarks" / "before.csv"  # columns part, work, unit, numerics, ours, commit: what the same work took
 PAGE = ROOT / "docs" / "performance.md"
 COLUMNS = (
     "part", "work", "ours", "against", "peer", "unit", "ratio", "reach", "met", "numerics", "threads", "floor_moved",
     "note", "machine", "commit",
 )  # fmt: skip
+
+SAME = ("work", "unit", "numerics")  # of a part, the same work as before
 
 Record = dict[str, str]  # a line of results.csv
 
@@ -115,6 +118,14 @@ def read(file: Path) -> list[Record]:
         return list(reader)
 
 
+def read_before(file: Path = BEFORE) -> list[Record]:
+    """What the same work took at an earlier commit, measured on the machine of results.csv."""
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 def merge(old: Sequence[Record], new: Sequence[Record], known: Sequence[str]) -> list[Record]:
     """``new`` instead of the lines of the same parts; those of parts that are no more are left out; parts in order."""
     measured = {line["part"] for line in new}
@@ -163,19 +174,50 @@ def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(["  " + work, *rest]).rstrip()
 
 
-def markdown(lines: Sequence[Record], part: str) -> str:
-    """The table of a part, for docs/performance.md."""
-    head = ("work", "numerics", "ours", "against", "ratio", "reach", "met", "")
-    text = ["| " + " | ".join(head) + " |", "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |"]
-    for line in lines:
-        if line["part"] != part:
-            continue
-        setting = line["numerics"] + ("" if line["threads"] == "1" else f" {line['threads']} threads")
+def markdown(lines: Sequence[Record], part: str, before: Sequence[Mapping[str, str]] = ()) -> str:
+    """The table of a part, for docs/performance.md; with a column of what was measured before where anything was."""
+    mine = [line for line in lines if line["part"] == part]
+    earlier = {tuple(line[n] for n in SAME): line["ours"] for line in before if line["part"] == part}
+    head = ["work", "ours", *(["before"] if earlier else []), "against", "ratio", "reach", "met", ""]
+    text = [_row(head), _row(["---:" if name in ("ours", "before", "ratio", "reach") else "---" for name in head])]
+    for line in mine:
+        old = earlier.get(tuple(line[n] for n in SAME), "")
         ours, against = (f"{line[n]} {line['unit']}" if line[n] else "not measured" for n in ("ours", "against"))
-        against = f"{line['peer']}: {against}" if line["peer"] else against
-        cells = (line["work"], setting, ours, against, line["ratio"], line["reach"], line["met"], line["note"])
-        text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        cells = [_named(line)[0], ours, *([old] if earlier else []), f"{line['peer']}: {against}".removeprefix(": ")]
+        text.append(_row([*cells, line["ratio"], line["reach"], line["met"], line["note"]]))
     return "\n".join(text)
+
+
+def prices(lines: Sequence[Record]) -> str:
+    """What was measured in both settings: times under `portable`, without it, and how many times dearer portable is."""
+    found: dict[tuple[str, ...], dict[str, Record]] = {}
+    for line in lines:
+        if line["unit"] in ("CPU s", "s") and line["ours"]:
+            found.setdefault(tuple(line[n] for n in ("part", "work", "unit")), {}).setdefault(line["numerics"], line)
+    text = [_row(["part", "work", "portable", "fast", "dearer"]), _row(["---", "---", "---:", "---:", "---:"])]
+    for (part, work, unit), both in found.items():
+        if {"portable", "fast"} <= both.keys():
+            portable, fast = (both[name]["ours"] for name in ("portable", "fast"))
+            text.append(
+                _row([part, work, f"{portable} {unit}", f"{fast} {unit}", f"{float(portable) / float(fast):.2f}"])
+            )
+    return "\n".join(text)
+
+
+def measured_on(lines: Sequence[Record]) -> str:
+    """On which machines, at which commits the rows were measured, with the parts where these are several."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        found.setdefault((line["machine"], line["commit"]), []).append(line["part"])
+    text = []
+    for (where, at), parts_of in found.items():
+        which = "all parts" if len(found) == 1 else ", ".join(dict.fromkeys(parts_of))
+        text.append(f"- {which}: {where}" + (f", commit {at}" if at else ""))
+    return "\n".join(text) or "- nothing yet"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def marks(part: str) -> tuple[str, str]:
@@ -183,22 +225,23 @@ def marks(part: str) -> tuple[str, str]:
     return f"<!-- {part}: made by benchmarks/bench.py --table -->", f"<!-- end of {part} -->"
 
 
-def page(text: str, lines: Sequence[Record]) -> str:
-    """``text`` with each part's table between its marks.
+def page(text: str, lines: Sequence[Record], before: Sequence[Mapping[str, str]] = ()) -> str:
+    """``text`` with each part's table between its marks, the prices of portable numerics and the machines.
 
     Raises
     ------
     ValueError
         naming a part that has rows and no marks.
     """
-    for part in dict.fromkeys(line["part"] for line in lines):
-        begin, end = marks(part)
+    made = {part: markdown(lines, part, before) for part in dict.fromkeys(line["part"] for line in lines)}
+    for name, table_of in {"machines": measured_on(lines), "prices": prices(lines), **made}.items():
+        begin, end = marks(name)
         if text.count(begin) != 1 or text.count(end) != 1:
             raise ValueError(
-                f"docs/performance.md: write the lines {begin} and {end} where the table of {part} shall be"
+                f"docs/performance.md: write the lines {begin} and {end} where the table of {name} shall be"
             )
-        before, rest = text.split(begin)
-        text = f"{before}{begin}\n{markdown(lines, part)}\n{end}{rest.split(end)[1]}"
+        head, rest = text.split(begin)
+        text = f"{head}{begin}\n\n{table_of}\n\n{end}{rest.split(end)[1]}"
     return text
 
 
@@ -258,7 +301,7 @@ def main() -> None:
     if args.table:
         from neurosieve.artifacts import write_text
 
-        write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), read(args.output)))
+        write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), read(args.output), read_before()))
         return
     if args.neurox is not None and not (args.neurox / "neurox" / "__init__.py").exists():
         parser.error(f"--neurox {args.neurox}: no folder neurox in it; give the folder of a checkout of NeuroX")

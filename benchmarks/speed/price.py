@@ -12,7 +12,7 @@ from typing import Any
 
 from speed.common import Options, Row, fresh
 
-TURNS = 3
+TURNS, QUICK_TURNS = 3, 1
 
 
 def products(size: int, repeat: int = 5) -> dict[str, float]:
@@ -66,7 +66,7 @@ def rows(options: Options) -> Iterator[Row]:
         (forward, {"subwords": sizes[1], "layers": sizes[2], "width": sizes[3]}),
     ):
         found: dict[str, list[dict[str, float]]] = {"portable": [], "fast": []}
-        for turn in range(2 * TURNS + 1):
+        for turn in range(2 * options.size(TURNS, QUICK_TURNS) + 1):
             numerics = ("fast", "portable")[turn % 2]
             found[numerics].append(fresh(function, numerics, **given).value)
         for work in found["fast"][0]:

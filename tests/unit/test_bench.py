@@ -227,12 +227,36 @@ def test_parts_that_are_named_and_quick_looks(tree):
 
 def test_the_page_has_the_tables_of_the_rows():
     lines = [bench.record(p, Row(f"{p} | 1", 1, None, "s", "NeuroX", 2, "fast", 2), "m", "c") for p in "ab"]
-    text = "\n".join(["head", *bench.marks("a"), "between", bench.marks("b")[0], "old", bench.marks("b")[1], "end\n"])
-    made = bench.page(text, lines)
-    assert bench.page(made, lines) == made and "old" not in made and made.endswith("end\n") and "between" in made
-    assert r"| a \| 1 | fast 2 threads | 1 s | NeuroX: not measured |  | 2 | not measured |  |" in made
+    names = ("machines", "prices", "a", "b")
+    text = "\n".join(["head", *(line for name in names for line in (*bench.marks(name), f"after {name}"))])
+    before = [{"part": "a", "work": "a | 1", "unit": "s", "numerics": "fast", "ours": "9", "commit": "b"}]
+    made = bench.page(text.replace(bench.marks("b")[1], f"old\n{bench.marks('b')[1]}"), lines, before)
+    assert bench.page(made, lines, before) == made and "old" not in made and made.endswith("after b")
+    assert r"| a \| 1 (fast, 2 threads) | 1 s | 9 | NeuroX: not measured |  | 2 | not measured |  |" in made
+    assert r"| b \| 1 (fast, 2 threads) | 1 s | NeuroX: not measured |  | 2 | not measured |  |" in made
+    assert "- all parts: m, commit c" in made
+    other = bench.record("b", Row("w", 1, 2, "s"), "other", "d")
+    assert bench.measured_on([*lines, other]) == "- a, b: m, commit c\n- b: other, commit d"
     with pytest.raises(ValueError, match="table of b"):
-        bench.page("\n".join(bench.marks("a")), lines)
+        bench.page("\n".join(line for name in names[:3] for line in bench.marks(name)), lines)
+
+
+def test_the_price_of_portable_is_of_what_was_measured_in_both():
+    rows = [("w", 3.0, "CPU s", n) for n in ("portable", "fast")] + [("x", 1.0, "CPU s", "fast"), ("y", 1.0, "MB", "")]
+    rows[0] = ("w", 4.5, "CPU s", "portable")
+    lines = [bench.record("p", Row(w, ours, 1, unit, numerics=n), "m", "c") for w, ours, unit, n in rows]
+    assert bench.prices(lines).splitlines()[2:] == ["| p | w | 4.5 CPU s | 3 CPU s | 1.50 |"]
+
+
+def test_the_document_has_the_tables_of_the_committed_rows():
+    """And a place for each part; what was measured before is of rows that there are."""
+    text, lines, before = bench.PAGE.read_text(encoding="utf-8"), bench.read(bench.RESULTS), bench.read_before()
+    assert bench.page(text, lines, before) == text
+    for part in bench.parts():
+        assert all(mark in text for mark in bench.marks(part)), part
+    known = {tuple(line[n] for n in ("part", *bench.SAME)) for line in lines}
+    for line in before if lines else []:
+        assert tuple(line[n] for n in ("part", *bench.SAME)) in known, line
 
 
 def test_neurox_is_measured_where_it_is_given(tmp_path):
