@@ -139,31 +139,18 @@ class Timed:
         return {"ours": self.ours, "against": self.floor, "moved": self.moved}
 
 
-def interleaved(
-    ours: Callable[[], object],
-    floor: Callable[[], object],
-    repeat: int = 5,
-    tries: int = 3,
-    clock: Callable[[], float] = time.process_time,
-) -> Timed:
-    """Time ``ours`` and ``floor`` in turn, floor first and last, ``repeat`` times ours; medians.
+def in_turn(ours: Callable[[], float], floor: Callable[[], float], repeat: int = 5, tries: int = 3) -> Timed:
+    """Medians of what ``ours`` and ``floor`` say that they took, in turn: floor first and last, ``repeat`` times ours.
 
     The floor moved by the range of its medians before, between and after (thirds of its runs), over its median. Where
     that is more than STILL all is measured again, up to ``tries`` times in all; the try that moved least is returned.
-    ``clock`` in seconds: of this process, all threads; a machine with nothing else to do may take time.perf_counter.
     """
-
-    def seconds(work: Callable[[], object]) -> float:
-        start = clock()
-        work()
-        return clock() - start
-
     best: Timed | None = None
     for _ in range(tries):
-        floors, own = [seconds(floor)], []
+        floors, own = [floor()], []
         for _ in range(repeat):
-            own.append(seconds(ours))
-            floors.append(seconds(floor))
+            own.append(ours())
+            floors.append(floor())
         cuts = [round(len(floors) * i / 3) for i in range(4)]
         thirds = [statistics.median(floors[a:b]) for a, b in itertools.pairwise(cuts) if b > a]
         middle = statistics.median(floors)
@@ -175,6 +162,26 @@ def interleaved(
             break
     assert best is not None
     return best
+
+
+def interleaved(
+    ours: Callable[[], object],
+    floor: Callable[[], object],
+    repeat: int = 5,
+    tries: int = 3,
+    clock: Callable[[], float] = time.process_time,
+) -> Timed:
+    """The same of two functions that are timed here.
+
+    clock : in seconds: of this process, all threads; a machine with nothing else to do may take time.perf_counter.
+    """
+
+    def seconds(work: Callable[[], object]) -> float:
+        start = clock()
+        work()
+        return clock() - start
+
+    return in_turn(lambda: seconds(ours), lambda: seconds(floor), repeat, tries)
 
 
 @dataclass
@@ -362,11 +369,16 @@ def growth(work: str, sizes: Sequence[float], costs: Sequence[float], own: float
 
 
 def alone_and_beside(
-    function: Callable[..., Any], numerics: str = "portable", jobs: int = 2, repeat: int = 3, **arguments: Any
+    function: Callable[..., Any],
+    numerics: str = "portable",
+    jobs: int = 2,
+    repeat: int = 3,
+    tries: int = 2,
+    **arguments: Any,
 ) -> Timed:
-    """Wall seconds of the slowest of ``jobs`` equal calls at once (ours) and of one alone (floor), medians.
+    """Wall seconds of the slowest of ``jobs`` equal calls at once (ours) and of one alone (floor), by :func:`in_turn`.
 
-    One alone stands before, between and after; a call has one thread. Where the function's result holds `wall`, its
+    A call has one thread. Where the function's result holds `wall`, its
     seconds are that: what it says its work took, without what it had to make first.
     """
 
@@ -374,12 +386,12 @@ def alone_and_beside(
         own = found.value.get("wall") if isinstance(found.value, dict) else None
         return found.wall if own is None else float(own)
 
-    alone, together = [wall(fresh(function, numerics, **arguments))], []
-    for _ in range(repeat):
-        together.append(max(wall(f) for f in beside([(function, arguments)] * jobs, numerics)))
-        alone.append(wall(fresh(function, numerics, **arguments)))
-    middle = statistics.median(alone)
-    return Timed(statistics.median(together), middle, (max(alone) - min(alone)) / middle)
+    return in_turn(
+        lambda: max(wall(found) for found in beside([(function, arguments)] * jobs, numerics)),
+        lambda: wall(fresh(function, numerics, **arguments)),
+        repeat,
+        tries,
+    )
 
 
 def _main() -> None:

@@ -7,30 +7,29 @@ phases the price is that of their rows, which their own parts measure in both se
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from speed.common import Options, Row, fresh
-
-TURNS, QUICK_TURNS = 3, 1
+from speed.common import Options, Row, fresh, in_turn
 
 
-def products(size: int, repeat: int = 5) -> dict[str, float]:
-    """Median CPU seconds of a product of two float32 squares, by numpy and by torch, and of one in float64."""
+def product(size: int, dtype: str, of: str) -> float:
+    """Median CPU seconds of five products of two squares, ``of`` numpy or torch."""
     import numpy as np
-    import torch
 
-    a, b = (np.random.default_rng(i).standard_normal((size, size), np.float32) for i in (0, 1))
-    wide, of_torch = a.astype(np.float64), (torch.from_numpy(a), torch.from_numpy(b))
-    return {
-        "float32 product, numpy": _median(lambda: a @ b, repeat),
-        "float64 product, numpy": _median(lambda: wide @ wide, repeat),
-        "float32 product, torch": _median(lambda: of_torch[0] @ of_torch[1], repeat),
-    }
+    a, b = (np.random.default_rng(i).standard_normal((size, size)).astype(dtype) for i in (0, 1))
+    if of == "torch":
+        import torch
+
+        of_torch = torch.from_numpy(a), torch.from_numpy(b)
+        return _median(lambda: of_torch[0] @ of_torch[1])
+    return _median(lambda: a @ b)
 
 
-def forward(subwords: int, layers: int, width: int, repeat: int = 5) -> dict[str, float]:
-    """Median CPU seconds of a forward pass of RoBERTa's shape over one text; weights are random."""
+def forward(subwords: int, layers: int, width: int) -> float:
+    """Median CPU seconds of five forward passes of RoBERTa's shape over one text; weights are random."""
     import torch
     from transformers import RobertaConfig, RobertaModel
 
@@ -42,13 +41,11 @@ def forward(subwords: int, layers: int, width: int, repeat: int = 5) -> dict[str
     model = RobertaModel(config, add_pooling_layer=False).eval()
     ids = torch.randint(3, 1000, (1, subwords))
     with torch.inference_mode():
-        model(ids)
-        return {f"forward of {layers} layers of {width}, {subwords} sub-words": _median(lambda: model(ids), repeat)}
+        return _median(lambda: model(ids))
 
 
-def _median(work: Any, repeat: int) -> float:
-    import time
-
+def _median(work: Callable[[], object], repeat: int = 5) -> float:
+    work()
     seconds = []
     for _ in range(repeat):
         start = time.process_time()
@@ -60,20 +57,19 @@ def _median(work: Any, repeat: int) -> float:
 def rows(options: Options) -> Iterator[Row]:
     if len(options.numerics) < 2:
         raise ValueError("a price needs both: run it with `--numerics portable fast`, which is the default")
-    sizes = options.size((2000, 256, 12, 768), (300, 32, 2, 128))
-    for function, given in (
-        (products, {"size": sizes[0]}),
-        (forward, {"subwords": sizes[1], "layers": sizes[2], "width": sizes[3]}),
-    ):
-        found: dict[str, list[dict[str, float]]] = {"portable": [], "fast": []}
-        for turn in range(2 * options.size(TURNS, QUICK_TURNS) + 1):
-            numerics = ("fast", "portable")[turn % 2]
-            found[numerics].append(fresh(function, numerics, **given).value)
-        for work in found["fast"][0]:
-            portable, fast = ([each[work] for each in found[n]] for n in ("portable", "fast"))
-            middle = statistics.median(fast)
-            moved = (max(fast) - min(fast)) / middle
-            yield Row(
-                work, statistics.median(portable), middle, "CPU s", "fast", numerics="portable", moved=moved,
-                partly=options.partly,
-            )  # fmt: skip
+    size = options.size(2000, 300)
+    subwords, layers, width = options.size((256, 12, 768), (32, 2, 128))
+    bare: dict[str, tuple[Callable[..., float], dict[str, Any]]] = {
+        f"{dtype} product of {size} x {size}, {of}": (product, {"size": size, "dtype": dtype, "of": of})
+        for dtype, of in (("float32", "numpy"), ("float64", "numpy"), ("float32", "torch"))
+    }
+    shape = {"subwords": subwords, "layers": layers, "width": width}
+    bare[f"forward of {layers} layers of {width}, {subwords} sub-words"] = forward, shape
+    for work, (function, given) in bare.items():
+        portable, fast = (partial(_seconds, function, numerics, given) for numerics in ("portable", "fast"))
+        timed = in_turn(portable, fast, *options.size((3, 2), (1, 1)))
+        yield Row(work, unit="CPU s", peer="fast", numerics="portable", partly=options.partly, **timed.facts)
+
+
+def _seconds(function: Callable[..., float], numerics: str, given: dict[str, Any]) -> float:
+    return float(fresh(function, numerics, **given).value)

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from speed import sized
 from speed.common import ROOT, Failed, Options, Row, environment, fresh
 
 NAME = "published-size"
@@ -30,31 +31,15 @@ SECONDS, GB = 600, 6
 
 def make(folder: str, setting: str, rows: dict[str, int], layers: int, width: int) -> dict[str, Any]:
     """The folder of a run: the model, its tokenizer, the params file, the wheels that are here already."""
-    import torch
     import yaml
-    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
     place = Path(folder)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    task = next((n for n, t in params["prepare"]["tasks"].items() if t["kind"] == "token-roles"), None)
+    tasks = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["prepare"]["tasks"]
+    task = next((name for name, entry in tasks.items() if entry["kind"] == "token-roles"), None)
     if task is None:
         raise LookupError("params.yaml has no task of the kind token-roles, which this measures")
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "models" / "neurosieve-base")
-    tokenizer.save_pretrained(place / "model")
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers - 1, num_attention_heads=width // 64,
-        intermediate_size=4 * width, max_position_embeddings=514, type_vocab_size=1,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id,
-    )  # fmt: skip
-    RobertaModel(config, add_pooling_layer=False).save_pretrained(place / "model")
-    params["benchmark"], params["numerics"] = NAME, setting
-    params["run"] |= {"models": ["sized"], "tasks": [task], "protocols": ["strict"]}
-    params["models"] = {"sized": {"path": "model", "layers": layers, "width": width}}
-    params["prepare"]["tasks"] = {task: params["prepare"]["tasks"][task] | {"rows": rows}}
-    margins = params["subsets"]["margins"]
-    params["subsets"]["margins"] = {name: margins[name] for name in margins if name in ("default", task)}
-    params["subsets"]["transfer"] = False  # from one task to others, of which there are none
+    sized.save_model(place / "model", layers, width)
+    params = sized.settings(NAME, setting, task, tasks[task] | {"rows": rows}, layers, width)
     (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     if (ROOT / ".cache").exists():
         (place / ".cache").symlink_to((ROOT / ".cache").resolve())

@@ -145,7 +145,7 @@ def test_a_process_of_its_own_has_the_pins_and_is_measured(toy, monkeypatch):
     with pytest.raises(common.Failed, match=r"(?s)broken ended with 1.*halfway.*no such luck"):
         common.fresh(toy.broken)
     assert common.fresh(toy.busy, seconds=0.2).cpu >= 0.2
-    timed = common.alone_and_beside(toy.busy, repeat=1, seconds=0.01)
+    timed = common.alone_and_beside(toy.busy, repeat=1, tries=1, seconds=0.01)
     assert (timed.ours, timed.floor, timed.moved) == (0.5, 0.5, 0)  # what the function said its work took
 
 
