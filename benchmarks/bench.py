@@ -4,6 +4,8 @@
     python benchmarks/bench.py --only PART [PART ...] these parts; the rows of the others stay as they are
     python benchmarks/bench.py --neurox FOLDER        a checkout of NeuroX to measure beside ours (docs/performance.md)
     python benchmarks/bench.py --quick                small sizes, whether the parts run; writes nothing
+    python benchmarks/bench.py --before FOLDER --only PART   the package of another checkout, which the scripts still
+                                                      understand; what it took stands in benchmarks/before.csv
     python benchmarks/bench.py --table                measures nothing: writes the tables into docs/performance.md
 
 A part is a file of benchmarks/speed/ that yields its rows; each runs in a process of its own. A part that fails is
@@ -29,13 +31,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "src")]
+MEASURED = Path(os.environ.get("NEUROSIEVE_BENCH_BEFORE") or ROOT)  # as in speed.common
+sys.path[:0] = [str(ROOT / "benchmarks"), str(MEASURED / "src")]
 
 from speed.common import STILL, Options, Row  # noqa: E402
 
 SPEED = ROOT / "benchmarks" / "speed"
 RESULTS = ROOT / "benchmarks" / "results.csv"
-BEFORE = ROOT / "benchmarks" / "before.csv"  # columns part, work, unit, numerics, ours, commit: what the same work took
+BEFORE = ROOT / "benchmarks" / "before.csv"
 PAGE = ROOT / "docs" / "performance.md"
 COLUMNS = (
     "part", "work", "ours", "against", "peer", "unit", "ratio", "reach", "met", "numerics", "threads", "floor_moved",
@@ -43,6 +46,7 @@ COLUMNS = (
 )  # fmt: skip
 
 SAME = ("work", "unit", "numerics")  # of a part, the same work as before
+BEFORE_COLUMNS = ("part", *SAME, "ours", "machine", "commit")
 
 Record = dict[str, str]  # a line of results.csv
 
@@ -70,10 +74,10 @@ def machine() -> str:
     return f"{name}, {cores} cores, {gib:.0f} GiB"
 
 
-def commit() -> str:
-    """Of this checkout, with a + where the package or the benchmarks are not as committed; "" where there is no git."""
+def commit(root: Path = ROOT) -> str:
+    """Of a checkout, with a + where the package or the benchmarks are not as committed; "" where there is no git."""
     done = [
-        subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
         for arguments in (
             ["rev-parse", "--short=10", "HEAD"],
             ["status", "--porcelain", "--", "src", "benchmarks", ":!benchmarks/results.csv"],
@@ -101,7 +105,7 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def read(file: Path) -> list[Record]:
+def read(file: Path, columns: Sequence[str] = COLUMNS) -> list[Record]:
     """The lines of ``file``; none where there is no such file.
 
     Raises
@@ -113,17 +117,9 @@ def read(file: Path) -> list[Record]:
         return []
     with file.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if tuple(reader.fieldnames or ()) != tuple(columns):
             raise ValueError(f"{file}: columns {reader.fieldnames}; measure anew into another file, or remove this one")
         return list(reader)
-
-
-def read_before(file: Path = BEFORE) -> list[Record]:
-    """What the same work took at an earlier commit, measured on the machine of results.csv."""
-    if not file.exists():
-        return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def merge(old: Sequence[Record], new: Sequence[Record], known: Sequence[str]) -> list[Record]:
@@ -133,12 +129,12 @@ def merge(old: Sequence[Record], new: Sequence[Record], known: Sequence[str]) ->
     return sorted([*kept, *new], key=lambda line: known.index(line["part"]))  # stable: a part's rows keep their order
 
 
-def write(file: Path, lines: Sequence[Record]) -> None:
+def write(file: Path, lines: Sequence[Record], columns: Sequence[str] = COLUMNS) -> None:
     """All lines or none."""
     from neurosieve.artifacts import write_text  # here and below, for it loads numpy, which no part's process needs
 
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     write_text(file, text.getvalue())
@@ -296,20 +292,27 @@ def main() -> None:
     parser.add_argument("--numerics", nargs="+", choices=("portable", "fast"), default=["portable", "fast"])
     parser.add_argument("--quick", action="store_true", help="small sizes; writes nothing")
     parser.add_argument("--output", type=Path, default=RESULTS, help="default: benchmarks/results.csv")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="another checkout; writes benchmarks/before.csv")
     parser.add_argument("--table", action="store_true", help="write the tables of --output into docs/performance.md")
     args = parser.parse_args()
     if args.table:
         from neurosieve.artifacts import write_text
 
-        write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), read(args.output), read_before()))
+        write_text(PAGE, page(PAGE.read_text(encoding="utf-8"), read(args.output), read(BEFORE, BEFORE_COLUMNS)))
         return
     if args.neurox is not None and not (args.neurox / "neurox" / "__init__.py").exists():
         parser.error(f"--neurox {args.neurox}: no folder neurox in it; give the folder of a checkout of NeuroX")
     wanted = args.only or known
-    old = read(args.output)  # a file of another kind is told before hours are spent
+    output, columns = args.output, COLUMNS
+    if args.before is not None:
+        if not (args.before / "src" / "neurosieve" / "__init__.py").exists():
+            parser.error(f"--before {args.before}: no src/neurosieve in it; give a checkout of this repository")
+        os.environ["NEUROSIEVE_BENCH_BEFORE"] = str(args.before.resolve())
+        output, columns = BEFORE, BEFORE_COLUMNS
+    old = read(output, columns)  # a file of another kind is told before hours are spent
     lines: list[Record] = []
     failed: list[str] = []
-    where, at = machine(), commit()
+    where, at = machine(), commit(args.before or ROOT)
     for i, part in enumerate(wanted, 1):
         print(f"[{i}/{len(wanted)}] {part}", file=sys.stderr, flush=True)
         found: list[Record] = []
@@ -331,8 +334,12 @@ def main() -> None:
                 continue
         lines += found
         if not args.quick:
-            old = merge(old, found, known)
-            write(args.output, old)
+            # before: a row has a line for each peer, ours is the same in all
+            kept = (
+                found if args.before is None else list({tuple(line[n] for n in SAME): line for line in found}.values())
+            )
+            old = merge(old, kept, known)
+            write(output, old, columns)
     print(table(lines))
     said = [line for line in lines if line["met"] in ("no", "not measured", "partly")]
     print(f"{len(lines)} rows; {sum(line['met'] == 'yes' for line in lines)} met, {len(said)} not or not known")

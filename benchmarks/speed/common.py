@@ -28,7 +28,9 @@ from typing import Any
 
 from neurosieve import numerics as pinned
 
-ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(__file__).parents[1]
+# whose package, models and params.yaml are measured; another one's by `bench.py --before FOLDER`
+ROOT = Path(os.environ.get("NEUROSIEVE_BENCH_BEFORE") or SCRIPTS.parent)
 # what a ratio says is how many times better ours is: whether less of a unit is better, or more
 LESS = ("CPU s", "s", "MB", "GB", "sub-words", "passes", "jobs", "error", "objective", "exponent", "share")
 MORE = ("tokens/CPU s", "GFLOP/s", "equal", "score")
@@ -249,7 +251,7 @@ def environment(numerics: str, threads: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name not in pinned.PORTABLE}
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")
     env |= dict.fromkeys(counts, str(threads)) | pinned.pins(numerics or "fast")
-    paths = [str(ROOT / "benchmarks"), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(SCRIPTS), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return env | {"PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -225,6 +225,26 @@ def test_parts_that_are_named_and_quick_looks(tree):
     assert "invalid choice: 'other'" in bench_in(tree, "--only", "other").stderr
 
 
+def test_another_checkout_is_measured_by_these_scripts(tree, tmp_path):
+    (tree / "benchmarks" / "speed" / "good.py").write_text(
+        "from speed.common import ROOT, Row, fresh\n"
+        "def which():\n    import neurosieve\n    return neurosieve.__file__\n"
+        "def rows(options):\n    for peer in 'ab':\n"
+        "        yield Row(fresh(which).value.replace(str(ROOT), 'there'), 1, 2, 's', peer)\n"
+    )
+    other = tmp_path / "other" / "src" / "neurosieve"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    (other / "numerics.py").write_text("PORTABLE = {}\ndef pins(numerics):\n    return {}\n")
+    (other / "artifacts.py").write_text("raise RuntimeError('not to write with')\n")
+    done = bench_in(tree, "--only", "good", "--before", "other")
+    assert done.returncode == 0, done.stderr
+    before = bench.read(tree / "benchmarks" / "before.csv", bench.BEFORE_COLUMNS)
+    assert [(line["work"], line["ours"]) for line in before] == [("there/src/neurosieve/__init__.py", "1")]
+    assert not (tree / "benchmarks" / "results.csv").exists()
+    assert "no src/neurosieve in it" in bench_in(tree, "--before", "src").stderr
+
+
 def test_the_page_has_the_tables_of_the_rows():
     lines = [bench.record(p, Row(f"{p} | 1", 1, None, "s", "NeuroX", 2, "fast", 2), "m", "c") for p in "ab"]
     names = ("machines", "prices", "a", "b")
@@ -250,7 +270,8 @@ def test_the_price_of_portable_is_of_what_was_measured_in_both():
 
 def test_the_document_has_the_tables_of_the_committed_rows():
     """And a place for each part; what was measured before is of rows that there are."""
-    text, lines, before = bench.PAGE.read_text(encoding="utf-8"), bench.read(bench.RESULTS), bench.read_before()
+    text, lines = bench.PAGE.read_text(encoding="utf-8"), bench.read(bench.RESULTS)
+    before = bench.read(bench.BEFORE, bench.BEFORE_COLUMNS)
     assert bench.page(text, lines, before) == text
     for part in bench.parts():
         assert all(mark in text for mark in bench.marks(part)), part
