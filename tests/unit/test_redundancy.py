@@ -26,7 +26,7 @@ from neurosieve.redundancy import (
 )
 from neurosieve.redundancy.cka import batches, hsic, layer_cka
 from neurosieve.redundancy.clusters import Pairs, cut, medoids
-from neurosieve.redundancy.sample import Moments, vector_files
+from neurosieve.redundancy.sample import Moments, sampled_rows, vector_files
 from neurosieve.redundancy.stability import adjusted_rand, split_halves
 
 THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -583,6 +583,43 @@ def test_the_file_of_a_vector(tmp_path: Path) -> None:
     assert vector_files(paths, "roles", 4).tolist() == [1, 2, 0, 1]  # of pairs: of the input
     with pytest.raises(ArtifactError, match=r"inputs.jsonl: found 4 lines, expected 3"):
         vector_files(paths, "roles", 3)
+
+
+def test_layers_that_are_not_measured_are_left_out_at_their_place(tmp_path: Path) -> None:
+    x = mixtures(np.random.default_rng(21), 400, 24, sources=4)
+    layers = [x[:, :8].copy(), x[:, 8:16].copy(), x[:, 16:].copy()]
+    layers[2][:, 3] = 5
+    reports, labels = [], []
+    for only in (None, [0, 2]):
+        paths = Paths("bench", tmp_path / str(only))
+        write_activations(paths, layers if only is None else [layers[i] for i in only])
+        if only is not None:  # as a dump leaves it
+            folder = paths.activations("tiny", "roles", "train")
+            with Writer(folder, "activations", {}) as out:
+                for i in only:
+                    out.npy(f"layer_{i:02d}.npy", layers[i])
+                out.facts = {"layers": 3, "width": 8, "vectors": 400, "only_layers": only}
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+        reports.append(read_json(paths.redundancy("tiny", "roles") / "redundancy.json"))
+        labels.append(np.load(paths.redundancy("tiny", "roles") / "clusters.npy"))
+    whole, found = reports
+    assert found["cka"]["unbiased"][0][2] == whole["cka"]["unbiased"][0][2]
+    assert found["cka"]["unbiased"][1] == [None] * 3 and list(found["cka"]["left_out"]) == ["1"]
+    assert "only_layers" in found["cka"]["left_out"]["1"]
+    assert found["constant"] == whole["constant"] == {"per_layer": [0, 0, 1], "per_layer_on_train": [0, 0, 1]}
+    assert (found["neurons"], found["kept"], found["halves"]["neurons"]) == (24, 15, 15)
+    measured = np.r_[0:8, 16:19, 20:24]
+    _, reference = reference_clusters(x[sampled(400)][:, measured], [0.2, 0.6])
+    for row, expected in zip(labels[1], reference, strict=True):
+        assert np.flatnonzero(row >= 0).tolist() == measured.tolist()
+        assert adjusted_rand_score(expected, row[measured]) == 1
+    assert found["neighbours"]["nearest_by_layer"][1] == [None] * 3
+    assert found["neighbours"]["nearest_by_layer"][0][2] is not None
+    assert found["thresholds"][0]["representatives_per_layer"][1] == 0
+
+
+def sampled(vectors: int) -> np.ndarray:
+    return sampled_rows(settings(), "roles", vectors)
 
 
 def test_a_neuron_constant_in_the_sample_alone_is_counted_apart(tmp_path: Path) -> None:

@@ -212,6 +212,9 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
     second, by = split_halves(files, rng_of(params, task, "redundancy halves"))
     sample = sample_train(params, paths, model, task, [rows[~second], rows[second]])
     layers, width = sample.constant.shape
+    constant, constant_on_train = (
+        found & sample.measured[:, None] for found in (sample.constant, sample.constant_on_train)
+    )
     rng = rng_of(params, task, "redundancy cka")
     similarity = layer_cka(sample.varying(), settings.cka_rows, settings.cka_batches, rng, sample.largest())
     clusters, stable, compared = cluster_halves(sample, settings.thresholds)
@@ -234,8 +237,8 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
         "vectors": sample.vectors,
         "rows": len(rows),
         "constant": {
-            "per_layer": sample.constant.sum(axis=1).tolist(),
-            "per_layer_on_train": sample.constant_on_train.sum(axis=1).tolist(),
+            "per_layer": constant.sum(axis=1).tolist(),
+            "per_layer_on_train": constant_on_train.sum(axis=1).tolist(),
         },
         "kept": len(clusters.neurons),
         "cka": similarity,
@@ -259,8 +262,8 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
             "rows": len(rows),
             "vectors": sample.vectors,
             "neurons": layers * width,
-            "constant": int(sample.constant.sum()),
-            "constant_on_train": int(sample.constant_on_train.sum()),
+            "constant": int(constant.sum()),
+            "constant_on_train": int(constant_on_train.sum()),
             "kept": len(clusters.neurons),
             "cka_left_out": len(similarity["left_out"]),
         }

@@ -18,6 +18,7 @@ from tqdm import tqdm
 TILE = 384  # rows on a side of a piece of the Gram matrices: those of all layers stay in the processor's cache
 NOISE = 1e-9  # float64 rounding allowed beyond the bounds [-1, 1]
 FLAT = "the layer's vectors do not vary over the rows of the batches"
+NOT_MEASURED = "the layer is not among the model's `only_layers`"
 ONE_ROW = "the layer's vectors vary over the rows of the batches in one row alone, but for rounding"
 
 
@@ -85,11 +86,16 @@ class Rows(Protocol):
 
 
 def layer_cka(
-    layers: Sequence[Rows], size: int, count: int, rng: np.random.Generator, largest: Sequence[float] | None = None
+    layers: Sequence[Rows | None],
+    size: int,
+    count: int,
+    rng: np.random.Generator,
+    largest: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """CKA of every pair of layers from ``count`` batches of ``size`` rows (all rows where there are fewer).
 
-    ``largest`` : about the largest absolute value of each layer, for layers that are no arrays.
+    ``largest`` : about the largest absolute value of each layer, for layers that are no arrays. A layer that is None
+    was not measured.
 
     Returns ``unbiased`` and ``biased``, nested lists with None in the rows and columns of layers left out;
     ``left_out``, reason by layer; ``rows`` per batch, ``batches``. Left out are layers that do not vary, and those of
@@ -102,16 +108,20 @@ def layer_cka(
     ArithmeticError
         a value outside [-1, 1] by more than float64 noise, which would be a fault of this module.
     """
-    rows = len(layers[0])
+    every, measured = len(layers), [number for number, layer in enumerate(layers) if layer is not None]
+    if largest is not None:
+        largest = [largest[number] for number in measured]
+    read = [layer for layer in layers if layer is not None]
+    rows = len(read[0])
     size = min(size, rows)
-    sums = np.zeros((2, len(layers), len(layers)))
-    rounding = np.zeros(len(layers))
+    sums = np.zeros((2, len(read), len(read)))
+    rounding = np.zeros(len(read))
     # powers of two, which change no bit of a CKA: squares of squares of huge and tiny values stay within float64
     if largest is None:
-        largest = [float(np.abs(np.asarray(layer)).max(initial=0)) for layer in layers]
+        largest = [float(np.abs(np.asarray(layer)).max(initial=0)) for layer in read]
     scales = [2.0 ** -np.frexp(value)[1] for value in largest]
     for batch in tqdm(batches(rows, size, count, rng), desc="CKA batches", total=count, mininterval=5):
-        *found, noise = hsic((layer[batch] for layer in layers), scales)
+        *found, noise = hsic((layer[batch] for layer in read), scales)
         sums += found
         rounding += noise
     out: dict[str, Any] = {"rows": size, "batches": count, "left_out": {}}
@@ -124,7 +134,11 @@ def layer_cka(
         if np.nanmax(np.abs(value), initial=0) > 1 + NOISE:
             raise ArithmeticError(f"{name} CKA reaches {np.nanmax(np.abs(value))}, outside [-1, 1]")
         value = np.clip(value, -1, 1)
-        out[name] = [[None if np.isnan(v) else float(v) for v in row] for row in value]
-    for layer in np.flatnonzero(left_out):
-        out["left_out"][str(layer)] = FLAT if flat[layer] else ONE_ROW
+        whole = np.full((every, every), np.nan)
+        whole[np.ix_(measured, measured)] = value
+        out[name] = [[None if np.isnan(v) else float(v) for v in row] for row in whole]
+    why = dict.fromkeys(range(every), NOT_MEASURED)
+    for layer, no, one in zip(measured, flat, one_row, strict=True):
+        why[layer] = FLAT if no else ONE_ROW if one else ""
+    out["left_out"] = {str(layer): reason for layer, reason in why.items() if reason}
     return out

@@ -23,7 +23,7 @@ from neurosieve.constant import constant_columns
 CHUNK = 2**28  # bytes of the standardised rows that are multiplied at once
 BLOCK = 128  # rows that are computed in float64 at once: they stay in the processor's cache
 
-Layer = np.ndarray | Path
+Layer = np.ndarray | Path  # (vectors, width), in memory or in a file
 
 
 def mapped(layer: Layer) -> np.ndarray:
@@ -77,6 +77,12 @@ class Moments:
         squares = self.squares + other.squares + apart * apart * (self.count * other.count / count)
         return Moments(count, self.first, mean, squares, self.equal & other.equal & (self.first == other.first))
 
+    @classmethod
+    def none(cls, count: int, width: int) -> Moments:
+        """Of a layer that is not measured."""
+        zeros = np.zeros(width)
+        return cls(count, zeros, zeros, zeros, np.ones(width, bool))
+
     @property
     def constant(self) -> np.ndarray:
         """Which columns are constant among those of this layer, bool."""
@@ -105,13 +111,13 @@ class Varying:
 class Sample:
     """Sampled train vectors of a model, in one part or two.
 
-    layers : (vectors, width) each, in order, all units. parts : ascending indices of the rows of each part, of which no
-    two have one. moments : of each part and layer. constant : bool (layers, width), constant on train, or in the
-    sample, where no correlation is defined. constant_on_train : bool (layers, width), the first part of these.
-    vectors : number of train vectors that the rows were drawn from.
+    layers : (vectors, width) each, in order, all units; None for one that is not measured. parts : ascending indices of
+    the rows of each part, of which no two have one. moments : of each part and layer. constant : bool (layers, width),
+    constant on train, or in the sample, where no correlation is defined; or not measured. constant_on_train : bool
+    (layers, width), constant on train, or not measured. vectors : number of train vectors that the rows are drawn from.
     """
 
-    layers: Sequence[Layer]
+    layers: Sequence[Layer | None]
     parts: list[np.ndarray]
     moments: list[list[Moments]]
     constant: np.ndarray
@@ -119,7 +125,7 @@ class Sample:
     vectors: int
 
     @classmethod
-    def of(cls, layers: Sequence[Layer], parts: Sequence[np.ndarray] | None = None) -> Sample:
+    def of(cls, layers: Sequence[Layer | None], parts: Sequence[np.ndarray] | None = None) -> Sample:
         """Those rows of float32 layers (vectors, width), each part with a row at least; all rows where none are named.
 
         Raises
@@ -127,12 +133,18 @@ class Sample:
         ArtifactError
             values that are not finite, in any row.
         """
-        vectors = len(mapped(layers[0]))
+        vectors, width = mapped(next(layer for layer in layers if layer is not None)).shape
         parts = [np.arange(vectors)] if parts is None else list(parts)
         rest = np.setdiff1d(np.arange(vectors), np.concatenate(parts))
         moments: list[list[Moments]] = [[] for _ in parts]
         constant, constant_on_train = [], []
         for layer in layers:
+            if layer is None:
+                for own, rows in zip(moments, parts, strict=True):
+                    own.append(Moments.none(len(rows), width))
+                constant.append(np.ones(width, bool))
+                constant_on_train.append(np.ones(width, bool))
+                continue
             found = [Moments.of(layer, rows) for rows in parts]
             for own, one in zip(moments, found, strict=True):
                 own.append(one)
@@ -144,6 +156,11 @@ class Sample:
             constant_on_train.append(train.constant)
             constant.append(train.constant | sample.constant)
         return cls(layers, parts, moments, np.stack(constant), np.stack(constant_on_train), vectors)
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Which layers are measured, bool (layers,)."""
+        return np.array([layer is not None for layer in self.layers])
 
     @property
     def rows(self) -> np.ndarray:
@@ -160,10 +177,13 @@ class Sample:
             return self.moments[0]
         return [first.merged(second) for first, second in zip(*self.moments, strict=True)]
 
-    def varying(self) -> list[Varying]:
+    def varying(self) -> list[Varying | None]:
         """The rows of all parts of each layer, for what counts constant units for nothing."""
         rows = self.rows
-        return [Varying(layer, rows, mask) for layer, mask in zip(self.layers, self.constant, strict=True)]
+        return [
+            None if layer is None else Varying(layer, rows, mask)
+            for layer, mask in zip(self.layers, self.constant, strict=True)
+        ]
 
     def largest(self) -> list[float]:
         """A bound of the absolute values of each layer, above them by the root of the number of rows at most."""
@@ -186,7 +206,7 @@ class Sample:
         for some in tqdm(np.array_split(rows, chunks), desc="correlations, rows", mininterval=5):
             z, done = held[: len(some)], 0
             for layer, mask, moments in zip(self.layers, masks, found, strict=True):
-                if not (wanted := int(mask.sum())):
+                if layer is None or not (wanted := int(mask.sum())):
                     continue
                 _standardise(take(layer, some), mask, moments, z[:, done : done + wanted])
                 done += wanted
@@ -248,8 +268,10 @@ def sample_train(
     folder = paths.activations(model, task, "train")
     facts = read_manifest(folder)["facts"]
     vectors, width = int(facts["vectors"]), int(facts["width"])
-    layers = [folder / f"layer_{number:02d}.npy" for number in range(int(facts["layers"]))]
-    for path in layers:
+    every = range(int(facts["layers"]))
+    only = set(facts.get("only_layers", every))
+    layers = [folder / f"layer_{number:02d}.npy" if number in only else None for number in every]
+    for path in filter(None, layers):
         found = read_npy(path, mmap=True).shape
         if found != (vectors, width):
             raise ArtifactError(f"{path}: found shape {found}, expected ({vectors}, {width}); delete its folder")
