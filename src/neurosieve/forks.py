@@ -26,7 +26,13 @@ MODELS = {
     "dump-activations": ("transformers.modeling_utils",),
     "ablate-neurons": ("neurosieve.activations", "transformers.modeling_utils"),
 }
-OTHERS = {"fit-baselines": ("sklearn.linear_model",)}
+# What other commands import when they are at work. Not sklearn: it brings pandas and pyarrow, which starts a thread.
+OTHERS = {
+    "extract-corpus": ("neurosieve.prepare.corpus",),
+    "prepare-task": ("neurosieve.prepare.task",),
+    "describe-neurons": ("scipy.stats",),
+    "build-leaderboard": ("neurosieve.leaderboard.collect", "neurosieve.leaderboard.page"),
+}
 KINDS = ("models", "others")
 # What may differ: no library reads it as it loads.
 FREE = ("NEUROSIEVE_THREADS", "NEUROSIEVE_DUMP_SHARDS", "TMPDIR", "TMP", "TEMP", "TEMPDIR", "_", "SHLVL", "OLDPWD",
