@@ -10,7 +10,7 @@ import pytest
 import stub_chain
 import yaml
 
-from neurosieve import chain, cli, flow, pull, verify
+from neurosieve import chain, cli, config, flow, pull, verify
 from neurosieve.artifacts import Paths
 from neurosieve.verify import committed, tree
 
