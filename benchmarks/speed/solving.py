@@ -22,7 +22,7 @@ from speed.common import ROOT, Failed, Options, Row, fresh
 
 ROWS, TUNE, LAYERS, WIDTH, CLASSES = 12_000, 3000, 13, 768, 6
 TIMES = 10  # how much longer saga may take
-PATIENCE = 1200  # wall seconds that cyanure may take
+PATIENCE = 600  # wall seconds that cyanure may take
 
 
 def make(folder: str, rows: int, tune: int, layers: int, width: int) -> None:
@@ -215,7 +215,7 @@ def rows(options: Options) -> Iterator[Row]:
     for columns in (width, layers * width):
         work = f"to gap {gap:g} on {count:,} x {columns:,}, l2 {chosen:g}"
         got = fresh(ours, "fast", folder=place, l2=chosen, gap=gap, columns=columns).value
-        limit = max(20 * got["seconds"], options.size(60, 5))
+        limit = max(10 * got["seconds"], options.size(60, 5))
         given: dict[str, Any] = {"folder": place, "l2": chosen, "gap": gap, "columns": columns}
         other = fresh(saga_to_gap, "fast", limit=limit, **given).value
         reached = other["gap"] <= gap
