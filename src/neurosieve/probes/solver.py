@@ -37,20 +37,20 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from scipy.linalg import lapack
-from scipy.optimize import minimize
 
 from neurosieve.probes.metrics import NUMBER
 
 MEMORY = 40  # pairs that L-BFGS keeps, those of the fits before included
 METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
 METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky factor
-METRIC_FACTORS = 2  # at most so many factors, each costs its Cholesky; a third saves no iterations
+METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
@@ -139,8 +139,13 @@ class GramCache:
 
     def __init__(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
         rows = X if weights is None else X * np.sqrt(weights).astype(np.float32)[:, None]
-        self.gram = rows.T @ rows
-        self.gram *= np.float32(1 / len(X))
+        gram = rows.T @ rows
+        gram *= np.float32(1 / len(X))
+        self._hold(gram)
+
+    def _hold(self, gram: np.ndarray) -> None:
+        self.gram = gram
+        self._solvers: dict[tuple[float, float], Solver] = {}  # of one l2, for fits at the same penalty
 
     @property
     def columns(self) -> int:
@@ -150,20 +155,29 @@ class GramCache:
         """The cache of ``X[:, columns]``; for a slice a view."""
         part = object.__new__(GramCache)
         if isinstance(columns, slice):
-            part.gram = self.gram[columns, columns]
+            part._hold(self.gram[columns, columns])
         else:  # whole rows first: a third of the time of picking single values
-            part.gram = np.take(np.take(self.gram, columns, axis=0), columns, axis=1)
+            part._hold(np.take(np.take(self.gram, columns, axis=0), columns, axis=1))
         return part
 
     def scaled(self, factors: np.ndarray) -> GramCache:
         """The cache of ``X * factors``, float32 (columns,)."""
         part = object.__new__(GramCache)
-        part.gram = self.gram * factors[:, None]
+        part._hold(self.gram * factors[:, None])
         part.gram *= factors
         return part
 
     def solver(self, level: float, l2: float) -> Solver:
-        """What multiplies rows (m, columns) by (level * X'X/n + l2)^-1."""
+        """What multiplies rows (m, columns) by (level * X'X/n + l2)^-1; the level to the next power of 2, so that fits
+        of like labels share a factor."""
+        level = 2.0 ** round(math.log2(level))
+        if any(known != l2 for _, known in self._solvers):
+            self._solvers.clear()
+        if (level, l2) not in self._solvers:
+            self._solvers[level, l2] = self._factored(level, l2)
+        return self._solvers[level, l2]
+
+    def _factored(self, level: float, l2: float) -> Solver:
         while True:
             M = self.gram * np.float32(level)
             M.ravel()[:: len(M) + 1] += np.float32(l2)
@@ -660,6 +674,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
     Z = (yield Product(W, False)) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     P, loss, b = problem.centre(Z, b, 1e-6)
     metric: Metric | None = None
+    size: np.float32 | None = None
     # step, change of the gradient, and their product
     pairs = [(s, y + l2 * s, float(np.vdot(s, y + l2 * s))) for s, y in memory.pairs]
     step = before = np.empty(0, np.float32)
@@ -668,7 +683,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         yield At(W, b, loss + problem.penalty(W), problem.gap(W, P, G))
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
-            metric = Metric(cache, C, problem.l2, problem.scale)
+            metric, size = Metric(cache, C, problem.l2, problem.scale), None
         if step.size:
             memory.add(step, G - before)
             change = memory.pairs[-1][1] + l2 * step
@@ -680,17 +695,19 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         for s, c, product in reversed(pairs):
             along.append(float(np.vdot(s, v)) / product)
             v -= np.float32(along[-1]) * c
-        if pairs:
+        if pairs and size is None:  # how much larger than the metric the curvature is
             _, c, product = pairs[-1]
             v, solved = metric.solve(v, c)
-            v *= np.float32(product / float(np.vdot(c, solved)))
+            size = np.float32(product / float(np.vdot(c, solved)))
         else:
             (v,) = metric.solve(v)
+        if size is not None:
+            v *= size
         for (s, c, product), a in zip(pairs, reversed(along), strict=True):
             v += np.float32(a - float(np.vdot(c, v)) / product) * s
         start = -float(np.vdot(slope, v))
         if start >= 0:  # rounding has used up the history
-            (v,), pairs = metric.solve(slope), []
+            (v,), pairs, size = metric.solve(slope), [], None
             start = -float(np.vdot(slope, v))
         D = -v
         dZ = yield Product(D, False)
@@ -710,10 +727,10 @@ def _line_search(
     slope: float,
     loss: float,
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
-    """Step t along D, which changes the logits by dZ, together with the intercept, by Newton's method in the K'+1 unknowns.
+    """Step t along D, which changes the logits by dZ, with the intercept, by Newton's method in the K'+1 unknowns.
 
-    Convex and smooth, and a trial costs no product with X. Stops where the derivative has
-    fallen to a twentieth and the intercept is near its optimum.
+    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth and the
+    intercept is near its optimum.
     """
     own = float(problem.own(dZ).sum(dtype=np.float64)) / problem.n
     wd, dd = float(np.vdot(W, D)), float(np.vdot(D, D))
@@ -790,6 +807,8 @@ def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
     penalty is smooth. Started anew where it sees no progress, which forgets a bad history; slower than FISTA where that
     converges, but the intercept moves with the weights, and no step length is shared by columns of unlike scales.
     """
+    from scipy.optimize import minimize  # a tenth of a second that few processes need
+
     exact = copy.copy(problem)
     exact.X, exact.y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     k, p, l1 = problem.k, problem.p, problem.l1_of
