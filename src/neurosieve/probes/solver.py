@@ -71,7 +71,8 @@ class Product:
     back: bool
 
     def alone(self, X: np.ndarray) -> np.ndarray:
-        return self.rows @ (X if self.back else X.T)
+        # of sparse X the product comes back column by column
+        return np.ascontiguousarray(self.rows @ (X if self.back else X.T))
 
 
 @dataclass(frozen=True)
@@ -505,7 +506,7 @@ class Problem:
 
     def residual(self, P: np.ndarray) -> np.ndarray:
         """(p - onehot)/n, (K', n)."""
-        R: np.ndarray = P.astype(self.X.dtype)
+        R: np.ndarray = P.astype(self.X.dtype, order="C")
         if self.k == 1:
             R -= self.y
         else:
