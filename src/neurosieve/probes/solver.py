@@ -51,6 +51,7 @@ MEMORY = 40  # pairs that L-BFGS keeps, those of the fits before included
 METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
 METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky factor
 METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
+FACTORS = 4  # that a cache keeps
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
@@ -159,7 +160,7 @@ class GramCache:
 
     def _hold(self, gram: np.ndarray) -> None:
         self.gram = gram
-        self._solvers: dict[tuple[float, float], Solver] = {}  # of one l2, for fits at the same penalty
+        self._solvers: dict[int, Solver] = {}
 
     @property
     def columns(self) -> int:
@@ -182,23 +183,24 @@ class GramCache:
         return part
 
     def solver(self, level: float, l2: float) -> Solver:
-        """What multiplies rows (m, columns) by (level * X'X/n + l2)^-1; the level to the next power of 2, so that fits
-        of like labels share a factor."""
-        level = 2.0 ** round(math.log2(level))
-        if any(known != l2 for _, known in self._solvers):
-            self._solvers.clear()
-        if (level, l2) not in self._solvers:
-            self._solvers[level, l2] = self._factored(level, l2)
-        return self._solvers[level, l2]
+        """What multiplies rows (m, columns) by (level * (X'X/n + ratio))^-1, ratio = l2 / level to the next power of 2:
+        so classes, fits of like labels and penalties that lie near each other share a factor."""
+        exponent = round(math.log2(l2 / level))
+        found = self._solvers.pop(exponent, None) or self._factored(2.0**exponent)
+        self._solvers[exponent] = found  # the last
+        if len(self._solvers) > FACTORS:
+            del self._solvers[next(iter(self._solvers))]
+        by = np.float32(1 / level)
+        return lambda rows: found(rows) * by
 
-    def _factored(self, level: float, l2: float) -> Solver:
+    def _factored(self, ratio: float) -> Solver:
         while True:
-            M = self.gram * np.float32(level)
-            M.ravel()[:: len(M) + 1] += np.float32(l2)
+            M = self.gram.copy()
+            M.ravel()[:: len(M) + 1] += np.float32(ratio)
             factor, failed = lapack.spotrf(M.T, lower=1, overwrite_a=1, clean=0)
             if not failed:
                 return lambda rows: _cholesky_solve(factor, rows)
-            l2 = 10 * l2 + 1e-7 * level * float(np.trace(self.gram))  # only a metric: a stiffer one is as valid
+            ratio = 10 * ratio + 1e-7 * float(np.trace(self.gram))  # only a metric: a stiffer one is as valid
 
 
 def _cholesky_solve(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -249,17 +251,16 @@ class Sketch(GramCache):
         part._set(self.basis * factors, self.tail * factors * factors)
         return part
 
-    def _factored(self, level: float, l2: float) -> Solver:
+    def _factored(self, ratio: float) -> Solver:
         # Woodbury's identity
-        inverse = 1 / (np.float32(level) * self.tail + np.float32(l2))
-        basis = self.basis * np.float32(math.sqrt(level))
-        core = (basis * inverse) @ basis.T
+        inverse = 1 / (self.tail + np.float32(ratio))
+        core = (self.basis * inverse) @ self.basis.T
         core.ravel()[:: len(core) + 1] += 1
         factor, _ = lapack.spotrf(core, lower=1)
 
         def solve(rows: np.ndarray) -> np.ndarray:
             rows = rows * inverse
-            rows -= (_cholesky_solve(factor, rows @ basis.T) @ basis) * inverse
+            rows -= (_cholesky_solve(factor, rows @ self.basis.T) @ self.basis) * inverse
             return rows
 
         return solve
