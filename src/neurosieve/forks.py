@@ -46,9 +46,11 @@ KILLED = 137  # the exit status of a fork that said none: as of a process that w
 def start(source: str) -> Any:
     """Start the processes for the jobs of this run, as a Popen to keep: they end when its standard input is closed.
 
-    ``source``: PYTHONPATH of the jobs. None where nothing can be forked, or nobody wants it.
+    ``source``: PYTHONPATH of the jobs. None where nothing can be forked, or nobody wants it. With a GPU each process
+    has to open it by itself, and an import may look for it.
     """
-    if not sys.platform.startswith("linux") or os.environ.get(VARIABLE) == "off":
+    on_gpu = (os.environ.get("NEUROSIEVE_DEVICE") or "cpu") != "cpu"
+    if on_gpu or not sys.platform.startswith("linux") or os.environ.get(VARIABLE) == "off":
         return None
     import secrets
     import subprocess

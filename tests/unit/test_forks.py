@@ -142,6 +142,12 @@ def test_forks_go_on_and_no_new_ones_start_when_the_run_is_over(waiting, server)
     assert Path(f"/proc/{fork}").exists() and asked.poll() is None
 
 
+@pytest.mark.parametrize(("name", "value"), [("NEUROSIEVE_FORKS", "off"), ("NEUROSIEVE_DEVICE", "cuda")])
+def test_nothing_is_started_where_it_is_not_wanted_or_a_gpu_is_used(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert forks.start(SOURCE) is None
+
+
 def test_what_can_be_forked_are_commands_of_rules():
     assert {*forks.MODELS, *forks.OTHERS} <= set(cli.COMMANDS)
     assert tuple(sorted(config.LANGUAGES)) == cli.LANGUAGES
