@@ -52,14 +52,15 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     crew = Crew(params, paths, model, task, cache)
     for split, plan in plans.items():
         with writer(params, paths, "dump_activations", model=model, task=task, split=split) as out:
-            files = [out.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
+            every = range(loaded.layers)
+            apart = out.path(".left_out")  # one place for all layers that are not measured
+            files = [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in every]
             crew.write_layers(loaded, plan, files, f"{model} {task} {split}")
             out.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
             out.facts["training"] = params.training(model, task)
             if only is not None:
                 out.facts["only_layers"] = only
-                for layer in set(range(loaded.layers)) - set(only):
-                    files[layer].unlink()
+                apart.unlink(missing_ok=True)
     crew.close()
 
 
