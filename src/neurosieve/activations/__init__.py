@@ -60,15 +60,19 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
                 stack.enter_context(writer(params, paths, "dump_activations", model=model, task=of, split=split))
                 for of, split in keys
             ]
-            files = [[out.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)] for out in outs]
+            every = range(loaded.layers)
+            aparts = [out.path(".left_out") for out in outs]  # one place for all layers that are not measured
+            files = [
+                [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in every]
+                for out, apart in zip(outs, aparts, strict=True)
+            ]
             crew.write_layers(loaded, plans, keys, files, params.activations.batch_tokens)
-            for out, key in zip(outs, keys, strict=True):
+            for out, key, apart in zip(outs, keys, aparts, strict=True):
                 facts = {"layers": loaded.layers, "width": loaded.width, **plans[key].facts, **loaded.facts}
                 out.facts |= {**facts, "cost": cost, "training": params.training(model, key[0])}
                 if only is not None:
                     out.facts["only_layers"] = only
-                    for layer in set(range(loaded.layers)) - set(only):
-                        out.path(f"layer_{layer:02d}.npy").unlink()
+                    apart.unlink(missing_ok=True)
     crew.close()
 
 
