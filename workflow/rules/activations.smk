@@ -56,6 +56,8 @@ rule dump_activations:
         f"{LOGS}/dump_activations/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
+    # after all tasks are prepared: the first of a model makes the others too, which take theirs (company.py)
+    priority: lambda w: int(w.task == P.run.tasks[0])
     group:
         bundle("dump_activations")
     conda:
