@@ -298,16 +298,33 @@ def _load(args: argparse.Namespace) -> tuple[Params, Any]:
 def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
         params, paths = _load(args)
+        given = {w: getattr(args, w) for w in wildcards}
+        from neurosieve.chain import ChainError, check_job
+
+        sources = check_job(params, paths, function, given)
+        if function != "dump_activations":
+            return job(params, paths, given, sources)
+        from neurosieve import company
+
+        with company.of(params, paths, **given) as others:
+            if others.take():
+                print(f"taken from another dump of {given['model']}, which made it too", file=sys.stderr)
+                return 0
+            try:
+                return job(params, paths, given, sources, others=others.others(), ready=others.ready)
+            except ChainError:
+                others.drop()
+                raise
+
+    def job(params: Params, paths: Any, given: dict[str, str], sources: dict[Path, str], **more: Any) -> int:
         import importlib
+
+        from neurosieve.chain import check_unchanged
 
         step = getattr(importlib.import_module(f"neurosieve.{module}"), function)
         numerics.check(params.numerics)
-        given = {w: getattr(args, w) for w in wildcards}
-        from neurosieve.chain import check_job, check_unchanged
-
-        sources = check_job(params, paths, function, given)
         try:
-            step(params, paths, **given)
+            step(params, paths, **given, **more)
         except Exception as error:
             from neurosieve.memory import JobMemoryError, out_of_memory
 

@@ -57,7 +57,8 @@ rule dump_activations:
         f"{LOGS}/dump_activations/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
-    priority: 30
+    # after all tasks are prepared: the first of a model makes the others too, which take theirs (company.py)
+    priority: lambda w: 30 + int(w.task == P.run.tasks[0])
     group:
         bundle("dump_activations")
     conda:
