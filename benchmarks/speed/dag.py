@@ -138,10 +138,8 @@ def makespan(jobs: Mapping[Name, Job], cores: int, priority: Callable[[Job], flo
 def priorities(rules: Path = Path("workflow/rules")) -> dict[str, int]:
     """Priority of each rule that has one; where a job may have more, the least."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(rules.glob("*.smk")))
-    return {
-        rule: int(number)
-        for rule, number in re.findall(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?    priority: (?:lambda w: )?(\d+)", text, re.M)
-    }
+    rule_of = re.compile(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?    priority: (?:lambda w: )?(\d+)", re.M)
+    return {rule: int(number) for rule, number in rule_of.findall(text)}
 
 
 def span(jobs: Mapping[Name, Job]) -> float:
