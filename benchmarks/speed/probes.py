@@ -7,8 +7,8 @@ variance in 300 directions); the class is that of the token and of its neighbour
 - NeuroX, which stops after ten epochs and states no gap. Its penalty is the root of the sum of squares: it is given the
   weight with which ours would be its minimum too. The objective is ours, at the weights and intercepts of either.
 - scikit-learn's saga, given ten times our seconds; and saga and cyanure until our gap is reached, which is computed
-  here in float64 from the definition. cyanure (GPL-free BSD, states a gap of its own) is no dependency: CYANURE_PYTHON
-  names an interpreter that has it, absent: not measured.
+  here in float64 from the definition. cyanure, which states a gap of its own, is no dependency: CYANURE_PYTHON names an
+  interpreter that has it; absent: not measured.
 - each fit by itself: from nothing, with a Gram matrix of its own.
 """
 
@@ -191,17 +191,13 @@ def _saga(X: Any, y: Any, l1: float, l2: float, iterations: int) -> tuple[Any, A
 
 
 def _cyanure(X: Any, y: Any, l1: float, l2: float, iterations: int) -> tuple[Any, Any]:
-    import cyanure
-    import numpy as np
+    from cyanure.estimators import Classifier
 
-    model = cyanure.MultiClassifier(
-        loss="multiclass-logistic", penalty="elastic-net" if l1 else "l2", fit_intercept=True
-    )
-    model.fit(
-        np.ascontiguousarray(X), y, lambd=l1 if l1 else l2, lambd2=l2 if l1 else 0.0, max_epochs=iterations, tol=1e-9,
-        it0=iterations, nthreads=1, verbose=False,
-    )  # fmt: skip
-    return model.W, model.b
+    penalty = {"penalty": "elasticnet", "lambda_1": l1, "lambda_2": l2} if l1 else {"penalty": "l2", "lambda_1": l2}
+    model = Classifier(
+        loss="multiclass-logistic", tol=1e-9, max_iter=iterations, n_threads=1, verbose=False, **penalty
+    ).fit(X, y)
+    return model.coef_.reshape(X.shape[1], -1), model.intercept_.ravel()
 
 
 _OTHERS: dict[str, Callable[..., tuple[Any, Any]]] = {"saga": _saga, "cyanure": _cyanure}
