@@ -316,3 +316,37 @@ def test_sparse_rows_give_the_probe_of_the_same_rows_written_out(l1):
     written = fit(X, y, 4, l1, 0.01, gap=1e-6)
     found = alone(sparse.csr_array(X), fitting(sparse.csr_array(X), y, 4, l1, 0.01, gap=1e-6, cache=GramCache(X)))
     assert found.gap <= 1e-6 and of(X, y, found) == pytest.approx(of(X, y, written), rel=2e-6)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_screened_fits_along_penalties_have_the_gap_on_all_columns(k):
+    """Falling and rising l1, from warm starts; the dual bound of all columns in float64, and the same minimum."""
+    X, y = make(200, 150, k)
+    probe = None
+    for l1 in (0.03, 0.02, 0.012, 0.008, 0.02):
+        probe = fit(X, y, k, l1, 0.01, gap=1e-4, warm=probe)
+        Z = X.astype(np.float64) @ probe.weights.astype(np.float64) + probe.intercept
+        if k == 2:
+            Z = np.concatenate([np.zeros_like(Z), Z], axis=1)
+        P = np.exp(Z - np.logaddexp.reduce(Z, axis=1, keepdims=True))
+        R = (P - np.eye(k)[y])[:, 1 if k == 2 else 0 :]
+        dual = -(P * np.log(P)).sum(1).mean() - np.square(np.maximum(np.abs(X.T @ R / len(X)) - l1, 0)).sum() / 0.02
+        primal = of(X, y, probe)
+        assert 0 < np.count_nonzero(probe.weights.any(axis=1)) < 100 and probe.l1 == l1
+        assert primal - dual <= 1.01e-4 * primal and probe.objective == pytest.approx(primal, rel=1e-6)
+        assert primal == pytest.approx(of(X, y, fit(X, y, k, l1, 0.01, gap=1e-6)), rel=1.1e-4)
+
+
+def test_screening_lets_in_what_it_left_out_wrongly(monkeypatch):
+    """A warm start that is far off: no weight, and an l1 at which the strong rule keeps next to nothing."""
+    X, y = make(200, 60, 3)
+    none = replace(fit(X, y, 3, 0.5, 0.01), l1=0.008)
+    assert not none.weights.any()
+    seen = []
+    monkeypatch.setattr(solver, "FEW_COLUMNS", 1.0)
+    take = solver.Problem.take
+    monkeypatch.setattr(solver.Problem, "take", lambda self, at: (seen.append(len(at)), take(self, at))[1])
+    flat = replace(none, weights=fit(X, y, 3, 0.008, 0.01, gap=1e-6).weights * (np.arange(60) == 7)[:, None])
+    found = fit(X, y, 3, 0.008, 0.01, warm=flat)
+    assert found.gap <= 1e-4 and len(seen) >= 1
+    assert of(X, y, found) == pytest.approx(of(X, y, fit(X, y, 3, 0.008, 0.01, gap=1e-6)), rel=1.1e-4)
