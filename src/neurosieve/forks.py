@@ -115,11 +115,11 @@ def _peer(connection: socket.socket) -> int:
 
 
 def _line(connection: socket.socket) -> bytes:
-    """What the other side says, up to the end of the line; nothing where it is gone."""
+    """The next line of the other side, and no byte of the one after it; nothing where it is gone."""
     said = b""
     while not said.endswith(b"\n"):
         try:
-            part = connection.recv(64)
+            part = connection.recv(1)
         except ConnectionError:
             part = b""
         if not part:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -111,6 +112,16 @@ def test_nothing_is_forked_once_a_file_of_the_package_is_another_or_a_thread_run
     name = str(Path(cli.__file__))
     server.files = {**server.files, name: (0, 0)}
     assert not server._fits(request)
+
+
+def test_lines_that_come_together_are_read_one_by_one():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"4711\n0\n")
+        assert (forks._line(ours), forks._line(ours)) == (b"4711\n", b"0\n")
+        theirs.sendall(b"half")
+        theirs.close()
+        assert forks._line(ours) == b""
 
 
 def test_who_is_killed_takes_the_fork_along(waiting):
