@@ -206,10 +206,13 @@ def settings_of(params: Params, rule: str, **wildcards: str) -> dict[str, Any]:
     return params.settings(rule, **{key: name for key, name in wildcards.items() if key != "split"})
 
 
-def writer(params: Params, paths: Paths, rule: str, **wildcards: str) -> Writer:
-    """The Writer of one artifact of a rule; ``wildcards`` are those of the rule, and ``split`` where it has several."""
+def writer(params: Params, paths: Paths, rule: str, to: Paths | None = None, **wildcards: str) -> Writer:
+    """The Writer of one artifact of a rule; ``wildcards`` are those of the rule, and ``split`` where it has several.
+
+    to : paths where it is written, if these are others than those of its inputs.
+    """
     return Writer(
-        folder_of(paths, rule, **wildcards),
+        folder_of(to or paths, rule, **wildcards),
         PHASE_OF[rule],
         settings_of(params, rule, **wildcards),
         inputs_of(params, paths, rule, **wildcards),

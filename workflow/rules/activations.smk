@@ -21,6 +21,7 @@ rule finetune_model:
         f"{LOGS}/finetune_model/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/finetune_model/{{model}}/{{task}}.tsv"
+    priority: 20
     group:
         bundle("finetune_model")
     conda:
@@ -56,6 +57,8 @@ rule dump_activations:
         f"{LOGS}/dump_activations/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
+    # after all tasks are prepared: the first of a model makes the others too, which take theirs (company.py)
+    priority: lambda w: 30 + int(w.task == P.run.tasks[0])
     group:
         bundle("dump_activations")
     conda:

@@ -5,6 +5,7 @@ Reads and writes no files. Rows in corpus order would come from a few large file
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Want:
     """What a split asks of a kind: so many rows, drawn with `rng`.
 
     `cap_per_type` is None but in train, `cap_per_class` None where classes are taken as they come (not `balanced:`).
-    `language` is that of the task's corpus, `tagset`, `negatives` and `leave_out` the task's.
+    `language` is that of the task's corpus, `tagset`, `negatives` and `leave_out` the task's, `seed` the benchmark's.
     """
 
     rows: int
@@ -38,6 +39,7 @@ class Want:
     tagset: str = "published"
     negatives: Negatives | None = None
     leave_out: frozenset[str] = frozenset()
+    seed: int = 0
 
 
 @dataclass
@@ -92,6 +94,23 @@ def over_files(records: list[Record], rng: np.random.Generator) -> Iterator[Reco
         yield from (members[turn] for members in files if turn < len(members))
 
 
+def drawn(records: list[Record], seed: int) -> Iterator[Record]:
+    """As :func:`over_files`, in an order that seed, file and function decide alone.
+
+    So tasks of one corpus take the same functions, whatever each leaves out, and a model runs them once.
+    """
+    files: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: _lot(seed, r.file, r.name, r.text)):
+        files[record.file].append(record)
+    names = sorted(files, key=lambda name: _lot(seed, name))
+    for turn in range(max(map(len, files.values()), default=0)):
+        yield from (files[name][turn] for name in names if turn < len(files[name]))
+
+
+def _lot(seed: int, *parts: str) -> bytes:
+    return hashlib.sha256("\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass")).digest()
+
+
 def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], list[Token]]) -> Sample:
     """Rows of a token task: whole functions as inputs, random tokens of each as rows, in the order of the text.
 
@@ -100,7 +119,7 @@ def token_sample(records: list[Record], want: Want, tokens_of: Callable[[str], l
     sample = Sample()
     counts: Counter[str] = Counter()
     per_class: Counter[int] = Counter()
-    for record in over_files(records, want.rng):
+    for record in drawn(records, want.seed):
         room = min(want.max_rows_per_input, want.rows - len(sample.rows))
         if room <= 0:
             sample.left_out["not needed"] += 1

@@ -117,6 +117,7 @@ def _made(params: Params, task: str, kind: Kind, records: list[Record]) -> tuple
             tagset=spec.tagset,
             negatives=spec.negatives,
             leave_out=frozenset(spec.leave_out or ()),
+            seed=params.seed,
         )
         _check_balance(where, spec, kind, split, classes, members[split])
         samples[split] = kind.build(members[split], want)
