@@ -12,7 +12,8 @@ from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, load_params
 from neurosieve.probes import fit_probes
 from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import feature_sets, strongest_first, tuned
-from neurosieve.probes.solver import fit
+from neurosieve.probes.solver import Probe, fit
+from neurosieve.subsets.data import load_data
 
 LAYERS, WIDTH, CLASSES = 4, 8, 3
 ROWS = {"train": 400, "tune": 300, "judge": 350}
@@ -242,6 +243,15 @@ def test_probes_on_some_layers_are_those_of_a_model_of_these_layers(tmp_path):
     assert found["layers"] == LAYERS and names[found["reference"]] == wanted["reference"]
     orders = [read_npy(folder / "ranking_lca.npy") for folder in (some, alone)]
     assert np.array_equal(orders[0], orders[1] + WIDTH * (orders[1] >= WIDTH))
+    data = []
+    for name in ("some", "alone"):  # what the search works on
+        paths = Paths("b", tmp_path / name)
+        columns = 2 * WIDTH - 1
+        probe = Probe(np.zeros((columns, CLASSES)), np.zeros(CLASSES), 0.0, 1, 1.0, 0.0, 0.01)
+        data.append(load_data(params_of(), paths, "m", "t", probe, probe))
+    for split in ROWS:
+        assert np.array_equal(data[0].X[split], data[1].X[split])
+    assert np.array_equal(data[0].kept, data[1].kept + WIDTH * (data[1].kept >= WIDTH))
 
 
 def test_strong_penalties_come_first():

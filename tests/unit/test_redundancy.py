@@ -263,6 +263,19 @@ def test_correlations_of_two_parts_make_those_of_all_rows() -> None:
     assert all(entry is not None for entry in stable)
 
 
+def test_constant_units_count_for_nothing_in_cka() -> None:
+    x = mixtures(np.random.default_rng(22), 200, 6)
+    x[:, 2] = 7
+    x[:, 4] = 3 + 1e-7 * x[:, 0]  # rounding of a constant
+    rows = np.arange(0, 200, 2)
+    (found,) = Sample.of([x], [rows[:30], rows[30:]]).varying()
+    assert found is not None and len(found) == 100
+    some = np.array([5, 40, 99])
+    expected = x[2 * some]
+    expected[:, [2, 4]] = 0
+    assert np.array_equal(found[some], expected)
+
+
 def test_layers_are_read_from_files_as_from_memory(tmp_path: Path) -> None:
     x = mixtures(np.random.default_rng(20), 400, 40, sources=4)
     layers = [x[:, :20].copy(), x[:, 20:].copy()]
