@@ -32,7 +32,7 @@ SCRIPTS = Path(__file__).parents[1]
 # whose package, models and params.yaml are measured; another one's by `bench.py --before FOLDER`
 ROOT = Path(os.environ.get("NEUROSIEVE_BENCH_BEFORE") or SCRIPTS.parent)
 # what a ratio says is how many times better ours is: whether less of a unit is better, or more
-LESS = ("CPU s", "s", "MB", "GB", "sub-words", "passes", "jobs", "error", "objective", "exponent", "share")
+LESS = ("CPU s", "s", "MB", "GB", "sub-words", "passes", "jobs", "error", "objective", "exponent", "share", "neurons")
 MORE = ("tokens/CPU s", "GFLOP/s", "equal", "score")
 STILL = 0.10  # a floor that moves more while a row is measured says that something else was at work
 RESET_PEAK = "5"  # man 5 proc, /proc/pid/clear_refs

@@ -9,9 +9,10 @@ robustness.json  {"model", "task", "headline", "reason": why no minimum is claim
                  "again", "halves", "disjoint", "shuffled": see the functions of these names}. The last four search
                  once more; where the headline is a ranking they are {"reason"} alone.
 
-A set is searched for as the search does it, by the headline from a fit of all neurons, with two differences: the
+A set is searched for as the search does it, by the headline from a fit of all neurons, with three differences: the
 penalty is that of S throughout, and above LARGE * k neurons, where few are decided about, no size is stopped at and
-elimination takes larger steps (``SubsetInput.coarse_above``). What these do by themselves, :func:`again` tells.
+elimination takes larger steps (``SubsetInput.coarse_above``). On the way down fits end at a gap of LOOSE, for they tell
+only which neurons go next. What these do by themselves, :func:`again` tells.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -35,7 +36,17 @@ from neurosieve.flow import writer
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.agreement import chance_overlap, overlap
 from neurosieve.probes.features import standardize_train
-from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_weights
+from neurosieve.probes.solver import (
+    GramCache,
+    Memory,
+    Probe,
+    Product,
+    SolverError,
+    fit,
+    fitting,
+    row_weights,
+    together,
+)
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 from neurosieve.subsets.data import Data, Judged, Rival
@@ -47,11 +58,13 @@ log = logging.getLogger(__name__)
 
 LARGE = 4  # times k; with 2, 8 or all steps small the sets agree with S, with each other and score as well or badly
 MEMBER_GAP = 1e-5  # of fits that differ by one neuron: changes correlate by 0.99 with those at 1e-6, at 1e-4 by 0.97
-LOOSE = 1e-3  # gap of a search whose fits do not come to that of the params
+LOOSE = 1e-3  # gap of a search whose fits do not come to that of the params, and of all its fits but the last
+ASIDE = 16  # members that are left out side by side
 PERMUTATIONS = 200  # of the judge labels, for what chance scores
 LEVEL = 0.01  # of p, below which shuffled labels are above chance: a fault of the search, and no row's luck
 RANKED = "the headline is a ranking, not a search: of rankings agreement.json says how stable they are"
 
+Pairs = list[tuple[np.ndarray, np.ndarray]]
 Begin = Callable[[SubsetInput], contenders.Choose]
 
 
@@ -189,8 +202,7 @@ def members(subset: Subset, progress: tqdm[Any]) -> dict[str, Any]:
     found = judged(whole)
     change, low, high, rise = (np.zeros(k) for _ in range(4))
     gap = whole.probe.gap
-    for i in every if k > 1 else every[:0]:
-        fitted = _closely(inside, np.delete(every, i), whole)
+    for i, fitted in _left_out(inside, whole) if k > 1 else ():
         without = judged(fitted)
         moved = without.replicates - found.replicates
         change[i] = without.value - found.value
@@ -214,6 +226,61 @@ def members(subset: Subset, progress: tqdm[Any]) -> dict[str, Any]:
         "by_chance": (1 - confidence) * k,
         "largest": {"neuron": neurons[worst], "change": change[worst]},
     }
+
+
+def _left_out(given: SubsetInput, whole: Fitted) -> Iterator[tuple[int, Fitted]]:
+    """Each neuron, and the probe of the others, to MEMBER_GAP: ASIDE of them share their products with X, and what
+    they learn of the curvature goes to the next ones."""
+    k, every, wide = given.neurons, np.arange(given.neurons), given.X.shape[1]
+    learned: Pairs = []  # of all columns: a step leaves the weights of the one left out at zero
+    for first in range(0, k, ASIDE):
+        some = range(first, min(first + ASIDE, k))
+        others = [np.delete(every, i) for i in some]
+        kept = [given.at(neurons) for neurons in others]
+        probe, memories = whole.probe, [Memory() for _ in some]
+        for memory, columns in zip(memories, kept, strict=True):
+            memory.pairs = [(step[:, columns], change[:, columns]) for step, change in learned]
+        try:
+            fits = [
+                _widened(
+                    fitting(
+                        given.X[:, columns], given.y, given.n_classes, probe.l1, probe.l2, min(given.gap, MEMBER_GAP),
+                        given.max_iterations, replace(probe, weights=probe.weights[columns]),
+                        given.gram.take(columns), memory=own,
+                    ),
+                    columns, wide,
+                )
+                for columns, own in zip(kept, memories, strict=True)
+            ]  # fmt: skip
+            probes = together(given.X, [(slice(0, wide), fit) for fit in fits])
+        except SolverError:
+            probes = [_closely(given, neurons, whole).probe for neurons in others]
+        learned = [(_spread(s, kept[-1], wide), _spread(c, kept[-1], wide)) for s, c in memories[-1].pairs]
+        yield from zip(some, map(Fitted, others, probes), strict=True)
+
+
+def _widened(
+    work: Generator[Product, np.ndarray, Probe], columns: np.ndarray, wide: int
+) -> Generator[Product, np.ndarray, Probe]:
+    """A fit on some ``columns`` of X, as one that asks for products with all ``wide`` of them."""
+    answer: np.ndarray | None = None
+    while True:
+        try:
+            product = next(work) if answer is None else work.send(answer)
+        except StopIteration as done:
+            probe: Probe = done.value
+            return probe
+        if product.back:
+            answer = (yield product)[:, columns]
+        else:
+            answer = yield Product(_spread(product.rows, columns, wide), False)
+
+
+def _spread(rows: np.ndarray, columns: np.ndarray, wide: int) -> np.ndarray:
+    """(m, wide) with ``rows`` (m, columns) at some columns, else zero."""
+    found = np.zeros((len(rows), wide), rows.dtype)
+    found[:, columns] = rows
+    return found
 
 
 def _closely(given: SubsetInput, neurons: np.ndarray, near: Fitted) -> Fitted:
@@ -277,7 +344,9 @@ def halves(subset: Subset, resamples: int, seed: Sequence[int], progress: tqdm[A
             return {"reason": f"a half of train has {len(at)} rows with one label between them"}
         X = data.X["train"][at]
         standardize_train(X, features, data.kept)[1].apply(X)
-        fitted, gap = _searched(subset, partial(_begun, data, X, y, subset.fitted.probe))
+        start = subset.given.full.probe
+        gram = GramCache(X, row_weights(start, X))  # of both only the way there depends on it
+        fitted, gap = _searched(subset, partial(_begun, data, X, y, start, gram=gram))
         found.append(fitted)
         gaps.append(gap)
         rows.append(len(at))
@@ -465,9 +534,10 @@ def _walked(subset: Subset, given: SubsetInput) -> Fitted:
     assert subset.begin is not None
     k, n = subset.size, given.neurons
     grid = minimal.size_grid(n, subset.data.params.subsets.ratio)
-    choose, fitted = subset.begin(replace(given, coarse_above=LARGE * k)), given.full
+    between = replace(given, coarse_above=LARGE * k, gap=max(given.gap, LOOSE))
+    choose, fitted = subset.begin(between), given.full
     for size in [*(s for s in reversed(grid) if k < s < min(n, LARGE * k + 1)), *[k] * (k < n)]:
-        fitted = given.fit(choose(size, fitted), fitted)
+        fitted = (given if size == k else between).fit(choose(size, fitted), fitted)
     return fitted
 
 

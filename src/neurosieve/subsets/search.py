@@ -18,7 +18,7 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        those of all contenders, "random_suffices_from": from which on none beats random, or null},
                        "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null}.
                        Curves: rankings and searches (of an untrained twin, and of a row that may claim nothing, the
-                       headline alone, of the latter at the sizes of the controls), pipeline (of neither; see
+                       headline alone, of the latter at a few sizes), pipeline (of neither; see
                        :func:`pipeline.pipeline_curve`; it also has "layers", "threshold", "neurons_in", "tried"),
                        random-<draw>, bottom (the first ranking of the row from its end)
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
@@ -134,9 +134,10 @@ class Row:
 
     @property
     def coarse(self) -> list[int]:
-        """Sizes of the controls, and of all curves of a row that may claim nothing, ascending."""
+        """Sizes of the controls, ascending; of a row that may claim nothing, a few, of all curves."""
         settings = self.params.subsets
-        return minimal.thin(minimal.size_grid(len(self.data.kept), settings.ratio), settings.control_ratio)
+        ratio = settings.control_ratio ** (1 if self.below is None else 2)
+        return minimal.thin(minimal.size_grid(len(self.data.kept), settings.ratio), ratio)
 
     @property
     def grid(self) -> list[int]:
