@@ -120,7 +120,7 @@ def rows(options: Options) -> Iterator[Row]:
     sizes = grid(layers * width)
     files = {name: folder / f"{name}.npy" for name in ("X", "y")}
     files |= {f"{name}_test": folder / f"{name}_tune.npy" for name in ("X", "y")}
-    peer = neurox_peer.run(options, neurox_peer.search, numerics="fast", threads=1, **files, sizes=sizes)
+    peer = neurox_peer.run(options, "search", numerics="fast", threads=1, **files, sizes=sizes)
     work = f"subset search, {train:,} x {layers * width:,}, from activations"
     for numerics in options.numerics:
         ours = fresh(walk, numerics, threads=1, folder=folder, layers=layers, width=width).value
