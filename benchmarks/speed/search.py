@@ -1,6 +1,6 @@
 """The search for the smallest subset of neurons, all contenders, beside retraining at every size as NeuroX users do.
 
-Made up (speed/solving.py): tokens x 1,792 neurons (7 layers of 256, the size of the bundled model), six classes. Ours
+Made up (speed/probes.py): tokens x 1,792 neurons (7 layers of 256, the size of the bundled model), six classes. Ours
 is the walk of search_subsets from standardised activations: random draws, the orders of `subsets.rankings`, the search
 of `subsets.searches`, three penalties a size, the grid and bisection of params.yaml, every probe to its duality gap.
 
@@ -16,19 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from speed import neurox_peer, solving
+from speed import neurox_peer, probes
 from speed.common import ROOT, Options, Row, fresh
+from speed.probes import CLASSES
 
 LAYERS, WIDTH = 7, 256
 TRAIN, OTHERS = 8000, 8000  # of the others a quarter is tune, the rest judge
 SHARE = 0.01  # NeuroX's users stop at the first size within one percent of all neurons
 MARGIN = 0.01
 PENALTY = 1  # of params.yaml, from the strongest: the middle one of the three that are tried
-
-
-def make(folder: str, train: int, others: int, layers: int, width: int) -> None:
-    """X.npy, y.npy and X_tune.npy, y_tune.npy of the others."""
-    solving.make(folder, train, others, layers, width)
 
 
 def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
@@ -57,11 +53,11 @@ def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
     neurons = np.arange(layers * width)
     features: Any = SimpleNamespace(
         columns_per_neuron=1, columns=np.asarray, files=files.get, width=width, layers=layers, n_neurons=len(neurons),
-        classes=[str(k) for k in range(solving.CLASSES)],
+        classes=[str(k) for k in range(CLASSES)],
     )  # fmt: skip
     began = time.process_time()
     middle = strongest_first(params.probes.penalties)[PENALTY]
-    oracle = fit(X["train"], y["train"], solving.CLASSES, middle.l1, middle.l2)
+    oracle = fit(X["train"], y["train"], CLASSES, middle.l1, middle.l2)
     data = Data(
         features=features, kept=neurons, standardizer=Standardizer(np.zeros(len(neurons)), np.ones(len(neurons))), X=X,
         y=y, gram=GramCache(X["train"], row_weights(oracle, X["train"])), metric="accuracy", score=metrics.accuracy,
@@ -74,7 +70,7 @@ def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
     grid = minimal.size_grid(len(neurons), settings.ratio)
     _, curves = walk_random(steps, "made-up", "tokens", minimal.thin(grid, settings.control_ratio))
     given = rankings.RankingInput(
-        X=X["train"], y=y["train"], weights=oracle.weights, columns=1, n_classes=solving.CLASSES, seed=params.seed,
+        X=X["train"], y=y["train"], weights=oracle.weights, columns=1, n_classes=CLASSES, seed=params.seed,
         mass_step=params.probes.lca_step,
     )  # fmt: skip
     fits = sum(len(curve.points) for curve in curves.values())
@@ -83,7 +79,7 @@ def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
     for curve in walked.values():
         steps.test(curve, grid)
     best = max((p for curve in walked.values() for p in curve.points.values()), key=lambda point: point.tune)
-    constant = metrics.best_constant(y["judge"], solving.CLASSES, metrics.accuracy)
+    constant = metrics.best_constant(y["judge"], CLASSES, metrics.accuracy)
     majority = data.judged(np.full(len(y["judge"]), constant))
     rival = Rival(best.judged, majority, MARGIN, params.probes.confidence)
     sizes = {}
@@ -115,8 +111,7 @@ def rows(options: Options) -> Iterator[Row]:
     layers, width = options.size(LAYERS, 3), options.size(WIDTH, 32)
     train, others = options.size(TRAIN, 600), options.size(OTHERS, 800)
     folder = options.work / "search"
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh(make, "fast", folder=folder, train=train, others=others, layers=layers, width=width)
+    fresh(probes.make, "fast", folder=folder, rows=train, tune=others, layers=layers, width=width, classes=CLASSES)
     sizes = grid(layers * width)
     files = {name: folder / f"{name}.npy" for name in ("X", "y")}
     files |= {f"{name}_test": folder / f"{name}_tune.npy" for name in ("X", "y")}
