@@ -125,6 +125,35 @@ def difference(dumped: str, theirs: str) -> dict[str, float]:
     return {"largest": largest, "size": square**0.5}
 
 
+def shared(model: str, corpora: list[str], output: str) -> dict[str, float]:
+    """Dumps of several corpora as one, and of each alone: windows that ran and that differ, files of the same bytes."""
+    import torch
+
+    from neurosieve.activations.batches import join_plans, make_plan
+    from neurosieve.activations.dump import write_layers
+    from neurosieve.activations.models import load_folder
+
+    torch.set_num_threads(1)
+    loaded = load_folder(Path(model), "sized", "portable", "float32", WINDOW, BATCH)
+    settings: dict[str, Any] = {"subword": "mean", "pooling": "mean", "window": WINDOW, "batch_tokens": BATCH}
+    plans = [make_plan(Path(corpus), loaded.coding, **settings) for corpus in corpora]
+    files = [[Path(output, f"{n}-{layer}.npy") for layer in range(loaded.layers)] for n in range(2 * len(plans))]
+    Path(output).mkdir(parents=True)
+    together = join_plans(plans, loaded.coding, BATCH) if loaded.coding.free else None
+    if together is not None:
+        write_layers(loaded, together, plans, files[: len(plans)], "together")
+    same = 0
+    for number, plan in enumerate(plans):
+        write_layers(loaded, plan, [plan], [files[len(plans) + number]], "alone")
+        pairs = zip(files[number], files[len(plans) + number], strict=True)
+        same += sum(a.exists() and a.read_bytes() == b.read_bytes() for a, b in pairs)
+    windows = [
+        plan.ids[a:b].tobytes() for plan in plans for a, b in zip(plan.window_start, plan.window_stop, strict=True)
+    ]
+    ran = len(windows) if together is None else len(together.window_start)
+    return {"ran": ran, "distinct": len(set(windows)), "all": len(windows), "same": same / (len(plans) * loaded.layers)}
+
+
 def rows(options: Options) -> Iterator[Row]:
     layers, width, shrink = options.size((LAYERS, WIDTH, 1), (3, 64, 10))
     model, note = options.work / "model", neurox_peer.note(options)
@@ -177,6 +206,20 @@ def rows(options: Options) -> Iterator[Row]:
                 f"{work}, bfloat16", count / found["ours"], pace, "tokens/CPU s", "NeuroX", reach[1], "fast",
                 note="; ".join(filter(None, [error, note])), **partly,
             )  # fmt: skip
+    if "portable" in options.numerics:
+        first, second = (options.work / name for name in ("first-task", "second-task"))
+        lines, words, _ = CORPORA["short lines"]
+        for place, count in (
+            (first, lines // 5 // shrink),
+            (second, lines // 4 // shrink),
+        ):  # the first is in the second
+            fresh(make_corpus, "fast", folder=place, lines=count, words=words)
+        got = fresh(shared, "portable", model=model, corpora=[str(first), str(second)], output=options.work / "shared")
+        found, facts = got.value, {"numerics": "portable", **partly}
+        work = "two tasks that share texts, windows run"
+        note = f"{found['all']} windows of both tasks"
+        yield Row(work, found["ran"], found["distinct"], "passes", "that differ", 1, note=note, **facts)
+        yield Row(f"{work}: files as of each alone", found["same"], 1.0, "equal", "bytes", 1, **facts)
     for lines in (count // shrink for count in GROWING):
         corpus = options.work / f"{lines}-lines"
         fresh(make_corpus, "fast", folder=corpus, lines=lines, words=CORPORA["short lines"][1])
