@@ -4,8 +4,8 @@
     python benchmarks/bench.py --only PART [PART ...] these parts; the rows of the others stay as they are
     python benchmarks/bench.py --neurox FOLDER        a checkout of NeuroX to measure beside ours (docs/performance.md)
     python benchmarks/bench.py --quick                small sizes, whether the parts run; writes nothing
-    python benchmarks/bench.py --before FOLDER --only PART   the package of another checkout, which the scripts still
-                                                      understand; what it took stands in benchmarks/before.csv
+    python benchmarks/bench.py --before FOLDER --only PART   the package of another checkout, as far as these scripts
+                                                      understand it; what it took stands in benchmarks/before.csv
     python benchmarks/bench.py --table                measures nothing: writes the tables into docs/performance.md
 
 A part is a file of benchmarks/speed/ that yields its rows; each runs in a process of its own. A part that fails is
@@ -331,14 +331,14 @@ def main() -> None:
             except (subprocess.CalledProcessError, ValueError, TypeError) as error:
                 failed.append(part)
                 print(f"{part} failed: {error}", file=sys.stderr, flush=True)
-                continue
+                if args.before is None:
+                    continue
         lines += found
-        if not args.quick:
-            # before: a row has a line for each peer, ours is the same in all
-            kept = (
-                found if args.before is None else list({tuple(line[n] for n in SAME): line for line in found}.values())
-            )
-            old = merge(old, kept, known)
+        if args.before is not None:
+            # as far as the earlier package goes; of rows for several peers ours is the same in all
+            found = list({tuple(line[n] for n in SAME): line for line in found}.values())
+        if found and not args.quick:
+            old = merge(old, found, known)
             write(output, old, columns)
     print(table(lines))
     said = [line for line in lines if line["met"] in ("no", "not measured", "partly")]
@@ -346,7 +346,8 @@ def main() -> None:
     if args.quick:
         print("small sizes: nothing written")
     if failed:
-        print(f"failed, their earlier rows stay: {', '.join(failed)}", file=sys.stderr)
+        stay = "rows before the failure are kept" if args.before is not None else "their earlier rows stay"
+        print(f"failed, {stay}: {', '.join(failed)}", file=sys.stderr)
         sys.exit(1)
 
 

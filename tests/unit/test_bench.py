@@ -231,6 +231,7 @@ def test_another_checkout_is_measured_by_these_scripts(tree, tmp_path):
         "def which():\n    import neurosieve\n    return neurosieve.__file__\n"
         "def rows(options):\n    for peer in 'ab':\n"
         "        yield Row(fresh(which).value.replace(str(ROOT), 'there'), 1, 2, 's', peer)\n"
+        "    import neurosieve.what_it_lacks\n"
     )
     other = tmp_path / "other" / "src" / "neurosieve"
     other.mkdir(parents=True)
@@ -238,7 +239,7 @@ def test_another_checkout_is_measured_by_these_scripts(tree, tmp_path):
     (other / "numerics.py").write_text("PORTABLE = {}\ndef pins(numerics):\n    return {}\n")
     (other / "artifacts.py").write_text("raise RuntimeError('not to write with')\n")
     done = bench_in(tree, "--only", "good", "--before", "other")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1 and "rows before the failure are kept: good" in done.stderr
     before = bench.read(tree / "benchmarks" / "before.csv", bench.BEFORE_COLUMNS)
     assert [(line["work"], line["ours"]) for line in before] == [("there/src/neurosieve/__init__.py", "1")]
     assert not (tree / "benchmarks" / "results.csv").exists()
