@@ -30,7 +30,6 @@ MODELS = {
 OTHERS = {
     "extract-corpus": ("neurosieve.prepare.corpus",),
     "prepare-task": ("neurosieve.prepare.task",),
-    "describe-neurons": ("scipy.stats",),
     "build-leaderboard": ("neurosieve.leaderboard.collect", "neurosieve.leaderboard.page"),
 }
 KINDS = ("models", "others")

@@ -78,10 +78,19 @@ def waiting(server, tmp_path):
     pipe = tmp_path / "pipe.yaml"
     os.mkfifo(pipe)
     asked = job(str(pipe))
-    fork = wait_for(lambda: forked_from(server))[0]
+
+    def opened():
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            return None
+
+    end = wait_for(opened)
+    (fork,) = forked_from(server)
     yield asked, fork
     asked.kill()
     asked.wait()
+    os.close(end)
 
 
 def test_a_fork_says_and_returns_what_a_process_of_its_own_does(server, tmp_path):

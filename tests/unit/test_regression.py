@@ -63,6 +63,12 @@ def test_spearman_with_ties_is_scipys():
         assert metrics.spearman(y, p) == pytest.approx(stats.spearmanr(y, p)[0], abs=1e-12)
 
 
+def test_ranks_of_columns_are_scipys():
+    X = np.random.default_rng(1).integers(6, size=(40, 5)).astype(np.float32)
+    np.testing.assert_array_equal(metrics.column_ranks(X), stats.rankdata(X, axis=0))
+    assert metrics.column_ranks(X[:, :0]).shape == (40, 0)
+
+
 def test_metrics_where_they_are_not_defined():
     same, other = np.full(5, 0.1), np.arange(5.0)
     assert metrics.report(same, other, NUMBER, []) == {

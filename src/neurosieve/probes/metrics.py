@@ -206,6 +206,14 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return (np.cumsum(count) - (count - 1) / 2)[inverse]
 
 
+def column_ranks(X: np.ndarray) -> np.ndarray:
+    """The same of each column, float64 (rows, columns)."""
+    found = np.empty(X.shape)
+    for j in range(X.shape[1]):
+        found[:, j] = ranks(X[:, j])
+    return found
+
+
 def spearman(y: np.ndarray, predicted: np.ndarray) -> float | None:
     """Spearman's rank correlation of two (n,) arrays; None where one of them is constant."""
     a, b = (r - r.mean() for r in (ranks(y), ranks(predicted))) if len(y) else (np.zeros(0), np.zeros(0))
