@@ -31,7 +31,7 @@ test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
 	$(RUN) pytest -m system -rs tests  # a test that is skipped is told with its reason
 
-bench: env  ## how fast each kind of work is, against its floor and NeuroX (about an hour, on an idle machine)
+bench: env  ## how fast each kind of work is, beside its floor and NeuroX (about two hours on an idle machine)
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
 verify-all: env  ## one dvc.lock from each of many ways to run $(BENCHMARK), default or tiny (hours; docs/reproduce.md)

@@ -1,6 +1,6 @@
 """A dump at RoBERTa-base's size: beside bare forward passes of the same windows, and beside NeuroX.
 
-The model has random weights and the tokenizer of neurosieve-base. Corpora: 500 short lines, 50 long ones, and 30 texts
+The model has random weights and the tokenizer of neurosieve-base. Corpora: 500 short lines, 50 long ones, and 15 texts
 as long as functions are, all of words between single spaces, which is what NeuroX reads, so that both make the same
 vectors: the mean of a word's sub-words in each of 13 layers. The floor is the stock model of transformers over the
 windows of the plan, those of one length together and nothing padded, in the same numerics: no vectors are taken there.
@@ -21,7 +21,7 @@ LAYERS, WIDTH, WINDOW, BATCH = 13, 768, 512, 2048
 MOST_MB, PADDING, EQUAL = 200, 1.05, 1e-5
 # lines, words in a line; times better than NeuroX in float32 and in bfloat16, None where it is no row
 CORPORA = {"short lines": (500, (5, 11), (2.6, 4.9)), "long lines": (50, (60, 66), (1.15, 2.2)),
-           "whole functions": (30, (60, 300), None)}  # fmt: skip
+           "whole functions": (15, (60, 300), None)}  # fmt: skip
 GROWING = (100, 400, 1600)  # short lines, for memory
 
 
