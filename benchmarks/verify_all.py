@@ -14,7 +14,7 @@ again; another commit starts anew.
 
 The variations are those of Debian's reprotest, without FUSE. As there they are made all together, in the row
 `together`; one by one where that row failed or differs, or by --one-by-one. The row `qemu` is of the benchmark `less`
-whatever the others are of, for an emulated job takes twenty times as long: native and emulated, each in one process.
+whatever the others are of, for an emulated job takes ten times as long: native and emulated, each in one process.
 
 What a row needs and this machine lacks (root, a Debian package) is said in its place: not run. Exit status: 0 where
 every row asked for was run and is equal, 1 where one differs or failed, 2 where one was not run, or not as a whole.
