@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.compare import compare_results
-from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
+from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table, tracked
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
@@ -823,6 +824,29 @@ def test_difference_to_the_commit_is_named_cell_by_cell(tmp_path):
     git(tmp_path, "add", "-A", "results")
     git(tmp_path, "commit", "-m", "new")
     assert publish.compare(Benchmark, paths, results).equal
+
+
+def test_two_publications_at_once_wait_for_each_other(tmp_path):
+    """While somebody holds the folder nothing is written there."""
+    paths, results = build(tmp_path), tmp_path / "results"
+    results.mkdir()
+    runs = [threading.Thread(target=publish.publish, args=(Benchmark, paths, results)) for _ in range(2)]
+    with publish._alone(results):
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join(0.5)
+            assert run.is_alive()
+        assert list(results.iterdir()) == []
+    for run in runs:
+        run.join()
+    assert sorted(p.name for p in results.iterdir()) == ["tiny"]
+    assert (results / "tiny" / "leaderboard.csv").read_bytes() == (paths.leaderboard() / "leaderboard.csv").read_bytes()
+
+
+def test_an_interval_without_an_upper_end_says_so():
+    row = make_row("minilm", "token-roles", n_minimal=260, n_minimal_low=119, n_minimal_high=None)
+    assert tracked.metrics(row)["n_minimal_5_95"] == "119-none"
 
 
 def test_N4_results_of_other_hardware_are_compared_within_tolerance(tmp_path):
