@@ -1,6 +1,7 @@
 """The command line: one command per rule of the workflow, and the commands of a user; the only parser of arguments.
 
-Numeric pins are applied before anything that loads numpy is imported, so imports stand inside the functions.
+Numeric pins are applied before anything that loads numpy is imported, so imports stand inside the functions; so does
+that of the params file's model, which would be most of the time of `--help` and of a job that is forked.
 """
 
 from __future__ import annotations
@@ -8,16 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from neurosieve import config, numerics
-from neurosieve.memory import JobMemoryError, out_of_memory
+from neurosieve import forks, numerics
 
 if TYPE_CHECKING:
+    from neurosieve.config import Params
     from neurosieve.config.source_tree import SourceTree
 
 # command -> (module, function, wildcards it takes, help); the functions share the signature
@@ -42,14 +41,19 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
 }
 
+LANGUAGES = ("c", "java", "python")  # of config.LANGUAGES, which takes longer to import than this takes to parse
+
 YAML_WORDS = ("true", "false", "yes", "no", "on", "off", "y", "n", "null")  # names that YAML takes for something else
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status. Errors a user can mend are one message, without a traceback."""
-    if argv is None and (why := _use_code_of_this_checkout()) is not None:
-        print(f"error: {why}", file=sys.stderr)
-        return 1
+    if argv is None:
+        if (why := _use_code_of_this_checkout()) is not None:
+            print(f"error: {why}", file=sys.stderr)
+            return 1
+        if sys.argv[1:] and sys.argv[1] in COMMANDS and (status := forks.hand_over(sys.argv[1:])) is not None:
+            return status
     parser = _parser()
     args, more = parser.parse_known_args(argv)
     failed = getattr(args, "failed", None)  # the exit status of a command whose 1 and 2 are answers
@@ -62,12 +66,15 @@ def main(argv: list[str] | None = None) -> int:
         parser.exit(failed, f"error: {said}\n")
     try:
         return int(args.run(args) or 0)
-    except config.ConfigError as error:
-        print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
-        return failed or 2
     except Exception as error:
-        from neurosieve import disk
+        import tempfile
+        import traceback
 
+        from neurosieve import config, disk
+
+        if isinstance(error, config.ConfigError):
+            print(f"error in the params file\n{_printable(error)}", file=sys.stderr)
+            return failed or 2
         written = [getattr(args, name, None) for name in ("output", "build")]
         told = error if _is_ours(error) else disk.explain(error, [*filter(None, written), ".", tempfile.gettempdir()])
         if os.environ.get("NEUROSIEVE_TRACEBACK") or told is None:
@@ -148,9 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
-    checksum.add_argument(
-        "--language", choices=sorted(config.LANGUAGES), help="the folder is a corpus of this language: its one sum"
-    )
+    checksum.add_argument("--language", choices=LANGUAGES, help="the folder is a corpus of this language: its one sum")
     checksum.set_defaults(run=_checksum)
     fetch = commands.add_parser("fetch", help="fetch what a run needs from the network; or print a model's commit")
     fetch.add_argument("--params", help="params file: fetch its wheels, hub models and hub datasets into the caches")
@@ -276,8 +281,14 @@ def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--build", default="build", help="folder of the artifacts (default: %(default)s)")
 
 
-def _load(args: argparse.Namespace) -> tuple[config.Params, Any]:
-    params = config.load_params(args.params)
+def _params(args: argparse.Namespace) -> Params:
+    from neurosieve.config import load_params
+
+    return load_params(args.params)
+
+
+def _load(args: argparse.Namespace) -> tuple[Params, Any]:
+    params = _params(args)
     numerics.apply(params.numerics)  # replaces this process where the pins are missing
     from neurosieve.artifacts import Paths
 
@@ -298,19 +309,34 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         try:
             step(params, paths, **given)
         except Exception as error:
+            from neurosieve.memory import JobMemoryError, out_of_memory
+
             if _is_ours(error) or not out_of_memory(error):
                 raise
             from neurosieve import advice, estimates
 
             raise JobMemoryError(advice.out_of_memory(params, estimates.Job(function, **given), error)) from error
         check_unchanged(params, paths, function, given, sources)
+        print(_spent())
         return 0
 
     return run
 
 
+def _spent() -> str:
+    """CPU seconds and the peak of memory of this process and those it waited for; the last line of a job's log."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return ""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(used.ru_utime + used.ru_stime for used in both)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"spent {seconds:.2f} s of CPU, at most {max(used.ru_maxrss for used in both) * unit / 1e6:.0f} MB"
+
+
 def _check(args: argparse.Namespace) -> int:
-    params = config.load_params(args.params)
+    params = _params(args)
     print(f"{args.params}: benchmark {params.benchmark}, version {params.version}")
     print(f"protocols: {', '.join(params.run.protocols)}")
     print(f"models: {', '.join(params.run.models)}")
@@ -342,7 +368,7 @@ def _yaml(text: str) -> str:
 def _plan(args: argparse.Namespace) -> int:
     from neurosieve import advice, check, estimates
 
-    params = config.load_params(args.params)
+    params = _params(args)
     print(estimates.plan(params, estimates.device()), end="")
     for line in [*advice.notes(params, estimates.device()), *check.machine_faults(params), *check.notices(params)]:
         print(line)
@@ -396,7 +422,9 @@ def _print_left_out(tree: SourceTree) -> None:
 def _schema(args: argparse.Namespace) -> int:
     import json
 
-    print(json.dumps(config.Params.model_json_schema(), indent=1, sort_keys=True))
+    from neurosieve.config import Params
+
+    print(json.dumps(Params.model_json_schema(), indent=1, sort_keys=True))
     return 0
 
 
@@ -439,7 +467,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    params = config.load_params(args.params)
+    params = _params(args)
     from neurosieve import verify
 
     options = verify.Options(args.params, args.build, args.part, args.report, args.keep, args.dirty, args.cores)
@@ -520,7 +548,9 @@ def _fetch(args: argparse.Namespace) -> int:
     if args.dataset is not None:
         print("\n".join(dataset_lines(args.dataset)))
     if args.params is not None or (args.model is None and args.dataset is None):
-        for line in fetch_all(config.load_params(args.params or "params.yaml")):
+        from neurosieve.config import load_params
+
+        for line in fetch_all(load_params(args.params or "params.yaml")):
             print(line, flush=True)
     return 0
 
@@ -553,7 +583,7 @@ def _promote(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    config.load_params(args.params)  # a wrong file is refused before Snakemake starts
+    _params(args)  # a wrong file is refused before Snakemake starts
     from neurosieve.run import run
 
     run(args.params, args.options)

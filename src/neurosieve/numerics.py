@@ -116,18 +116,24 @@ def pins(numerics: str) -> dict[str, str]:
     return {**ALWAYS, **(NATIVE if shortfall() else PORTABLE)}
 
 
-def apply(numerics: str) -> None:
-    """Set the pins; where any was missing, replace this process by one that has them (does not return then)."""
+def set_pins(numerics: str) -> bool:
+    """Set the pins in the environment, for processes that are started from here; whether any was missing."""
     wanted = pins(numerics)
     # of another machine, for example of the node that submitted this job
     foreign = []
     if numerics == "portable" and shortfall():
         foreign = [k for k, v in PORTABLE.items() if k not in wanted and os.environ.get(k) == v]
-    if not foreign and all(os.environ.get(k) == v for k, v in wanted.items()):
-        return
+    missing = any(os.environ.get(k) != v for k, v in wanted.items())
     for name in foreign:
         del os.environ[name]
     os.environ.update(wanted)
+    return missing or bool(foreign)
+
+
+def apply(numerics: str) -> None:
+    """Set the pins; where any was missing, replace this process by one that has them (does not return then)."""
+    if not set_pins(numerics):
+        return
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (ourselves, with the pins)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tqdm import tqdm
 
-from neurosieve import cluster, config, disk
+from neurosieve import cluster, config, disk, forks, numerics
 
 if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
@@ -426,6 +426,18 @@ def spare_timers(workflow: Any) -> None:
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     if limit is not None and (limit.max_jobs, limit.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
+
+
+def start_forks(workflow: Any, pinned: str, source: str) -> Any:
+    """What jobs on this machine are forked from, to keep until the end of the run; None where they start by themselves.
+
+    The pins stand in the environment of the jobs then, so that none has to start again for them. Not on a cluster,
+    whose machines may need others, nor in environments that Snakemake makes. ``source``: PYTHONPATH of the jobs.
+    """
+    if not workflow.local_exec or workflow.remote_exec or workflow.deployment_settings.deployment_method:
+        return None
+    numerics.set_pins(pinned)
+    return forks.start(source)
 
 
 def _event(record: logging.LogRecord) -> str | None:

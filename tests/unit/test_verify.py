@@ -10,7 +10,7 @@ import pytest
 import stub_chain
 import yaml
 
-from neurosieve import chain, cli, flow, numerics, pull, verify
+from neurosieve import chain, cli, config, flow, numerics, pull, verify
 from neurosieve.artifacts import Paths
 from neurosieve.verify import committed, tree
 
@@ -242,7 +242,7 @@ def test_a_changed_parameter_is_named(checkout, ran, capsys, old, monkeypatch):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace(old, old[:-1] + "9"))
     git("commit", "--quiet", "--all", "--message", "another")
-    changed = cli.config.load_params("params.yaml")
+    changed = config.load_params("params.yaml")
     monkeypatch.setattr(
         verify, "_snakemake", lambda place, *_: make(changed, Paths("tiny", place / "build"))
     )  # fmt: skip
@@ -422,7 +422,7 @@ def test_what_dvcs_cache_has_is_compared_in_full(ran, capsys, monkeypatch, tmp_p
     make_all = make
 
     def run(place, *_):
-        paths, params = Paths("tiny", place / "build"), cli.config.load_params("params.yaml")
+        paths, params = Paths("tiny", place / "build"), config.load_params("params.yaml")
         make_all(params, paths, only=lambda a: a.phase in ("prepare", "activations", "redundancy"))
         make_all(params, paths, 0.502, only=lambda a: a.rule == "fit_probes")
         make_all(params, paths)
