@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # this tree's own package, also where .venv is a link to an environment of another checkout
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: benchmark test test-system verify-all lint env train format lock clean
+.PHONY: benchmark bench test test-system verify-all lint env train format lock clean
 
 benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
 	@NEUROSIEVE_PUBLISH=later $(RUN) neurosieve.cli run --params "$$NEUROSIEVE_PARAMS"
@@ -30,6 +30,9 @@ test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
 
 test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
 	$(RUN) pytest -m system -rs tests  # a test that is skipped is told with its reason
+
+bench: env  ## how fast each kind of work is, against its floor and NeuroX (about an hour, on an idle machine)
+	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
 verify-all: env  ## one dvc.lock from each of many ways to run $(BENCHMARK), default or tiny (hours; docs/reproduce.md)
 	$(BIN)/python benchmarks/verify_all.py --benchmark $(BENCHMARK); status=$$?; \
