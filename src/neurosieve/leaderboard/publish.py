@@ -207,7 +207,7 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     built = paths.leaderboard()
     report = report or compare(params, paths, results)
     names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
-    print(format_table([read_json(built / name) for name in names]))
+    print(format_table([read_json(built / name) for name in names], read_json(built / "comparisons.json")))
     # the published copy where it is the same: its links lead to docs/
     copy = results / params.benchmark
     print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / PAGE}")
