@@ -20,7 +20,7 @@ from neurosieve.prepare.records import PrepareError, make_record
 from neurosieve.prepare.splits import part_pairs, split_records
 from neurosieve.prepare.tasks import codexglue_clone, poj_104
 from neurosieve.probes import metrics
-from neurosieve.probes.baselines import BaselineError, Constant, Squares
+from neurosieve.probes.baselines import BaselineError, Constant, Squares, _Path
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.intervals import FileBootstrap, cells, few, lower, task_bootstrap
 from neurosieve.probes.solver import fit
@@ -378,8 +378,8 @@ def test_least_squares_that_stop_short_in_a_small_column_are_refused():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 8))
     y = X.sum(axis=1)
-    fitted = Squares.fit(sparse.csr_array(X), y, metrics.NUMBER, Penalty(l1=0.0, l2=1e-8))
+    fitted = Squares.fit(_Path(sparse.csr_array(X), y, metrics.NUMBER), Penalty(l1=0.0, l2=1e-8))
     np.testing.assert_allclose(fitted.predict(sparse.csr_array(X)), y, atol=1e-5)
     X[:, 0], X[:, 1] = 1e6 * X[:, 0], X[:, 1] / 1e6
     with pytest.raises(BaselineError, match="did not converge"):
-        Squares.fit(sparse.csr_array(X), y, metrics.NUMBER, Penalty(l1=0.0, l2=1e-8))
+        Squares.fit(_Path(sparse.csr_array(X), y, metrics.NUMBER), Penalty(l1=0.0, l2=1e-8))

@@ -51,15 +51,13 @@ from neurosieve.probes import metrics
 from neurosieve.probes.features import Rows, read_rows
 from neurosieve.probes.fit import strongest_first
 from neurosieve.probes.metrics import NUMBER, counts_by_file, primary, scored_among
+from neurosieve.probes.solver import GramCache, Memory, Probe, Solver, SolverError, alone, fitting
 
 CONTEXT = 12  # characters each side of a token that context-ngrams sees: the neighbouring word or operator
 CONTEXT_NGRAMS = "context-ngrams"
 VOCABULARY = 20_000  # n-grams kept, by the number of train texts they occur in
 MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be learnt by heart
-# Of lbfgs: the largest component of the gradient; a tenth of it moved macro-F1 by less than 0.0005 in a trial. Of saga,
-# which solves l1 > 0: the largest change of a weight in a pass, relative to the largest weight; the objective was then
-# within 0.1 % of its minimum, and a tenth of it took minutes.
-TOLERANCE = {"lbfgs": 1e-5, "saga": 1e-4}
+GAP = 1e-4  # relative duality gap of the linear models of classes
 MAX_ITERATIONS = 5_000
 SQUARES_TOLERANCE = 1e-7  # of least squares, relative: of the residual, or with l1 of the duality gap
 SLOPE = 1e-3  # gradient at a least-squares solution at most, relative to the largest at zero, by size of the column
@@ -185,8 +183,9 @@ class Fitting:
         equals."""
         best: tuple[float, Linear] | None = None
         kind = Squares if self.n_classes == NUMBER else Softmax
+        train = _Path(X, self.train.rows.labels, self.n_classes)
         for penalty in strongest_first(self.params.baseline_penalties):
-            model = kind.fit(X, self.train.rows.labels, self.n_classes, penalty)
+            model = kind.fit(train, penalty)
             score = self.score(model.predict(Z))
             if best is None or score > best[0]:
                 best = score, model
@@ -383,8 +382,9 @@ class Softmax:
     penalty: Penalty | None = None
 
     @classmethod
-    def fit(cls, X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> Self:
-        return cls(*_solve(X, y, n_classes, penalty), penalty)
+    def fit(cls, train: _Path, penalty: Penalty) -> Self:
+        """Minimise mean log-loss + l1*sum|W| + l2/2*||W||^2, intercept free, to the duality gap GAP."""
+        return cls(*train.next(penalty), penalty)
 
     def predict(self, X: sparse.csr_array) -> np.ndarray:
         """int16 (rows,). In float64 from the stored float32, so that a model read back predicts the same."""
@@ -403,10 +403,11 @@ class Squares:
     penalty: Penalty | None = None
 
     @classmethod
-    def fit(cls, X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> Self:
+    def fit(cls, train: _Path, penalty: Penalty) -> Self:
         """Minimise mean squared error / 2 + l1*sum|w| + l2/2*||w||^2 on the standardised target, intercept free."""
         from sklearn.linear_model import ElasticNet, Ridge
 
+        X, y = train.X, train.y
         mean, std, total = float(y.mean()), float(y.std()), penalty.l1 + penalty.l2
         if not std:
             raise BaselineError(f"every train row has the target {mean:g}; give the task rows with other numbers")
@@ -465,31 +466,50 @@ def _not_converged(penalty: Penalty) -> BaselineError:
     )
 
 
-def _solve(X: sparse.csr_array, y: np.ndarray, n_classes: int, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise mean log-loss + l1*sum|W| + l2/2*||W||^2, intercept free: weights (columns, K), intercept (K,)."""
-    from sklearn.linear_model import LogisticRegression
+class _Path:
+    """Probes on sparse rows along falling penalties, each started from those before; see probes/solver.py."""
 
-    present = np.unique(y)
-    if present.size < 2:
-        raise BaselineError(f"train has rows of one class only ({present.tolist()}); give the task more rows")
-    total, solver = penalty.l1 + penalty.l2, "saga" if penalty.l1 else "lbfgs"
-    regression = LogisticRegression(
-        C=1 / (X.shape[0] * total),
-        l1_ratio=penalty.l1 / total,
-        solver=solver,
-        tol=TOLERANCE[solver],
-        max_iter=MAX_ITERATIONS,
-        random_state=0,
-    )
-    _converge(lambda: regression.fit(X, y), penalty)
-    weights = np.zeros((X.shape[1], n_classes), np.float32)
-    intercept = np.full(n_classes, -1e30, np.float32)  # a class that train lacks is never predicted
-    if present.size == 2:  # scikit-learn then gives one vector, for the second class
-        weights[:, present[1]] = regression.coef_[0]
-        intercept[present] = 0, regression.intercept_[0]
-    else:
-        weights[:, present], intercept[present] = regression.coef_.T, regression.intercept_
-    return weights, intercept
+    def __init__(self, X: sparse.csr_array, y: np.ndarray, n_classes: int) -> None:
+        """X : float64 (rows, columns); y : (rows,) classes or numbers."""
+        self.X, self.y, self.n_classes = X, y, n_classes
+        self._X = X.astype(np.float32)
+        self._memory = Memory()
+        self._last: Probe | None = None
+
+    def next(self, penalty: Penalty) -> tuple[np.ndarray, np.ndarray]:
+        """Weights float32 (columns, K) and intercept (K,) of the next penalty; classes that train lacks are never
+        predicted."""
+        present = np.unique(self.y)
+        if present.size < 2:
+            raise BaselineError(f"train has rows of one class only ({present.tolist()}); give the task more rows")
+        work = fitting(
+            self._X, self.y, self.n_classes, penalty.l1, penalty.l2, GAP, MAX_ITERATIONS, self._last,
+            _Diagonal(self._X), memory=self._memory,
+        )  # fmt: skip
+        try:
+            self._last = probe = alone(self._X, work)
+        except SolverError:
+            raise _not_converged(penalty) from None
+        if probe.weights.shape[1] == self.n_classes:
+            return probe.weights, probe.intercept
+        weights, intercept = np.zeros((self.X.shape[1], 2), np.float32), np.zeros(2, np.float32)
+        weights[:, 1:], intercept[1:] = probe.weights, probe.intercept
+        return weights, intercept
+
+
+class _Diagonal(GramCache):
+    """What shapes the solver's metric where columns are many and nearly all entries 0: the diagonal of X'X/n alone."""
+
+    def __init__(self, X: sparse.csr_array) -> None:
+        self.squares = np.asarray((X * X).mean(axis=0), np.float32).ravel()
+
+    @property
+    def columns(self) -> int:
+        return len(self.squares)
+
+    def solver(self, level: float, l2: float) -> Solver:
+        inverse = 1 / (np.float32(level) * self.squares + np.float32(l2))
+        return lambda rows: rows * inverse
 
 
 def _documents(views: Sequence[str], rows: Examples) -> list[tuple[str, ...]]:
@@ -498,13 +518,12 @@ def _documents(views: Sequence[str], rows: Examples) -> list[tuple[str, ...]]:
 
 def _grams(document: tuple[str, ...], sizes: tuple[int, int]) -> set[str]:
     """The distinct character n-grams of each view, with the view's number before them."""
+    return set().union(*(_grams_of(view, text, sizes) for view, text in enumerate(document)))
+
+
+def _grams_of(view: int, text: str, sizes: tuple[int, int]) -> set[str]:
     low, high = sizes
-    return {
-        f"{view}{text[at : at + size]}"
-        for view, text in enumerate(document)
-        for size in range(low, high + 1)
-        for at in range(len(text) - size + 1)
-    }
+    return {f"{view}{text[at : at + size]}" for size in range(low, high + 1) for at in range(len(text) - size + 1)}
 
 
 def _presence(
@@ -513,10 +532,20 @@ def _presence(
     """0/1 float64 (documents, vocabulary): which n-grams occur. Presence, not counts: a long text weighs no more."""
     column = {gram: i for i, gram in enumerate(vocabulary)}
     distinct = {document: i for i, document in enumerate(dict.fromkeys(documents))}
-    found = [sorted(column[g] for g in _grams(document, sizes) if g in column) for document in distinct]
-    indices = np.fromiter((i for row in found for i in row), np.int32)
-    starts = np.concatenate([[0], np.cumsum([len(row) for row in found], dtype=np.int64)]).astype(np.int32)
-    table = sparse.csr_array((np.ones(indices.size), indices, starts), shape=(len(found), len(vocabulary)))
+    known: dict[tuple[int, str], list[int]] = {}  # columns of a view's text, which many documents share
+    found: list[int] = []
+    starts = [0]
+    for document in distinct:
+        for part in enumerate(document):
+            if part not in known:
+                known[part] = [column[gram] for gram in _grams_of(*part, sizes) if gram in column]
+            found += known[part]
+        starts.append(len(found))
+    indices = np.array(found, np.int32)
+    table = sparse.csr_array(
+        (np.ones(indices.size), indices, np.array(starts, np.int32)), shape=(len(distinct), len(vocabulary))
+    )
+    table.sort_indices()
     return table[[distinct[document] for document in documents]]
 
 

@@ -26,13 +26,12 @@ import hashlib
 import logging
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.linalg import qr
-from tqdm import tqdm
 
 from neurosieve.artifacts import Paths, iter_jsonl, read_json
 from neurosieve.config import Params
@@ -40,7 +39,7 @@ from neurosieve.flow import writer
 from neurosieve.numerics import add
 from neurosieve.probes.features import layout, standardize_train
 from neurosieve.probes.metrics import NUMBER, report
-from neurosieve.probes.solver import ABSENT, GramCache, Probe, fit
+from neurosieve.probes.solver import ABSENT, GramCache, Probe, fitting, together
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +130,13 @@ def description_length(
     for begin, end in zip([0, *ends[:-1]], ends, strict=True):
         block: dict[str, Any] = {"train_rows": begin, "rows": end - begin}
         fittable = {name: labels for name, labels in codes.items() if np.unique(labels[:begin]).size > 1}
-        reduced = _RowSpace(X[:begin], l1) if fittable else None
-        for name, labels in codes.items():
-            block[name] = (end - begin) * uniform
-            if reduced is not None and name in fittable:
-                last[name] = reduced.fit(labels[:begin], n_classes, l1, l2, n, gap, max_iterations, last.get(name))
-                block[name] = code_bits(last[name], X[begin:end], labels[begin:end], n_classes)
+        block |= dict.fromkeys(codes, (end - begin) * uniform)
+        if fittable:
+            reduced = _RowSpace(X[:begin], l1)
+            known = {name: labels[:begin] for name, labels in fittable.items()}
+            last |= reduced.fit(known, n_classes, l1, l2, n, gap, max_iterations, last)
+        for name, labels in fittable.items():
+            block[name] = code_bits(last[name], X[begin:end], labels[begin:end], n_classes)
         blocks.append(block)
     bits, shuffled = (add(float(block[name]) for block in blocks) for name in codes)
     return {
@@ -164,17 +164,39 @@ class _RowSpace:
         self.cache = GramCache(self.X) if l1 == 0 else None
 
     def fit(
-        self, y: np.ndarray, n_classes: int, l1: float, l2: float, n: int, gap: float, limit: int, warm: Probe | None
-    ) -> Probe:
-        """Probe on all columns with the penalties l1 and l2 at n rows, started from that of fewer rows."""
-        if warm is not None:
-            known = warm.intercept > ABSENT
-            low = warm.intercept[known].min() if known.any() else 0.0
-            weights = warm.weights if self.basis is None else self.basis.T @ warm.weights
-            warm = replace(warm, weights=weights, intercept=np.where(known, warm.intercept, low))
-        factor = n / len(y)
-        probe = fit(self.X, y, n_classes, factor * l1, factor * l2, gap, limit, warm, self.cache)
-        return probe if self.basis is None else replace(probe, weights=self.basis @ probe.weights)
+        self,
+        labels: Mapping[str, np.ndarray],
+        n_classes: int,
+        l1: float,
+        l2: float,
+        n: int,
+        gap: float,
+        limit: int,
+        warm: Mapping[str, Probe],
+    ) -> dict[str, Probe]:
+        """Probes of each of the ``labels`` on all columns with the penalties l1 and l2 at n rows, started from those of
+        fewer rows."""
+        factor = n / len(self.X)
+        fits = {
+            name: fitting(
+                self.X, y, n_classes, factor * l1, factor * l2, gap, limit, self._start(warm.get(name)), self.cache
+            )
+            for name, y in labels.items()
+        }
+        every = slice(0, self.X.shape[1])
+        found = together(self.X, [(every, fits_of) for fits_of in fits.values()])
+        return {
+            name: probe if self.basis is None else replace(probe, weights=self.basis @ probe.weights)
+            for name, probe in zip(fits, found, strict=True)
+        }
+
+    def _start(self, warm: Probe | None) -> Probe | None:
+        if warm is None:
+            return None
+        known = warm.intercept > ABSENT
+        low = warm.intercept[known].min() if known.any() else 0.0
+        weights = warm.weights if self.basis is None else self.basis.T @ warm.weights
+        return replace(warm, weights=weights, intercept=np.where(known, warm.intercept, low))
 
 
 def _of_train(predicted: np.ndarray, own: np.ndarray, n_classes: int) -> dict[str, Any]:
@@ -240,24 +262,23 @@ def fit_control_task(
         ]
     )
     cache = GramCache(X) if l1 == 0 else None
-    probes: list[Probe] = []
-    fits: list[dict[str, Any]] = []
-    for seed in tqdm(seeds, desc=title, unit="fit", mininterval=5):
-        own = labels[seed][rows]
-        probe = (
-            fit(X, own, n_classes, l1, l2, params.probes.gap, params.probes.max_iterations, None, cache)
-            if np.unique(own).size > 1
-            else _constant(X.shape[1], own[0], n_classes, l1, l2)
-        )
-        probes.append(probe)
-        fits.append(
-            {
-                **_of_train(probe.predict(X), own, n_classes),
-                "objective": probe.objective,
-                "gap": probe.gap,
-                "iterations": probe.iterations,
-            }
-        )
+    own = [labels[seed][rows] for seed in seeds]
+    settings = (n_classes, l1, l2, params.probes.gap, params.probes.max_iterations, None, cache)
+    varied = [seed for seed in seeds if np.unique(own[seed]).size > 1]
+    log.info("%s: %d fits", title, len(varied))
+    every = slice(0, X.shape[1])
+    found = together(X, [(every, fitting(X, own[seed], *settings)) for seed in varied])
+    solved = dict(zip(varied, found, strict=True))
+    probes = [solved.get(seed) or _constant(X.shape[1], own[seed][0], n_classes, l1, l2) for seed in seeds]
+    fits = [
+        {
+            **_of_train(probe.predict(X), of_seed, n_classes),
+            "objective": probe.objective,
+            "gap": probe.gap,
+            "iterations": probe.iterations,
+        }
+        for probe, of_seed in zip(probes, own, strict=True)
+    ]
     entry = {"seeds": len(seeds), "rows": len(rows), "types": len(types), "counts": counts, "fits": fits}
     return ControlTask(types, labels, probes, entry)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,12 +37,13 @@ from neurosieve.flow import writer
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
-from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
+from neurosieve.probes.solver import GramCache, Memory, Probe, Product, alone, fitting, row_weights, together
 
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "tune", "judge")
 ORACLE = "all"
+STRIDE = np.float32(0.8)  # of the last step of a path: the length of the next that is tried first
 SUFFIX = "suffix-"  # the last layers: tried beside the others, never the reference (METHOD 3.1)
 
 
@@ -77,17 +78,42 @@ def solve(
     cache: GramCache | None = None,
     warm: list[Probe] | None = None,
 ) -> list[Probe]:
-    """A probe per penalty, each started from its own in ``warm``, else from the one before."""
-    probes: list[Probe] = []
+    """A probe per penalty, started from its own in ``warm`` as far as that goes, else from those before."""
     cache = cache or GramCache(data["train"])
+    return alone(data["train"], path(data["train"], labels["train"], n_classes, penalties, params, cache, warm))
+
+
+def path(
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    penalties: list[Penalty],
+    params: Params,
+    cache: GramCache,
+    warm: list[Probe] | None = None,
+) -> Generator[Product, np.ndarray, list[Probe]]:
+    """The same as a generator that asks for its products with X (see solver.together)."""
+    probes: list[Probe] = []
+    memory = Memory()
     for i, penalty in enumerate(penalties):
-        start = warm[i] if warm is not None else probes[-1] if probes else None
-        probe = fit(
-            data["train"], labels["train"], n_classes, penalty.l1, penalty.l2,
-            gap=params.probes.gap, max_iterations=params.probes.max_iterations, warm=start, cache=cache,
+        found = yield from fitting(
+            X, y, n_classes, penalty.l1, penalty.l2, params.probes.gap, params.probes.max_iterations,
+            warm[i] if warm is not None and i < len(warm) else _ahead(probes), cache, memory=memory,
         )  # fmt: skip
-        probes.append(probe)
+        probes.append(found)
     return probes
+
+
+def _ahead(probes: list[Probe]) -> Probe | None:
+    """Where the next probe of a path is likely to lie: further on the way from the last but one to the last."""
+    if len(probes) < 2 or probes[-1].l1 > 0:
+        return probes[-1] if probes else None
+    last, before = probes[-1], probes[-2]
+    return replace(
+        last,
+        weights=last.weights + STRIDE * (last.weights - before.weights),
+        intercept=last.intercept + STRIDE * (last.intercept - before.intercept),
+    )
 
 
 def best_on_tune(
@@ -158,6 +184,11 @@ class Data:
         layer_of = self.kept // self.features.width
         return np.flatnonzero((layer_of >= first) & (layer_of <= last))
 
+    def columns(self, first: int, last: int) -> slice:
+        """The columns of the kept neurons of layers first to last."""
+        at, c = self.at(first, last), self.features.columns_per_neuron
+        return slice(int(at[0]) * c, (int(at[-1]) + 1) * c)
+
 
 def load_data(features: Features, card: Mapping[str, Any]) -> Data:
     labels = {split: features.labels(split) for split in SPLITS}
@@ -183,42 +214,15 @@ class Fits:
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)  # of probes.json
     predictions: dict[str, dict[str, np.ndarray]] = field(default_factory=lambda: {"tune": {}, "judge": {}})
 
-
-def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], title: str) -> Fits:
-    """A probe for each feature set, its penalty chosen on tune."""
-    fits = Fits()
-    gram: GramCache | None = None
-    undecided: tuple[float, np.ndarray | None] = (-np.inf, None)  # tune score and row weights of the best single layer
-    wider: list[Probe] = []  # probes of the set that holds the next suffix: all neurons, then each suffix
-    # single layers first: they are cheap, and the best of them shapes the metric for the sets of many layers
-    order = sorted(sets, key=lambda name: sets[name][0] != sets[name][1])
-    for name in tqdm(order, desc=title, unit="set", mininterval=5):
-        first, last = sets[name]
-        at = data.at(first, last)
-        # the columns of consecutive layers are a slice: no copy
-        columns = slice(at[0] * data.features.columns_per_neuron, (at[-1] + 1) * data.features.columns_per_neuron)
+    def add(self, name: str, layers: tuple[int, int], data: Data, probes: list[Probe]) -> None:
+        """Choose among the probes of a set on tune."""
+        columns = data.columns(*layers)
         part = {split: X[:, columns] for split, X in data.X.items()}
-        if first == last:
-            cache = GramCache(part["train"])
-        else:
-            gram = GramCache(data.X["train"], undecided[1]) if gram is None else gram
-            cache = gram.take(columns)
-        penalties, warm = strongest_first(params.probes.penalties), None
-        if name.startswith(SUFFIX):
-            # as along a ranking: from the wider set's weights, its best penalty and the neighbours of that
-            around = candidates(penalties, fits.probes[ORACLE].l1, fits.probes[ORACLE].l2)
-            penalties, wider = around, [p for p in wider if any((p.l1, p.l2) == (c.l1, c.l2) for c in around)]
-            warm = [replace(p, weights=p.weights[-part["train"].shape[1] :]) for p in wider]
-        probes = solve(part, data.y, data.n_classes, penalties, params, cache, warm)
         probe, tried = best_on_tune(probes, part, data.y, data.n_classes, data.score)
-        if name == ORACLE or warm is not None:
-            wider = probes
-        if first == last and (value := max(t["tune"] for t in tried)) > undecided[0]:
-            undecided = value, row_weights(probe, part["train"])
-        fits.probes[name] = probe
-        fits.entries[name] = {
-            "layers": [first, last],
-            "neurons": len(at),
+        self.probes[name] = probe
+        self.entries[name] = {
+            "layers": list(layers),
+            "neurons": (columns.stop - columns.start) // data.features.columns_per_neuron,
             "l1": probe.l1,
             "l2": probe.l2,
             "gap": probe.gap,
@@ -227,10 +231,45 @@ def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], ti
             "nonzero": int(np.count_nonzero(probe.weights)),
             "tried": tried,
         }
-        for split, predictions in fits.predictions.items():
+        for split, predictions in self.predictions.items():
             predicted = probe.predict(part[split])
             predictions[name] = metrics.stored(predicted)
-            fits.entries[name][split] = metrics.report(data.y[split], predicted, data.n_classes, data.scored)
+            self.entries[name][split] = metrics.report(data.y[split], predicted, data.n_classes, data.scored)
+
+
+def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], title: str) -> Fits:
+    """A probe for each feature set, its penalty chosen on tune; sets that share layers share their products with X."""
+    fits = Fits()
+    X, y, n_classes = data.X["train"], data.y["train"], data.n_classes
+    columns = {name: data.columns(*layers) for name, layers in sets.items()}
+    penalties = strongest_first(params.probes.penalties)
+    single = [name for name, (first, last) in sets.items() if first == last]
+    suffixes = [name for name in sets if name not in single and name.startswith(SUFFIX)]
+    wide = [name for name in sets if name not in single and name not in suffixes]
+    with tqdm(total=len(sets), desc=title, unit="set", mininterval=5) as bar:
+
+        def fit_all(paths: Mapping[str, Generator[Product, np.ndarray, list[Probe]]]) -> None:
+            found = together(X, [(columns[name], fits_of) for name, fits_of in paths.items()])
+            for name, probes in zip(paths, found, strict=True):
+                fits.add(name, sets[name], data, probes)
+            bar.update(len(paths))
+
+        for name in single:  # no two have a column in common
+            part = X[:, columns[name]]
+            fit_all({name: path(part, y, n_classes, penalties, params, GramCache(part))})
+        if wide or suffixes:
+            # the best single layer shapes the metric for the sets of many layers
+            best = max(single, key=lambda name: max(t["tune"] for t in fits.entries[name]["tried"]), default=None)
+            weights = None if best is None else row_weights(fits.probes[best], X[:, columns[best]])
+            gram = GramCache(X, weights)
+            part_of = {name: X[:, columns[name]] for name in (*wide, *suffixes)}
+            grams = {name: gram.take(columns[name]) for name in part_of}
+            fit_all({n: path(part_of[n], y, n_classes, penalties, params, grams[n]) for n in wide})
+            # a suffix is tried with the best penalty on all neurons and its neighbours, from the weights there
+            oracle = fits.probes[ORACLE]
+            around = candidates(penalties, oracle.l1, oracle.l2)
+            starts = {n: [replace(oracle, weights=oracle.weights[columns[n]])] for n in suffixes}
+            fit_all({n: path(part_of[n], y, n_classes, around, params, grams[n], starts[n]) for n in suffixes})
     return fits
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neurosieve.probes.solver import GramCache, Metric, Probe, Problem, row_weights, translated
+from neurosieve.probes.solver import GramCache, Metric, Probe, Problem, posed, row_weights
 
 COLUMNS = 512  # more are left as they are
 STEPS = 12  # of Newton's method
@@ -45,11 +45,9 @@ def polish(
     if probe.l1 > 0 or X.shape[1] > COLUMNS:
         return probe
 
-    def solve(problem: Problem, start: Probe | None) -> Probe:
-        W, b = problem.start(start)
-        return _newton(problem, W, b, gap, (GramCache(X, row_weights(probe, X)) if cache is None else cache).gram)
-
-    found = translated(X, y, n_classes, 0.0, probe.l2, probe, solve)
+    problem, start, stated = posed(X, y, n_classes, 0.0, probe.l2, probe)
+    W, b = problem.start(start)
+    found = stated(_newton(problem, W, b, gap, GramCache(X, row_weights(probe, X)) if cache is None else cache))
     return replace(found, iterations=probe.iterations + found.iterations)
 
 
@@ -72,12 +70,12 @@ class _Point:
         return cls(W, b, P, G + exact.l2 * W, objective, exact.gap(W, P, G) / objective)
 
 
-def _newton(problem: Problem, W: np.ndarray, b: np.ndarray, gap: float, gram: np.ndarray) -> Probe:
+def _newton(problem: Problem, W: np.ndarray, b: np.ndarray, gap: float, cache: GramCache) -> Probe:
     """Steps until the gap is met or the objective falls no more; the best point that was met."""
     exact = copy.copy(problem)
     exact.X, exact.y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     here = best = _Point.at(exact, W, b)
-    metric = Metric(gram, exact.class_curvature(here.P), exact.l2, 1.0)
+    metric = Metric(cache, exact.class_curvature(here.P), exact.l2, 1.0)
     iterations = 0
     for _ in range(STEPS):
         if best.gap <= gap:
@@ -104,7 +102,7 @@ def _direction(exact: Problem, here: _Point, metric: Metric, accuracy: float) ->
     """D (K', p) with Hessian D = -gradient, but for a part ``accuracy`` of it; and the number of iterations."""
 
     def preconditioned(R: np.ndarray) -> np.ndarray:
-        return metric.direct(metric.whiten(R.astype(np.float32))).astype(np.float64)
+        return metric.solve(R.astype(np.float32))[0].astype(np.float64)
 
     def hessian(D: np.ndarray) -> np.ndarray:
         """That of the objective with the intercept at its optimum, times D."""

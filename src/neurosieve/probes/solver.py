@@ -37,19 +37,20 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
-from scipy.linalg import blas, lapack
-from scipy.optimize import minimize
+from scipy.linalg import lapack
 
 from neurosieve.probes.metrics import NUMBER
 
-MEMORY = 20  # pairs that L-BFGS keeps
+MEMORY = 40  # pairs that L-BFGS keeps, those of the fits before included
 METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
 METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky factor
-METRIC_FACTORS = 3  # at most so many factors: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
+METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
@@ -61,7 +62,35 @@ RESOLVED = 1e-5  # spread of a target that is less of its size would be lost in 
 BOUNDED = 4  # times as many iterations where FISTA stalls, each of them cheaper
 CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
 
-Steps = Iterator[tuple[np.ndarray, np.ndarray, float, float]]
+
+@dataclass(frozen=True)
+class Product:
+    """A product with X that a fit waits for: ``rows`` (K', p) @ X.T, or where it goes ``back`` rows (K', n) @ X."""
+
+    rows: np.ndarray
+    back: bool
+
+    def alone(self, X: np.ndarray) -> np.ndarray:
+        # of sparse X the product comes back column by column
+        return np.ascontiguousarray(self.rows @ (X if self.back else X.T))
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a fit stands after a gradient: weights (K', p), intercept, objective P and gap P - D."""
+
+    W: np.ndarray
+    b: np.ndarray
+    value: float
+    gap: float
+
+
+Steps = Generator[Product | At, np.ndarray | None, None]
+Fitting = Generator[Product, np.ndarray, "Probe"]
+Solver = Callable[[np.ndarray], np.ndarray]
+
+
+Result = TypeVar("Result")
 
 
 class SolverError(RuntimeError):
@@ -111,24 +140,57 @@ class GramCache:
 
     def __init__(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
         rows = X if weights is None else X * np.sqrt(weights).astype(np.float32)[:, None]
-        self.gram = rows.T @ rows
-        self.gram *= np.float32(1 / len(X))
+        gram = rows.T @ rows
+        gram *= np.float32(1 / len(X))
+        self._hold(gram)
+
+    def _hold(self, gram: np.ndarray) -> None:
+        self.gram = gram
+        self._solvers: dict[tuple[float, float], Solver] = {}  # of one l2, for fits at the same penalty
+
+    @property
+    def columns(self) -> int:
+        return len(self.gram)
 
     def take(self, columns: np.ndarray | slice) -> GramCache:
         """The cache of ``X[:, columns]``; for a slice a view."""
         part = object.__new__(GramCache)
         if isinstance(columns, slice):
-            part.gram = self.gram[columns, columns]
+            part._hold(self.gram[columns, columns])
         else:  # whole rows first: a third of the time of picking single values
-            part.gram = np.take(np.take(self.gram, columns, axis=0), columns, axis=1)
+            part._hold(np.take(np.take(self.gram, columns, axis=0), columns, axis=1))
         return part
 
     def scaled(self, factors: np.ndarray) -> GramCache:
         """The cache of ``X * factors``, float32 (columns,)."""
         part = object.__new__(GramCache)
-        part.gram = self.gram * factors[:, None]
+        part._hold(self.gram * factors[:, None])
         part.gram *= factors
         return part
+
+    def solver(self, level: float, l2: float) -> Solver:
+        """What multiplies rows (m, columns) by (level * X'X/n + l2)^-1; the level to the next power of 2, so that fits
+        of like labels share a factor."""
+        level = 2.0 ** round(math.log2(level))
+        if any(known != l2 for _, known in self._solvers):
+            self._solvers.clear()
+        if (level, l2) not in self._solvers:
+            self._solvers[level, l2] = self._factored(level, l2)
+        return self._solvers[level, l2]
+
+    def _factored(self, level: float, l2: float) -> Solver:
+        while True:
+            M = self.gram * np.float32(level)
+            M.ravel()[:: len(M) + 1] += np.float32(l2)
+            factor, failed = lapack.spotrf(M.T, lower=1, overwrite_a=1, clean=0)
+            if not failed:
+                return lambda rows: _cholesky_solve(factor, rows)
+            l2 = 10 * l2 + 1e-7 * level * float(np.trace(self.gram))  # only a metric: a stiffer one is as valid
+
+
+def _cholesky_solve(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    solved: np.ndarray = lapack.spotrs(factor, rows.T, lower=1)[0].T
+    return solved
 
 
 def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
@@ -175,52 +237,130 @@ def fit(
         for arrays that do not fit together, values that are not finite, l2 <= 0, or rows of one class (number) only.
     """
 
-    def solve(problem: Problem, start: Probe | None) -> Probe:
-        if factors is not None:
-            problem.l1_of = problem.l1_of * factors
-        return _solve(problem, gap, max_iterations, start, cache)
-
-    return translated(X, y, n_classes, l1, l2, warm, solve)
+    return alone(X, fitting(X, y, n_classes, l1, l2, gap, max_iterations, warm, cache, factors))
 
 
-def translated(
+def fitting(
     X: np.ndarray,
     y: np.ndarray,
     n_classes: int,
     l1: float,
     l2: float,
-    start: Probe | None,
-    solve: Callable[[Problem, Probe | None], Probe],
-) -> Probe:
-    """What ``solve`` makes of the problem: of the classes that have rows, or of the standardised number. It is given
-    ``start`` as a probe of that problem; what it returns becomes one of all classes, or in the unit of the target.
+    gap: float = 1e-4,
+    max_iterations: int = 2000,
+    warm: Probe | None = None,
+    cache: GramCache | None = None,
+    factors: np.ndarray | None = None,
+    memory: Memory | None = None,
+) -> Fitting:
+    """The same as a generator that asks for its products with X, so that :func:`together` can take those of many fits
+    at once. ``memory``: what an earlier fit on the same X and y left; what this one learns is added to it."""
+    problem, start, stated = posed(X, y, n_classes, l1, l2, warm)
+    if factors is not None:
+        problem.l1_of = problem.l1_of * factors
+    return stated((yield from _solve(problem, gap, max_iterations, start, cache, memory)))
+
+
+def alone(X: np.ndarray, work: Generator[Product, np.ndarray, Result]) -> Result:
+    """What the generator returns, its products with X taken one by one."""
+    answer = None
+    while True:
+        try:
+            answer = work.send(answer).alone(X)  # type: ignore[arg-type]  (the first value sent is None)
+        except StopIteration as done:
+            result: Result = done.value
+            return result
+
+
+def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, np.ndarray, Result]]]) -> list[Result]:
+    """What generators return that ask for products with columns of X, all asked for at a time taken as one.
+
+    A product of ten rows with X takes twice the time per row that one of fifty takes. ``fits``: the columns (a slice
+    with start and stop) that each works on, and the generator. The same fits together give the same bits; beside others
+    they differ by rounding.
+    """
+    cuts = sorted({end for columns, _ in fits for end in (columns.start, columns.stop)})
+    results: dict[int, Result] = {}
+    waiting: dict[int, Product] = {}
+
+    def go_on(i: int, answer: np.ndarray | None) -> None:
+        try:
+            waiting[i] = fits[i][1].send(answer)  # type: ignore[arg-type]
+        except StopIteration as done:
+            waiting.pop(i, None)
+            results[i] = done.value
+
+    for i in range(len(fits)):
+        go_on(i, None)
+    while waiting:
+        # those that are ahead wait at their gradient for the others: so the products stay wide
+        back = all(product.back for product in waiting.values())
+        asked = {i: product.rows for i, product in waiting.items() if product.back == back}
+        for i, answer in _products(X, cuts, {i: (fits[i][0], rows) for i, rows in asked.items()}, back).items():
+            go_on(i, answer)
+    return [results[i] for i in range(len(fits))]
+
+
+def _products(
+    X: np.ndarray, cuts: Sequence[int], asked: dict[int, tuple[slice, np.ndarray]], back: bool
+) -> dict[int, np.ndarray]:
+    """The products of ``rows`` with the columns of X by their keys; ``cuts`` bound all columns that are asked for."""
+    found: dict[int, np.ndarray] = {}
+    for begin, end in itertools.pairwise(cuts):
+        block = X[:, begin:end]
+        inside = {i: (c, rows) for i, (c, rows) in asked.items() if c.start <= begin and end <= c.stop}
+        if not inside:
+            continue
+        parts = [rows if back else rows[:, begin - c.start : end - c.start] for c, rows in inside.values()]
+        product = (parts[0] if len(parts) == 1 else np.concatenate(parts)) @ (block if back else block.T)
+        at = 0
+        for i, (c, rows) in inside.items():
+            part = product[at : at + len(rows)]
+            at += len(rows)
+            if not back:
+                if i in found:
+                    found[i] += part
+                else:
+                    found[i] = part
+            elif c.stop - c.start == end - begin:
+                found[i] = part
+            else:
+                if i not in found:
+                    found[i] = np.empty((len(rows), c.stop - c.start), product.dtype)
+                found[i][:, begin - c.start : end - c.start] = part
+    return found
+
+
+def posed(
+    X: np.ndarray, y: np.ndarray, n_classes: int, l1: float, l2: float, start: Probe | None
+) -> tuple[Problem, Probe | None, Callable[[Probe], Probe]]:
+    """The problem of the classes that have rows, or of the standardised number; ``start`` as a probe of that problem;
+    and what makes of its probe one of all classes, or in the unit of the target.
 
     Classes without rows are put out of reach. With them the objective has no minimum: it falls as their intercepts go
     to minus infinity. That limit is written as zero weights and the intercept ABSENT, which no logit reaches.
     """
     if n_classes == NUMBER:
-        return _of_number(X, y, l1, l2, start, solve)
+        return _of_number(X, y, l1, l2, start)
     present = np.unique(y)
     if not (1 < len(present) < n_classes and present[0] >= 0 and present[-1] < n_classes):
-        return solve(Problem(X, y, n_classes, l1, l2), start)
+        return Problem(X, y, n_classes, l1, l2), start, lambda found: found
     own = present[1:] if len(present) == 2 else present  # two classes have one weight vector
     if start is not None:
         start = replace(start, weights=start.weights[:, own], intercept=start.intercept[own])
-    found = solve(Problem(X, np.searchsorted(present, y), len(present), l1, l2), start)
-    weights = np.zeros((X.shape[1], n_classes), np.float32)
-    intercept = np.full(n_classes, ABSENT, np.float32)
-    weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
-    return replace(found, weights=weights, intercept=intercept)
+
+    def of_all(found: Probe) -> Probe:
+        weights = np.zeros((X.shape[1], n_classes), np.float32)
+        intercept = np.full(n_classes, ABSENT, np.float32)
+        weights[:, own], intercept[present], intercept[own] = found.weights, 0, found.intercept
+        return replace(found, weights=weights, intercept=intercept)
+
+    return Problem(X, np.searchsorted(present, y), len(present), l1, l2), start, of_all
 
 
 def _of_number(
-    X: np.ndarray,
-    y: np.ndarray,
-    l1: float,
-    l2: float,
-    start: Probe | None,
-    solve: Callable[[Problem, Probe | None], Probe],
-) -> Probe:
+    X: np.ndarray, y: np.ndarray, l1: float, l2: float, start: Probe | None
+) -> tuple[Problem, Probe | None, Callable[[Probe], Probe]]:
     y = np.asarray(y, np.float64)
     mean, std = float(y.mean()) if y.size else 0.0, float(y.std()) if y.size else 0.0
     if y.size and not (np.isfinite(std) and std > RESOLVED * abs(mean)):
@@ -230,12 +370,22 @@ def _of_number(
         )
     if start is not None:
         start = replace(start, weights=start.weights / np.float32(std), intercept=(start.intercept - mean) / std)
-    found = solve(_Squares(X, (y - mean) / (std or 1), NUMBER, l1, l2), start)
-    weights, intercept = found.weights * np.float32(std), (found.intercept * std + mean).astype(np.float32)
-    return replace(found, weights=weights, intercept=intercept, number=True)
+
+    def in_its_unit(found: Probe) -> Probe:
+        weights, intercept = found.weights * np.float32(std), (found.intercept * std + mean).astype(np.float32)
+        return replace(found, weights=weights, intercept=intercept, number=True)
+
+    return _Squares(X, (y - mean) / (std or 1), NUMBER, l1, l2), start, in_its_unit
 
 
-def _solve(problem: Problem, gap: float, max_iterations: int, warm: Probe | None, cache: GramCache | None) -> Probe:
+def _solve(
+    problem: Problem,
+    gap: float,
+    max_iterations: int,
+    warm: Probe | None,
+    cache: GramCache | None,
+    memory: Memory | None,
+) -> Fitting:
     """Minimise to the gap; see :func:`fit`."""
     X, l1, l2 = problem.X, problem.l1, problem.l2
     W, b = problem.start(warm)
@@ -243,20 +393,29 @@ def _solve(problem: Problem, gap: float, max_iterations: int, warm: Probe | None
         steps = _fista(problem, W, b)
     else:
         cache = GramCache(X) if cache is None else cache
-        if cache.gram.shape != (X.shape[1],) * 2:
-            raise ValueError(f"the cache is of {cache.gram.shape[0]} columns, X has {X.shape[1]}; use cache.take")
-        steps = _quasi_newton(problem, W, b, cache.gram)
-    # `steps` yields (W, b, P, P - D) after every gradient, from float32 logits; what is returned is measured anew
+        if cache.columns != X.shape[1]:
+            raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
+        steps = _quasi_newton(problem, W, b, cache, Memory() if memory is None else memory)
+    # `steps` yields where it is after every gradient, from float32 logits; what is returned is measured anew
     previous, best = np.inf, np.inf
-    iterations = 0
-    for iterations, (W, b, value, absolute) in enumerate(steps, start=1):
+    iterations, answer = 0, None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration:
+            break
+        if isinstance(step, Product):
+            answer = yield step
+            continue
+        iterations, answer = iterations + 1, None
+        value, absolute = step.value, step.gap
         if not np.isfinite(value + absolute):
             raise ValueError("the objective is not finite: X holds NaN, infinity or values that overflow float32")
         # the best lower bound so far also bounds later points, and is the better one while the gap is not monotone
         best = min(absolute, best + value - previous if np.isfinite(best) else np.inf)
         previous = value
         if best <= gap * value:
-            b, objective, absolute, slack = problem.measure(W, b)
+            b, objective, absolute, slack = yield from problem.measure(step.W, step.b)
             best = min(best + objective - value + ROUNDING * objective, absolute)
             # a class so rare that only an exact intercept gives a bound: others lie above the minimum
             if slack > gap * objective / 10 if l1 > 0 else best < -gap * objective / 10:
@@ -264,7 +423,7 @@ def _solve(problem: Problem, gap: float, max_iterations: int, warm: Probe | None
             previous = objective
             if best <= gap * objective:
                 return Probe(
-                    np.ascontiguousarray(W.T), b.astype(np.float32), best / objective,
+                    np.ascontiguousarray(step.W.T), b.astype(np.float32), best / objective,
                     iterations, objective, l1, l2,
                 )  # fmt: skip
         if iterations >= max_iterations:
@@ -342,14 +501,18 @@ class Problem:
         return W @ self.X.T
 
     def gradient(self, P: np.ndarray) -> np.ndarray:
-        """X'(p - onehot)/n, float32 (K', p)."""
-        R = P.astype(self.X.dtype)
+        """X'(p - onehot)/n, (K', p) in the precision of X."""
+        return self.residual(P) @ self.X
+
+    def residual(self, P: np.ndarray) -> np.ndarray:
+        """(p - onehot)/n, (K', n)."""
+        R: np.ndarray = P.astype(self.X.dtype, order="C")
         if self.k == 1:
             R -= self.y
         else:
             R.ravel()[self.at] -= 1
         R *= self.X.dtype.type(1 / self.n)
-        return R @ self.X
+        return R
 
     def loss(self, A: np.ndarray) -> tuple[np.ndarray, float]:
         """Logits (K', n) -> probabilities and the mean loss, in the precision of the logits, summed in float64."""
@@ -429,13 +592,15 @@ class Problem:
         terms = l1 * A + W * (number(self.l2 / 2) * W + G) + over * over * number(0.5 / self.l2)
         return float(terms.sum(dtype=np.float64))
 
-    def measure(self, W: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, float, float, float]:
+    def measure(
+        self, W: np.ndarray, b: np.ndarray
+    ) -> Generator[Product, np.ndarray, tuple[np.ndarray, float, float, float]]:
         """Optimal intercept, objective and gap of weights W in float64, but for the products with X; and by how much
         bounds from intercepts that are only SLOPED near their optimum may be too high."""
-        P, loss, b = self.centre(self.forward(W).astype(np.float64), b, 1e-13)
+        P, loss, b = self.centre((yield Product(W, False)).astype(np.float64), b, 1e-13)
         least = np.linalg.eigvalsh(self.class_curvature(P))[min(1, self.k - 1)]  # equal shifts of all classes have none
         slack = SLOPED**2 / (2 * max(float(least), 1e-300))
-        return b, loss + self.penalty(W), self.gap(W, P, self.gradient(P)), slack
+        return b, loss + self.penalty(W), self.gap(W, P, (yield Product(self.residual(P), True))), slack
 
 
 class _Squares(Problem):
@@ -459,97 +624,115 @@ class _Squares(Problem):
         return D
 
 
+class Memory:
+    """Steps and changes of the loss's gradient, float32 (K', p) each, that one fit leaves to the next on the same rows
+    and labels: they tell the curvature, whatever the penalty."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, step: np.ndarray, change: np.ndarray) -> None:
+        self.pairs = [*self.pairs[-MEMORY + 1 :], (step, change)]
+
+
 class Metric:
     """Factors of M = scale * C (x) X'X/n + l2, with C the mean curvature between the classes.
 
     C is diagonalised, so that M falls apart into one matrix per eigenvector of C; eigenvalues within METRIC_SPREAD
-    share one. ``whiten`` turns gradients into the coordinates in which M is the identity, ``direct`` turns steps back.
+    share one.
     """
 
-    def __init__(self, gram: np.ndarray, C: np.ndarray, l2: float, scale: float) -> None:
+    def __init__(self, cache: GramCache, C: np.ndarray, l2: float, scale: float) -> None:
         values, vectors = np.linalg.eigh(C)
         # equal shifts of all classes have no curvature: that eigenvalue is 0 but for rounding; no gradient lies there
         values = np.maximum(values[::-1], 1e-3 * values[-1])
         self.basis = np.ascontiguousarray(vectors[:, ::-1]).astype(np.float32)
         self.total = float(values.sum())
-        self.blocks: list[tuple[slice, np.ndarray]] = []
+        self.blocks: list[tuple[slice, Solver]] = []
         begin = 0
         while begin < len(values):
             last = len(self.blocks) == METRIC_FACTORS - 1
             end = len(values) if last else begin + int((values[begin:] >= values[begin] / METRIC_SPREAD).sum())
             level = np.exp(np.log(values[begin:end]).mean())
-            self.blocks.append((slice(begin, end), self._factor(gram, scale * level, l2)))
+            self.blocks.append((slice(begin, end), cache.solver(scale * level, l2)))
             begin = end
 
-    @staticmethod
-    def _factor(gram: np.ndarray, level: float, l2: float) -> np.ndarray:
-        while True:
-            M = gram * np.float32(level)
-            M.ravel()[:: len(M) + 1] += np.float32(l2)
-            factor, failed = lapack.spotrf(M.T, lower=1, overwrite_a=1, clean=0)
-            if not failed:
-                return factor
-            l2 = 10 * l2 + 1e-7 * level * float(np.trace(gram))  # only a metric: a stiffer one is as valid
-
-    def whiten(self, G: np.ndarray) -> np.ndarray:
-        return self._solve(self.basis.T @ G, 0)
-
-    def direct(self, V: np.ndarray) -> np.ndarray:
-        return self.basis @ self._solve(V, 1)
-
-    def _solve(self, G: np.ndarray, transposed: int) -> np.ndarray:
-        parts = [blas.strsm(1.0, L, G[rows].T, lower=1, trans_a=transposed).T for rows, L in self.blocks]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def solve(self, *parts: np.ndarray) -> list[np.ndarray]:
+        """M^-1 times each of the arrays (K', p), all in one pass."""
+        k = len(self.basis)
+        turned = [self.basis.T @ part for part in parts]
+        solved = [np.empty_like(part) for part in turned]
+        for rows, solver in self.blocks:
+            found = solver(np.concatenate([part[rows] for part in turned]))
+            for into, part in zip(solved, np.split(found, len(parts)), strict=True):
+                into[rows] = part
+        return [self.basis @ part for part in solved] if k > 1 else solved
 
 
-def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, gram: np.ndarray) -> Steps:
-    """L-BFGS (Nocedal and Wright, algorithm 7.4) in the coordinates of the metric; yields after every gradient."""
-    l2 = problem.l2
-    Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
+def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCache, memory: Memory) -> Steps:
+    """L-BFGS (Nocedal and Wright, algorithm 7.4) that begins with the metric; yields after every gradient."""
+    l2 = np.float32(problem.l2)
+    Z = (yield Product(W, False)) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     P, loss, b = problem.centre(Z, b, 1e-6)
     metric: Metric | None = None
-    pairs: list[tuple[np.ndarray, np.ndarray, float]] = []  # (step, change of the gradient, their product)
+    size: np.float32 | None = None
+    # step, change of the gradient, and their product
+    pairs = [(s, y + l2 * s, float(np.vdot(s, y + l2 * s))) for s, y in memory.pairs]
     step = before = np.empty(0, np.float32)
     for count in itertools.count(1):
-        G = problem.gradient(P)
-        yield W, b, loss + problem.penalty(W), problem.gap(W, P, G)
+        G = yield Product(problem.residual(P), True)
+        yield At(W, b, loss + problem.penalty(W), problem.gap(W, P, G))
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
-            metric, pairs, step = Metric(gram, C, l2, problem.scale), [], np.empty(0, np.float32)
-        slope = metric.whiten(G + np.float32(l2) * W).ravel()
+            metric, size = Metric(cache, C, problem.l2, problem.scale), None
         if step.size:
-            change = slope - before
-            product = float(np.dot(step, change))
-            if product > 0:
+            memory.add(step, G - before)
+            change = memory.pairs[-1][1] + l2 * step
+            if (product := float(np.vdot(step, change))) > 0:
                 pairs = [*pairs[-MEMORY + 1 :], (step, change, product)]
+        before, slope = G, G + l2 * W
         v = slope.copy()
         along = []
         for s, c, product in reversed(pairs):
-            along.append(float(np.dot(s, v)) / product)
+            along.append(float(np.vdot(s, v)) / product)
             v -= np.float32(along[-1]) * c
-        if pairs:
-            v *= np.float32(pairs[-1][2] / float(np.dot(pairs[-1][1], pairs[-1][1])))
+        if pairs and size is None:  # how much larger than the metric the curvature is
+            _, c, product = pairs[-1]
+            v, solved = metric.solve(v, c)
+            size = np.float32(product / float(np.vdot(c, solved)))
+        else:
+            (v,) = metric.solve(v)
+        if size is not None:
+            v *= size
         for (s, c, product), a in zip(pairs, reversed(along), strict=True):
-            v += np.float32(a - float(np.dot(c, v)) / product) * s
-        before, start = slope, -float(np.dot(slope, v))
+            v += np.float32(a - float(np.vdot(c, v)) / product) * s
+        start = -float(np.vdot(slope, v))
         if start >= 0:  # rounding has used up the history
-            v, start, pairs = slope, -float(np.dot(slope, slope)), []
-        D = np.ascontiguousarray(metric.direct(-v.reshape(problem.k, -1)))
-        t, b, P, loss, dZ = _line_search(problem, W, Z, b, D, start, loss)
-        W = W + np.float32(t) * D
-        Z = Z + np.float32(t) * dZ if count % REFRESH else problem.forward(W)
-        step = np.float32(-t) * v
+            (v,), pairs, size = metric.solve(slope), [], None
+            start = -float(np.vdot(slope, v))
+        D = -v
+        dZ = yield Product(D, False)
+        t, b, P, loss = _line_search(problem, W, Z, b, D, dZ, start, loss)
+        step = np.float32(t) * D
+        W = W + step
+        Z = Z + np.float32(t) * dZ if count % REFRESH else (yield Product(W, False))
 
 
 def _line_search(
-    problem: Problem, W: np.ndarray, Z: np.ndarray, b: np.ndarray, D: np.ndarray, slope: float, loss: float
-) -> tuple[float, np.ndarray, np.ndarray, float, np.ndarray]:
-    """Step t along D, together with the intercept, by Newton's method in the K'+1 unknowns.
+    problem: Problem,
+    W: np.ndarray,
+    Z: np.ndarray,
+    b: np.ndarray,
+    D: np.ndarray,
+    dZ: np.ndarray,
+    slope: float,
+    loss: float,
+) -> tuple[float, np.ndarray, np.ndarray, float]:
+    """Step t along D, which changes the logits by dZ, with the intercept, by Newton's method in the K'+1 unknowns.
 
-    Convex and smooth; the logits are Z + t dZ, so a trial costs no product with X. Stops where the derivative has
-    fallen to a twentieth and the intercept is near its optimum.
+    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth and the
+    intercept is near its optimum.
     """
-    dZ = problem.forward(D)
     own = float(problem.own(dZ).sum(dtype=np.float64)) / problem.n
     wd, dd = float(np.vdot(W, D)), float(np.vdot(D, D))
     ww = float(np.vdot(W, W))
@@ -575,7 +758,7 @@ def _line_search(
         H[1:, 1:] = problem.intercept_curvature(P)
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
         t, b = min(max(t - move[0], t / 10), 10 * t), b - np.clip(move[1:], -LONGEST, LONGEST)
-    return t, b, P, loss, dZ
+    return t, b, P, loss
 
 
 def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
@@ -585,12 +768,12 @@ def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
     of its ends, and is tried smaller every iteration. Yields after every gradient.
     """
     l1, l2 = problem.l1_of.astype(np.float32), np.float32(problem.l2)
-    Z = problem.forward(W) if W.any() else np.zeros((problem.k, problem.n), np.float32)
+    Z = (yield Product(W, False)) if W.any() else np.zeros((problem.k, problem.n), np.float32)
     V, ZV, momentum, L, scale = W, Z, 1.0, 0.0, np.ones((problem.k, 1), np.float32)
     for count in itertools.count():
         P, loss, b = problem.centre(ZV, b, SLOPED)
-        G = problem.gradient(P)
-        yield V, b, loss + problem.penalty(V), problem.gap(V, P, G)
+        G = yield Product(problem.residual(P), True)
+        yield At(V, b, loss + problem.penalty(V), problem.gap(V, P, G))
         if count % 10 == 0 and count < 60:
             s = np.sqrt(np.diag(problem.class_curvature(P)))
             scale = (s / s.mean()).astype(np.float32)[:, None]
@@ -599,7 +782,7 @@ def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
             U = V - size * G
             N = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + l2 * size)
             D = N - V
-            ZN = problem.forward(N)
+            ZN = yield Product(N, False)
             weight = float(np.vdot(D * scale, D))
             if not weight:
                 break
@@ -625,6 +808,8 @@ def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
     penalty is smooth. Started anew where it sees no progress, which forgets a bad history; slower than FISTA where that
     converges, but the intercept moves with the weights, and no step length is shared by columns of unlike scales.
     """
+    from scipy.optimize import minimize  # a tenth of a second that few processes need
+
     exact = copy.copy(problem)
     exact.X, exact.y = problem.X.astype(np.float64), problem.y.astype(np.float64)
     k, p, l1 = problem.k, problem.p, problem.l1_of
@@ -647,7 +832,7 @@ def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
         left -= max(1, found.nit)
         W, b = (found.x[: k * p] - found.x[k * p : 2 * k * p]).reshape(k, p), found.x[2 * k * p :]
         stored = W.astype(np.float32)  # what is certified is what is returned
-        at, objective, absolute, _ = exact.measure(stored.astype(np.float64), b)
+        at, objective, absolute, _ = alone(exact.X, exact.measure(stored.astype(np.float64), b))
         probe = Probe(
             np.ascontiguousarray(stored.T), at.astype(np.float32), max(absolute, 0.0) / objective,
             BOUNDED * max_iterations - left, objective, problem.l1, problem.l2,
