@@ -7,7 +7,9 @@ that runs out of memory. Reads the estimates alone; imports nothing heavy.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from neurosieve import estimates
@@ -23,7 +25,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "prepare_task": (ROWS,),
     "finetune_model": ("models.{model}.finetune.batch", "models.{model}.finetune.max_subwords"),
     "dump_activations": ("activations.batch_tokens", "activations.window"),
-    "measure_redundancy": ("redundancy.rows",),
+    "measure_redundancy": ("redundancy.cka_rows",),
     "fit_baselines": (ROWS, "probes.baseline_ngrams"),
     "fit_probes": (ROWS, "probes.pair_features"),
     "fit_controls": (ROWS, "probes.pair_features"),
@@ -37,8 +39,10 @@ KEYS: dict[str, tuple[str, ...]] = {
     "ablate_neurons": ("activations.batch_tokens", "concepts.ablation.window"),
     "build_leaderboard": ("run.models", "run.tasks"),
 }
+# Rules whose memory goes with the neurons that are measured, most of it with their square.
 OF_NEURONS = (
     "measure_redundancy", "fit_probes", "fit_controls", "search_subsets", "check_robustness", "transfer_subsets",
+    "score_test", "reproduce_published",
 )  # fmt: skip
 FOR_TIME = (
     "prepare.tasks.*.rows", "redundancy.rows", "subsets.random_draws", "subsets.rankings", "subsets.searches",
@@ -70,6 +74,13 @@ def notes(params: Params, device: str = "cpu") -> Iterator[str]:
                 f"{rule} {names}: {needs[job].mem_mb / 1e3:.1f} GB of memory{_of_machine()}; take a larger machine, or "
                 + _smaller(params, job)
             )
+    written, free = sum(found.disk_mb for found in needs.values()), free_mb()
+    if free is not None and written > free:
+        ways = list(_fewer_bytes(params, written, device))
+        yield (
+            f"{written / 1e3:,.0f} GB of disk for artifacts, less what is there, and {free / 1e3:,.0f} GB are free; "
+            f"less with: {'; '.join(ways)}; or run tasks one after another (run.tasks)"
+        )
     total = sum(found.seconds for found in needs.values())
     if total > DAY:
         ways = list(_shorter(params, total, device))
@@ -81,6 +92,15 @@ def machine_mb() -> float | None:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (AttributeError, OSError, ValueError):
+        return None
+
+
+def free_mb() -> float | None:
+    """Megabytes that are free where artifacts are written, None where the system does not say."""
+    place = Path("build") if Path("build").is_dir() else Path()
+    try:
+        return shutil.disk_usage(place).free / 1e6
+    except OSError:
         return None
 
 
@@ -109,11 +129,59 @@ def _smaller(params: Params, job: estimates.Job) -> str:
     ways = ["write " + "; or ".join(counted)] if counted else []
     if job.rule in OF_NEURONS:
         models = [job.model] if job.model else params.run.models
-        neurons = max(layers * width for layers, width in (estimates.shape(params, str(m)) for m in models))
-        ways.append(f"name a model of fewer neurons: most goes with the square of its {neurons:,}, whatever the rows")
+        model = max(map(str, models), key=lambda name: _neurons(params, name))
+        why = f"most goes with the square of its {_neurons(params, model):,} neurons, whatever the rows"
+        ways.append(_fewer_layers(params, model) + why)
     elif not counted:
         ways.append(f"lower {', '.join(keys)}")
     return ", or ".join(ways)
+
+
+def _neurons(params: Params, model: str) -> int:
+    layers, width = estimates.shape(params, model)
+    only = params.models[params.trained(model)].only_layers
+    return (layers if only is None else len(only)) * width
+
+
+def named_layers(params: Params, model: str, count: int) -> tuple[Params, list[int]]:
+    """The params with ``count`` of a model's layers under `only_layers`, the last and others evenly below it."""
+    name = params.trained(model)
+    every = params.models[name].only_layers or list(range(estimates.shape(params, name)[0]))
+    kept = sorted({every[-1 - round(i * len(every) / count)] for i in range(count)})
+    entry = params.models[name].model_copy(update={"only_layers": kept})
+    return params.model_copy(update={"models": {**params.models, name: entry}}), kept
+
+
+def _fewer_layers(params: Params, model: str) -> str:
+    """What to write: the most layers with which the jobs of the model fit this machine, half where all do already."""
+    name, there = params.trained(model), machine_mb()
+    layers = len(params.models[name].only_layers or range(estimates.shape(params, name)[0]))
+    own = [job for job in estimates.jobs(params) if job.rule in OF_NEURONS and job.model == model]
+    fit = there is None or max(estimates.need(params, job).mem_mb for job in own) <= there
+    for count in range(layers // 2 if fit else layers - 1, 0, -1):
+        fewer, kept = named_layers(params, name, count)
+        most = max(estimates.need(fewer, job).mem_mb for job in own)
+        if there is None or most <= there:
+            return (
+                f"measure {count} of its {layers} layers, `only_layers: {kept}` under models.{name}: "
+                f"{most / 1e3:.1f} GB for the largest of its jobs; "
+            )
+    return "name a model of fewer neurons: "
+
+
+def _fewer_bytes(params: Params, total: float, device: str) -> Iterator[str]:
+    def after(less: Params) -> float:
+        return sum(estimates.need(less, job, device).disk_mb for job in estimates.jobs(less))
+
+    wide = max(params.run.models, key=lambda name: _neurons(params, name))
+    layers = len(params.models[params.trained(wide)].only_layers or range(estimates.shape(params, wide)[0]))
+    ways = [("prepare.tasks.*.rows", halved(params, "prepare.tasks.*.rows"))]
+    if layers > 1:
+        fewer, kept = named_layers(params, wide, max(1, layers // 4))
+        ways.append((f"models.{params.trained(wide)}.only_layers", (fewer, str(kept))))
+    for key, less in ways:
+        if less is not None and (left := after(less[0])) < LESS * total:
+            yield f"{key}: {less[1]}: {left / 1e3:,.0f} GB"
 
 
 def _shorter(params: Params, total: float, device: str) -> Iterator[str]:

@@ -15,11 +15,17 @@ Rates, of one core, with where they were measured:
   of six blocks of 384 units in 135 s, 1,259,000 of twelve blocks of 96 units in 114 s)
 - FAST_MODEL, `numerics: fast`, RoBERTa-base: 0.88 s per 1,000 sub-words on two threads of the same machine
 - FAST_PROBE, the same without pins: taken as one and a half times the portable rate
+- PRODUCT, of float32 matrices by numpy in either setting, and PAIR, seconds that clustering takes for each pair of
+  neurons beside it: clusters of 9,984 neurons on 20,000 and 100,000 tokens, same machine
 - GPU: not measured; taken as a third of the float32 peak of an A100
 
 On other machines, and where a solver needs more steps, a job takes several times as long or as short: tests hold the
 estimates to a factor of five. `runtime`, a cluster's limit, is three times the estimate, ten minutes at least.
 Memory is what the code allocates at once; tests hold it to what Snakemake measured of jobs of the default benchmark.
+
+To refit: run a benchmark, then `python benchmarks/estimates.py --params FILE`. It sets what Snakemake measured of every
+job beside what is counted here, by rule, and prints the table FITTED anew; paste it, and run
+tests/unit/test_estimates.py. A factor far from those of its neighbours says that a rule's count is wrong, not its rate.
 """
 
 from __future__ import annotations
@@ -41,6 +47,9 @@ PORTABLE_MODEL = 80e9
 PER_BLOCK = 5e-6  # seconds a sub-word and block
 FAST_MODEL = 100e9
 FAST_PROBE = 54e9
+PRODUCT, PAIR = 110e9, 1.2e-7
+# Rule -> what measured jobs took of what is counted: of the seconds after the start, of the megabytes above imports.
+FITTED: dict[str, tuple[float, float]] = {}
 GPU = 6e12
 DEVICE_VARIABLE = "NEUROSIEVE_DEVICE"  # cpu, cuda or mps: where models run
 
@@ -200,13 +209,30 @@ def _length(task: Task) -> float:
 
 
 def need(params: Params, job: Job, device: str = "cpu") -> Need:
-    """What a job needs.
+    """What a job needs: what is counted, times what measured jobs of the rule took of it.
 
     Raises
     ------
     KeyError
         for a rule that is not estimated.
     """
+    found = counted(params, job, device)
+    seconds, memory = FITTED.get(job.rule, (1.0, 1.0))
+    start, base = overhead(job.rule)
+    return Need(
+        found.disk_mb,
+        found.mem_mb if memory == 1 else math.ceil(base + memory * max(0, found.mem_mb - base)),
+        start + seconds * max(0.0, found.seconds - start),
+    )
+
+
+def overhead(rule: str) -> tuple[float, float]:
+    """Seconds until a job of a rule begins, and megabytes of what it imports: what does not grow with its data."""
+    return (START_TORCH, BASE_TORCH) if rule in ON_DEVICE else (START, BASE)
+
+
+def counted(params: Params, job: Job, device: str = "cpu") -> Need:
+    """What a job needs, by its operations and arrays alone; raises as :func:`need`."""
     rule, run = job.rule, params.run
     portable = params.numerics == "portable"
     on_model = GPU if device != "cpu" else PORTABLE_MODEL if portable else FAST_MODEL
@@ -253,7 +279,7 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         total = sum(vectors(task).values())
         running = sum(subwords(task).values()) * size.per_subword(weights, on_model, device)
         written = total * size.layers * size.width * 4
-        memory = BASE_TORCH + _mb(loaded + 8 * params.activations.batch_tokens * size.layers * size.width)
+        memory = BASE_TORCH + _mb(loaded + 8 * params.activations.batch_tokens * (size.blocks + 1) * size.width)
         return Need(_mb(written), memory, START_TORCH + running + written / 200e6)
     if rule == "ablate_neurons":
         ablation = params.concepts.ablation
@@ -266,10 +292,15 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
     if rule == "measure_redundancy":
         some = min(params.redundancy.rows, size.inputs_or_rows)
         batch = min(params.redundancy.cka_rows, size.inputs_or_rows)
-        work = 2.0 * some * size.neurons**2 + 10.0 * size.neurons**2
-        work += params.redundancy.cka_batches * batch**2 * (2.0 * size.neurons + size.layers**2)
-        memory = BASE + _mb(12 * some * size.neurons + 12 * size.neurons**2)
-        return Need(1, memory, START + work / on_probe)
+        seconds = (
+            some * size.neurons**2 / PRODUCT + PAIR * size.neurons**2 / 2 + 1e-8 * size.inputs_or_rows * size.neurons
+        )
+        # half of each Gram matrix, in float64; then the inner products of all pairs of them
+        seconds += params.redundancy.cka_batches * batch**2 * (2.0 * size.neurons + size.layers**2) / PRODUCT
+        # correlations of a half and all, or of two halves and rows; a linkage's distances, and its copy of them
+        pairs = max(10 * size.neurons**2, 4 * size.neurons**2 + min(2**28, 2 * some * size.neurons))
+        labels = 4 * (len(params.redundancy.thresholds) + 1) * size.neurons
+        return Need(_mb(labels), BASE + _mb(max(pairs, 8 * batch * size.neurons)), START + seconds)
     if rule == "fit_probes":
         sets = 1 + (size.layers + 1) / 2  # all, single layers, prefixes: in units of all columns
         work = len(params.probes.penalties) * sets * COLD * size.product + size.gram
@@ -351,7 +382,9 @@ class _Sizes:
     def __init__(self, params: Params, model: str, task: str) -> None:
         entry = params.prepare.tasks[task]
         self.model, self.unit = model, unit_of(entry.kind)
-        self.layers, self.width = shape(params, model)
+        layers, self.width = shape(params, model)
+        only = params.models[params.trained(model)].only_layers
+        self.blocks, self.layers = layers - 1, layers if only is None else len(only)
         self.neurons = self.layers * self.width
         self.columns = self.neurons * (len(params.probes.pair_features) if self.unit == "pair" else 1)
         self.rows = {split: int(getattr(entry.rows, split)) for split in SPLITS}
@@ -366,8 +399,8 @@ class _Sizes:
 
     def per_subword(self, weights: int, rate: float, device: str) -> float:
         """Seconds of a forward pass; weights beyond those of plain blocks count as embeddings, not multiplied."""
-        blocks = self.layers - 1
-        return 2 * min(weights, 12 * blocks * self.width**2) / rate + (blocks * PER_BLOCK if device == "cpu" else 0.0)
+        running = 2 * min(weights, 12 * self.blocks * self.width**2) / rate
+        return running + (self.blocks * PER_BLOCK if device == "cpu" else 0.0)
 
     def memory(self, sets: float, splits: tuple[str, ...] = ("train", "tune", "judge")) -> int:
         """Megabytes: the rows of the splits so many times over, beside Gram matrix, its factor and a copy."""

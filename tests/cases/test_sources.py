@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -326,7 +327,7 @@ MEASURED = {
     ("fit_baselines", "token-classes"): 294,
     ("fit_baselines", "doc-match"): 232,
     ("fit_probes", "name-scope"): 229,
-    ("measure_redundancy", "name-scope"): 265,
+    ("measure_redundancy", "name-scope"): 137,
     ("prepare_task", "token-classes"): 156,
 }
 
@@ -361,7 +362,7 @@ def test_E2_a_job_without_memory_says_how_much_and_what_to_change(
         run(argparse.Namespace(model="neurosieve-base", task="doc-match"))
     text = str(told.value)
     assert text.startswith("out of memory in measure_redundancy neurosieve-base doc-match")
-    assert "It is planned with 0.3 GB" in text and "redundancy.rows" in text
+    assert "It is planned with 0.2 GB" in text and "`only_layers: [1, 4, 6]` under models.neurosieve-base" in text
     assert size is None or f"{size} more could not be had" in text
     assert cli._is_ours(told.value)
 
@@ -382,12 +383,33 @@ def test_E3_a_plan_too_large_says_which_keys_make_it_smaller(monkeypatch: pytest
     lines = list(advice.notes(params))
     clusters = next(line for line in lines if line.startswith("measure_redundancy"))
     assert "this machine has 16.0 GB" in clusters and "135,168" in clusters
+    told = re.search(r"measure (\d+) of its 33 layers, `only_layers: (\[.*?\])` under models.m: ([\d.]+) GB", clusters)
+    assert told is not None
+    layers = json.loads(told[2])
+    assert len(layers) == int(told[1]) and layers[-1] == 32 and float(told[3]) <= 16
+    entry = {"hub": "a/b", "layers": 33, "width": 4096, "parameters": 7 * 10**9}
+    of_neurons = tuple(f"{rule} " for rule in advice.OF_NEURONS)
+    fits = list(advice.notes(with_model(**entry, only_layers=layers)))
+    assert not [line for line in fits if line.startswith(of_neurons)]
+    more = [n * 32 // len(layers) for n in range(len(layers) + 1)]  # one more, and it would not fit
+    assert [line for line in advice.notes(with_model(**entry, only_layers=more)) if line.startswith(of_neurons)]
     probes = next(line for line in lines if line.startswith("fit_probes"))
     assert "probes.pair_features: 1 instead of 2: 22" in probes
     dump = next(line for line in lines if line.startswith("dump_activations"))
     assert "activations.dtype: bfloat16" in dump
     assert "h of one core; less with: " in lines[-1] and "NEUROSIEVE_DEVICE=cuda" in lines[-1]
     assert not list(advice.notes(PARAMS))
+
+
+def test_E3_a_run_that_writes_more_than_is_free_says_what_makes_it_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(advice, "free_mb", lambda: 10_000.0)
+    params = with_model(hub="a/b", layers=33, width=4096, parameters=7 * 10**9)
+    (line,) = (line for line in advice.notes(params) if "are free" in line)
+    written = sum(need(params, job).disk_mb for job in estimates.jobs(params)) / 1e3
+    assert line.startswith(f"{written:,.0f} GB of disk for artifacts, less what is there, and 10 GB are free")
+    assert "prepare.tasks.*.rows: half of each" in line and "models.m.only_layers: [" in line
+    monkeypatch.setattr(advice, "free_mb", lambda: None)
+    assert not [line for line in advice.notes(params) if "are free" in line]
 
 
 # --- weights that do not belong to the configuration, or are not clear

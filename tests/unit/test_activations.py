@@ -25,7 +25,7 @@ from neurosieve import numerics
 from neurosieve.activations import ActivationsError, batches, dump, dump_activations, models
 from neurosieve.activations.batches import choose_window, make_plan, window_starts
 from neurosieve.activations.cost import layer_costs
-from neurosieve.artifacts import Paths, Writer, read_manifest, sha256_file
+from neurosieve.artifacts import Paths, Writer, check_files, read_manifest, sha256_file
 from neurosieve.config import SPLITS, Activations, Finetune, Model, Params, Wheel, load_params
 
 TEXTS = ["def add(first, second):\n    return first + second\n", "x = 1", "names.append(name)\n" * 20, "y == x[0]"]
@@ -922,6 +922,28 @@ def test_rerun_gives_the_same_bytes_on_one_thread_or_two(folders: dict[str, Path
     assert len(found[0]) == 2 * 4 * 4  # models, splits, three layers and the manifest
     assert found[0] == found[1] == found[2]
     assert not [k for k, v in found[0].items() if str(tmp_path).encode() in v]
+
+
+def test_layers_that_are_not_named_are_not_kept(folders: dict[str, Path], tmp_path: Path) -> None:
+    paths = Paths("b", tmp_path)
+    write_task(paths)
+    entry = Model(path=str(folders["gpt2"]))
+    some = entry.model_copy(update={"only_layers": [0, 2]})
+    twin = Model(untrained="some", seed=1)
+    params = params_for({"m": entry, "some": some, "twin": twin})
+    for model in ("m", "some", "twin"):
+        dump_activations(params, paths, model=model, task="t")
+    for split in SPLITS:
+        whole, found, of_twin = (paths.activations(model, "t", split) for model in ("m", "some", "twin"))
+        for folder in (found, of_twin):
+            assert sorted(p.name for p in folder.glob("*.npy")) == ["layer_00.npy", "layer_02.npy"]
+            facts = read_manifest(folder)["facts"]
+            assert (facts["layers"], facts["only_layers"]) == (3, [0, 2]) and len(facts["cost"]["layers"]) == 3
+            check_files(folder)
+        assert all((found / p).read_bytes() == (whole / p).read_bytes() for p in ("layer_00.npy", "layer_02.npy"))
+    beyond = params_for({"m": entry.model_copy(update={"only_layers": [1, 3]})})
+    with pytest.raises(ActivationsError, match=r"models.m.only_layers: found 3, and the model has layers 0 to 2"):
+        dump_activations(beyond, paths, model="m", task="t")
 
 
 def test_facts_and_progress(folders: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

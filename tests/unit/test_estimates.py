@@ -27,8 +27,8 @@ MEASURED = {
     ("dump_activations", "name-scope"): 54.0,
     ("dump_activations", "token-classes"): 22.5,
     ("dump_activations", "doc-match"): 36.4,
-    ("measure_redundancy", "doc-match"): 2.3,
-    ("measure_redundancy", "token-classes"): 2.3,
+    ("measure_redundancy", "doc-match"): 1.2,  # version 6: both halves and all rows by one product
+    ("measure_redundancy", "token-classes"): 1.2,
     ("fit_probes", "doc-match"): 6.9,
     ("fit_probes", "token-classes"): 15.2,
     ("fit_controls", "doc-match"): 2.0,
@@ -189,6 +189,28 @@ def test_a_device_and_fast_numerics_shorten_what_they_touch_and_nothing_else():
     written = need(with_model(path="models/none", layers=13, width=768), job).disk_mb * 1e6 / 200e6
     read = sum(estimates.subwords(PARAMS.prepare.tasks["token-roles"]).values())
     assert of_blocks == pytest.approx(written + 12 * estimates.PER_BLOCK * read, rel=0.01)
+
+
+def test_what_is_counted_is_corrected_by_what_was_measured(monkeypatch):
+    job = Job("fit_probes", BASE, "token-roles")
+    monkeypatch.setattr(estimates, "FITTED", {"fit_probes": (0.5, 2.0)})
+    plain, found = estimates.counted(PARAMS, job), need(PARAMS, job)
+    assert found.seconds - estimates.START == pytest.approx((plain.seconds - estimates.START) / 2)
+    assert found.mem_mb - estimates.BASE == 2 * (plain.mem_mb - estimates.BASE)
+    other = Job("search_subsets", BASE, "token-roles")
+    assert need(PARAMS, other) == estimates.counted(PARAMS, other)
+
+
+def test_a_plan_counts_the_layers_that_are_measured():
+    wide = {"path": "models/none", "width": 64, "parameters": 10**6}
+    some, alone = with_model(layers=33, only_layers=[1, 8, 16, 32], **wide), with_model(layers=4, **wide)
+    for job in estimates.jobs(alone):
+        if job.rule in ("dump_activations", "ablate_neurons"):
+            continue  # the whole model runs
+        assert need(some, job) == need(alone, job), job
+    for task in PARAMS.run.tasks:
+        dumps = [need(params, Job("dump_activations", "m", task)) for params in (some, alone)]
+        assert dumps[0].disk_mb == dumps[1].disk_mb and dumps[0].seconds > dumps[1].seconds
 
 
 def test_runtime_has_a_reserve_and_minutes_none():

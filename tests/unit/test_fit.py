@@ -10,7 +10,7 @@ import pytest
 from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_manifest, read_npy, read_tensors
 from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, load_params
 from neurosieve.probes import fit_probes
-from neurosieve.probes.features import layout, standardize_train
+from neurosieve.probes.features import Features, layout, standardize_train
 from neurosieve.probes.fit import feature_sets, strongest_first, tuned
 from neurosieve.probes.solver import fit
 
@@ -191,12 +191,12 @@ def test_same_bytes_again(fitted, tmp_path):
 
 
 def test_feature_sets_of_few_layers():
-    found = type("F", (), {"layers": 2, "width": 4})()
-    assert feature_sets(np.arange(8), found) == {"all": (0, 1), "layer-00": (0, 0), "layer-01": (1, 1)}
-    found.layers = 1
-    assert feature_sets(np.arange(4), found) == {"all": (0, 0)}
-    found.layers = 4  # layer 0 is constant altogether
-    assert feature_sets(np.arange(4, 16), found) == {
+    def found(layers, only=None):
+        return Features(Paths("b"), "m", "t", "token", [], (), layers, 4, only)
+
+    assert feature_sets(np.arange(8), found(2)) == {"all": (0, 1), "layer-00": (0, 0), "layer-01": (1, 1)}
+    assert feature_sets(np.arange(4), found(1)) == {"all": (0, 0)}
+    assert feature_sets(np.arange(4, 16), found(4)) == {  # layer 0 is constant altogether
         "all": (0, 3),
         "layer-01": (1, 1),
         "layer-02": (2, 2),
@@ -206,6 +206,42 @@ def test_feature_sets_of_few_layers():
         "suffix-01": (1, 3),
         "suffix-02": (2, 3),
     }
+    assert feature_sets(found(9, (5,)).everything, found(9, (5,))) == {"all": (0, 8)}
+    some = found(9, (2, 5, 6))
+    assert some.everything.tolist() == [8, 9, 10, 11, *range(20, 28)]
+    assert feature_sets(some.everything, some) == {
+        "all": (0, 8),
+        "layer-02": (2, 2),
+        "layer-05": (5, 5),
+        "layer-06": (6, 6),
+        "prefix-05": (0, 5),
+        "suffix-05": (5, 8),
+    }
+
+
+def test_probes_on_some_layers_are_those_of_a_model_of_these_layers(tmp_path):
+    """Layers 0 and 2 of four, the others' files gone: figures and weights of a model of two, at their own numbers."""
+    for name, only in (("some", [0, 2]), ("alone", None)):
+        paths = Paths("b", tmp_path / name)
+        write(paths, "token")
+        for split in ROWS:
+            folder = paths.activations("m", "t", split)
+            kept = [read_npy(folder / f"layer_{i:02d}.npy") for i in (0, 2)]
+            with Writer(folder, "activations", {}) as out:
+                for layer, rows in zip(only or range(2), kept, strict=True):
+                    out.npy(f"layer_{layer:02d}.npy", rows)
+                out.facts = {"layers": LAYERS if only else 2, "width": WIDTH} | ({"only_layers": only} if only else {})
+        fit_probes(params_of(), paths, model="m", task="t")
+    some, alone = (Paths("b", tmp_path / name).probes("m", "t") for name in ("some", "alone"))
+    found, wanted = (read_json(folder / "probes.json") for folder in (some, alone))
+    names = {"all": "all", "layer-00": "layer-00", "layer-02": "layer-01"}
+    assert list(found["sets"]) == list(names) and list(wanted["sets"]) == list(names.values())
+    for name, other in names.items():
+        assert found["sets"][name]["judge"] == wanted["sets"][other]["judge"]
+        assert found["sets"][name]["neurons"] == wanted["sets"][other]["neurons"]
+    assert found["layers"] == LAYERS and names[found["reference"]] == wanted["reference"]
+    orders = [read_npy(folder / "ranking_lca.npy") for folder in (some, alone)]
+    assert np.array_equal(orders[0], orders[1] + WIDTH * (orders[1] >= WIDTH))
 
 
 def test_strong_penalties_come_first():

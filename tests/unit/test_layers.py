@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neurosieve.subsets.layers import Found, number_that_passes, select_layers
+from neurosieve.subsets.layers import Found, every_span, number_that_passes, select_layers
 
 MARGIN = 0.01
 
@@ -73,6 +73,25 @@ def test_where_all_layers_fail_no_number_is_claimed_and_the_pipeline_takes_all()
 def test_the_pipeline_takes_what_passes_whether_it_is_claimed_or_not(no_claim):
     top = select_layers(SETS, 5, MARGIN, no_claim=no_claim)["top"]
     assert number_that_passes(top) == 3
+
+
+def test_layers_that_are_not_measured_add_nothing_to_those_below_or_above():
+    """Layers 1, 4 and 5 of seven are measured: as of a model of three layers, at the numbers of the whole."""
+    few = {
+        (0, 6): found(0.90, -0.002, neurons=12),
+        (1, 1): found(0.60, -0.3),
+        (4, 4): found(0.90, -0.004),
+        (5, 5): found(0.50, -0.4),
+        (0, 4): found(0.90, -0.003, neurons=8),
+        (4, 6): found(0.90, -0.001, neurons=8),
+    }
+    selected = select_layers(every_span(few, [1, 4, 5], 7), 7, MARGIN, no_claim=None)
+    assert selected["bottom"]["judge"] == [None, 0.60, 0.60, 0.60, 0.90, 0.90, 0.90]
+    assert selected["top"]["judge"] == [None, 0.50, 0.90, 0.90, 0.90, 0.90, 0.90]
+    assert (selected["bottom"]["layers"], selected["bottom"]["neurons"]) == (5, 8)
+    assert (selected["top"]["layers"], selected["top"]["neurons"]) == (3, 8)
+    assert [entry["neurons"] for entry in selected["single"]] == [0, 4, 0, 0, 4, 4, 0]
+    assert every_span(SETS, range(5), 5) == SETS
 
 
 def test_a_layer_of_constant_neurons_fails_and_has_no_figures():

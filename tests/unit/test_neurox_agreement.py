@@ -125,7 +125,7 @@ def test_clusters_are_the_same_at_every_threshold(name):
     X, y = inputs.DATA[name]()
     found = stored("data", name, X, y)["clusters"]
     constant = constant_neurons(X)[None]
-    ours = cluster_neurons(Sample([X], constant, constant, len(X)), inputs.THRESHOLDS)
+    ours = cluster_neurons(Sample.of([X]), inputs.THRESHOLDS)
     sizes = set()
     for threshold, labels in zip(inputs.THRESHOLDS, ours.labels, strict=True):
         theirs = found[str(threshold)]

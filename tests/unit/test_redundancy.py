@@ -15,17 +15,18 @@ from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read
 from neurosieve.config import Params, Redundancy
 from neurosieve.constant import column_moments, constant_columns, constant_neurons
 from neurosieve.redundancy import (
+    Clusters,
     Sample,
+    cluster_halves,
     cluster_neurons,
     measure_redundancy,
     neighbours,
     random_members,
-    stability,
     summarise,
-    vector_files,
 )
 from neurosieve.redundancy.cka import batches, hsic, layer_cka
-from neurosieve.redundancy.clusters import correlate, cut, medoids, unit_columns
+from neurosieve.redundancy.clusters import Pairs, cut, medoids
+from neurosieve.redundancy.sample import Moments, sampled_rows, vector_files
 from neurosieve.redundancy.stability import adjusted_rand, split_halves
 
 THRESHOLDS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
@@ -38,9 +39,12 @@ def mixtures(rng: np.random.Generator, rows: int, neurons: int, sources: int = 1
     return (base + noise + rng.normal(0, 20, neurons)).astype(np.float32)
 
 
-def sample_of(layers: list[np.ndarray]) -> Sample:
-    constant = np.stack([constant_neurons(layer) for layer in layers])
-    return Sample(layers, constant, constant, len(layers[0]))
+def in_halves(layers: list[np.ndarray], second: np.ndarray) -> Sample:
+    return Sample.of(layers, [np.flatnonzero(~second), np.flatnonzero(second)])
+
+
+def pairs_of(x: np.ndarray, layer_of: np.ndarray, layers: int) -> Pairs:
+    return Pairs(layer_of, layers).add(Sample.of([x]).unit_rows(None, np.ones(x.shape[1], bool)))
 
 
 # --- constant neurons
@@ -85,9 +89,9 @@ def test_hsic_equals_the_sums_over_distinct_rows(monkeypatch: pytest.MonkeyPatch
     rng = np.random.default_rng(1)
     x, y = rng.normal(2, 1, (9, 3)), rng.normal(-1, 3, (9, 5))
     y[:, :3] += x
-    for block in (10**6, 2 * 9 * 2):  # in one block, and two rows at a time
-        monkeypatch.setattr("neurosieve.redundancy.cka.BLOCK", block)
-        unbiased, biased = hsic([x, y])
+    for tile in (384, 4, 1):  # in one piece, and in pieces of 3 x 3 rows, and of one
+        monkeypatch.setattr("neurosieve.redundancy.cka.TILE", tile)
+        unbiased, biased, _ = hsic([x, y])
         for (i, a), (j, b) in itertools.product(enumerate((x, y)), repeat=2):
             assert unbiased[i, j] == pytest.approx(slow_hsic_unbiased(a, b), rel=1e-10)
             h = np.eye(9) - 1 / 9
@@ -174,16 +178,17 @@ def test_clusters_equal_scipy_on_float64() -> None:
     rng = np.random.default_rng(6)
     x = mixtures(rng, 1500, 640)
     layer_of = np.arange(640) // 160
-    found = correlate(unit_columns(x), layer_of, 4)
+    pairs = pairs_of(x, layer_of, 4)
+    nearest, distances = pairs.nearest(), pairs.distances()
     r, reference = reference_clusters(x, THRESHOLDS)
-    assert np.abs(found.distances - squareform(1 - r, checks=False)).max() < 5e-6
-    labels = cut(found.distances, THRESHOLDS)
+    assert np.abs(distances - squareform(1 - r, checks=False)).max() < 5e-6
+    labels = cut(distances, THRESHOLDS)
     assert 1 < labels[8].max() < labels[0].max() < 640
     for ours, theirs in zip(labels, reference, strict=True):
         assert adjusted_rand_score(theirs, ours) == 1
         first = [np.flatnonzero(ours == c)[0] for c in range(ours.max() + 1)]
         assert first == sorted(first)  # numbered by their lowest neuron
-        for cluster, medoid in enumerate(medoids(found.distances, ours)):
+        for cluster, medoid in enumerate(medoids(distances, ours)):
             members = np.flatnonzero(ours == cluster)
             if len(members) < 3:
                 assert medoid == members[0]
@@ -192,18 +197,85 @@ def test_clusters_equal_scipy_on_float64() -> None:
                 assert mean[members == medoid][0] > mean.max() - 1e-5
     np.fill_diagonal(r, -1)
     expected = np.stack([r[:, layer_of == layer].max(axis=1) for layer in range(4)], axis=1)
-    np.testing.assert_allclose(found.nearest, expected, atol=5e-6)
+    np.testing.assert_allclose(nearest, expected, atol=5e-6)
 
 
-def test_bands_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("give_up", [False, True])
+def test_tiles_and_chunks_of_rows_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch, give_up: bool) -> None:
     x = mixtures(np.random.default_rng(7), 200, 60)
     layer_of = np.repeat([0, 1, 3], [25, 5, 30])  # layer 2 has no neuron
-    whole = correlate(unit_columns(x), layer_of, 4)
-    monkeypatch.setattr("neurosieve.redundancy.clusters.BAND", 7)
-    parts = correlate(unit_columns(x), layer_of, 4)
-    np.testing.assert_allclose(parts.distances, whole.distances, atol=1e-6)
-    np.testing.assert_allclose(parts.nearest, whole.nearest, atol=1e-6)
-    assert np.isnan(whole.nearest[:, 2]).all() and not np.isnan(whole.nearest[:, [0, 1, 3]]).any()
+    r = np.abs(np.corrcoef(x.astype(np.float64), rowvar=False))
+    some = np.arange(60) % 7 != 3
+    for tile, chunk in ((1024, 2**28), (7, 2**28), (7, 4 * 60 * 33), (1, 4 * 60 * 90)):
+        monkeypatch.setattr("neurosieve.redundancy.clusters.TILE", tile)
+        monkeypatch.setattr("neurosieve.redundancy.sample.CHUNK", chunk)
+        found = pairs_of(x, layer_of, 4)
+        nearest = found.nearest()
+        for kept in (None, some):
+            found = pairs_of(x, layer_of, 4) if give_up else found
+            expected = r if kept is None else r[np.ix_(kept, kept)]
+            distances = found.distances(kept, give_up=give_up)
+            assert distances.dtype == np.float64 and distances.min() >= 0
+            np.testing.assert_allclose(distances, squareform(1 - expected, checks=False), atol=1e-6)
+            assert give_up == (sum(band.size for band in found.values) == 0)
+        own = r - 2 * np.eye(60)
+        expected = np.stack([own[:, layer_of == i].max(axis=1) for i in (0, 1, 3)], axis=1)
+        np.testing.assert_allclose(nearest[:, [0, 1, 3]], expected, atol=1e-6)
+        assert np.isnan(nearest[:, 2]).all()
+
+
+def test_moments_of_parts_are_those_of_the_whole() -> None:
+    x = mixtures(np.random.default_rng(18), 700, 9)
+    x[:, 4] = 2.5
+    x[:300, 5] = 1  # constant in the first part alone, and in both, at two values
+    x[:, 6] = np.arange(700) >= 300
+    first, second = np.arange(300), np.arange(300, 700)
+    parts = [Moments.of(x, rows) for rows in (first, second)]
+    for found, rows in ((parts[0], first), (parts[1], second), (parts[0].merged(parts[1]), np.arange(700))):
+        part = x[rows].astype(np.float64)
+        np.testing.assert_allclose(found.mean, part.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(found.squares, len(part) * part.var(axis=0), rtol=1e-9, atol=1e-18)
+        assert found.count == len(part) and found.equal.tolist() == (np.ptp(part, axis=0) == 0).tolist()
+        assert found.constant.tolist() == constant_neurons(x[rows]).tolist()
+
+
+def test_correlations_of_two_parts_make_those_of_all_rows() -> None:
+    """Whatever the parts are: of other means, of other spreads, constant in one of them."""
+    rng = np.random.default_rng(19)
+    x = mixtures(rng, 900, 80)
+    second = rng.random(900) < 0.4
+    x[second, 10:30] += rng.normal(0, 500, 20).astype(np.float32)  # far apart
+    x[second, 30:40] *= 1e4
+    x[~second, 40:45] = 7
+    x[:, 45:50] = np.where(second, 3, -2)[:, None]  # constant in both
+    layers = [x[:, :40], x[:, 40:]]
+    joint, stable, compared = cluster_halves(in_halves(layers, second), THRESHOLDS)
+    alone = cluster_neurons(Sample.of(layers), THRESHOLDS)
+    assert np.array_equal(joint.neurons, alone.neurons) and len(joint.neurons) == 80 and compared == 70
+    np.testing.assert_allclose(joint.nearest, alone.nearest, atol=3e-6)
+    r, reference = reference_clusters(x, THRESHOLDS)
+    for found in (joint, alone):
+        for ours, theirs, stands in zip(found.labels, reference, found.medoids, strict=True):
+            assert adjusted_rand_score(theirs, ours) == 1
+            assert ours[stands].tolist() == list(range(len(stands)))
+    np.fill_diagonal(r, -1)
+    np.testing.assert_allclose(joint.nearest.max(axis=1), np.minimum(r.max(axis=1), 1), atol=3e-6)
+    assert all(entry is not None for entry in stable)
+
+
+def test_layers_are_read_from_files_as_from_memory(tmp_path: Path) -> None:
+    x = mixtures(np.random.default_rng(20), 400, 40, sources=4)
+    layers = [x[:, :20].copy(), x[:, 20:].copy()]
+    for number, layer in enumerate(layers):
+        np.save(tmp_path / f"{number}.npy", layer)
+    rows = np.sort(np.random.default_rng(0).choice(400, 250, replace=False))
+    found = [
+        cluster_neurons(Sample.of(some, [rows]), THRESHOLDS)
+        for some in (layers, [tmp_path / "0.npy", tmp_path / "1.npy"])
+    ]
+    assert np.array_equal(found[0].labels, found[1].labels) and np.array_equal(found[0].nearest, found[1].nearest)
+    _, reference = reference_clusters(x[rows], THRESHOLDS)
+    assert [adjusted_rand_score(a, b) for a, b in zip(reference, found[0].labels, strict=True)] == [1] * 9
 
 
 def test_planted_copies_are_found() -> None:
@@ -212,7 +284,7 @@ def test_planted_copies_are_found() -> None:
     base = rng.standard_normal((800, 40))
     x = (base[:, groups] * rng.choice([-3, 0.1, 2], 300) + rng.normal(0, 9, 300)).astype(np.float32)  # signs too
     shuffled = rng.permutation(300)
-    clusters = cluster_neurons(sample_of([x[:, shuffled[:150]], x[:, shuffled[150:]]]), [0.01, 0.5])
+    clusters = cluster_neurons(Sample.of([x[:, shuffled[:150]], x[:, shuffled[150:]]]), [0.01, 0.5])
     for labels in clusters.labels:
         assert adjusted_rand_score(groups[shuffled], labels) == 1
     for found in clusters.medoids:  # exact copies are ties: the lowest neuron stands for its cluster
@@ -232,7 +304,7 @@ def test_medoid_by_hand() -> None:
 
 def test_a_second_threshold_does_not_see_the_result_of_the_first() -> None:
     x = mixtures(np.random.default_rng(9), 600, 120)
-    sample = sample_of([x[:, :60], x[:, 60:]])
+    sample = Sample.of([x[:, :60], x[:, 60:]])
     both = cluster_neurons(sample, [0.3, 0.6])
     alone = cluster_neurons(sample, [0.6])
     assert np.array_equal(both.labels[1], alone.labels[0])
@@ -248,7 +320,7 @@ def test_a_second_threshold_does_not_see_the_result_of_the_first() -> None:
 def test_a_subset_of_neurons_is_clustered_as_if_alone() -> None:
     x = mixtures(np.random.default_rng(10), 400, 90)
     x[:, 31] = 4
-    sample = sample_of([x[:, :30], x[:, 30:60], x[:, 60:]])
+    sample = Sample.of([x[:, :30], x[:, 30:60], x[:, 60:]])
     neurons = np.r_[np.arange(5, 29), np.arange(30, 60)]  # none of layer 2, one constant
     found = cluster_neurons(sample, [0.4, 0.7], neurons)
     kept = np.setdiff1d(neurons, [31])
@@ -264,7 +336,7 @@ def test_a_subset_of_neurons_is_clustered_as_if_alone() -> None:
 def test_hardly_any_neuron_varies(varying: int) -> None:
     layers = [np.ones((10, 3), np.float32), np.ones((10, 3), np.float32)]
     layers[1][:5, :varying] = 2
-    clusters = cluster_neurons(sample_of(layers), [0.5])
+    clusters = cluster_neurons(Sample.of(layers), [0.5])
     assert (clusters.labels >= 0).sum() == varying
     assert clusters.medoids[0].tolist() == [3][:varying]
     assert summarise(clusters.labels[0], clusters.medoids[0], 2)["clusters"] == varying
@@ -333,38 +405,42 @@ def test_halves_of_rows_where_one_file_has_most_of_them(files: np.ndarray) -> No
     assert 20 < second[:80].sum() < 60  # drawn, not cut
 
 
+def halves_of(files: np.ndarray, seed: int = 0) -> np.ndarray:
+    return split_halves(files, np.random.default_rng(seed))[0]
+
+
 def test_stability_is_high_for_clusters_of_the_data_and_none_for_those_of_the_sample() -> None:
     rng = np.random.default_rng(15)
     groups = np.repeat(np.arange(20), 4)
-    real = rng.standard_normal((400, 20))[:, groups] + 0.3 * rng.standard_normal((400, 80))
-    noise = rng.standard_normal((24, 80))
-    files = np.arange(400) % 40
-    halves, found = stability(sample_of([real[:, :40], real[:, 40:]]), files, [0.3], np.random.default_rng(0))
-    assert halves == {"by": "file", "rows": [200, 200], "files": [20, 20], "neurons": 80}
+    real = (rng.standard_normal((400, 20))[:, groups] + 0.3 * rng.standard_normal((400, 80))).astype(np.float32)
+    noise = rng.standard_normal((24, 80)).astype(np.float32)
+    halves = in_halves([real[:, :40], real[:, 40:]], halves_of(np.arange(400) % 40))
+    clusters, found, compared = cluster_halves(halves, [0.3])
+    assert compared == 80 and adjusted_rand_score(groups, clusters.labels[0]) == 1
     assert found == [{"adjusted_rand": 1.0, "clusters": [20, 20], "multiple": [20, 20]}]
-    _, found = stability(sample_of([noise]), np.arange(24), [0.5, 0.7], np.random.default_rng(0))
+    _, found, _ = cluster_halves(in_halves([noise], halves_of(np.arange(24))), [0.5, 0.7])
     for entry in found:
         assert min(entry["multiple"]) > 5 and abs(entry["adjusted_rand"]) < 0.1
 
 
 def test_stability_clusters_each_half_by_itself_without_neurons_constant_in_either() -> None:
     x = mixtures(np.random.default_rng(16), 300, 50, sources=5)
-    files = np.repeat([0, 1], 150)
-    x[:150, 7] = 1.5  # constant in the first file alone
-    found, entries = stability(sample_of([x[:, :25], x[:, 25:]]), files, THRESHOLDS, np.random.default_rng(0))
-    assert found["neurons"] == 49 and found["files"] == [1, 1]
+    second = np.arange(300) >= 150
+    x[:150, 7] = 1.5  # constant in the first half alone
+    clusters, entries, compared = cluster_halves(in_halves([x[:, :25], x[:, 25:]], second), THRESHOLDS)
+    assert compared == 49 and len(clusters.neurons) == 50
     kept = np.delete(x, 7, axis=1)
-    parts = [reference_clusters(kept[files == f], THRESHOLDS)[1] for f in (0, 1)]
+    parts = [reference_clusters(kept[second == half], THRESHOLDS)[1] for half in (False, True)]
     for i, entry in enumerate(entries):
         assert entry["adjusted_rand"] == pytest.approx(adjusted_rand_score(parts[0][i], parts[1][i]), abs=1e-9)
-        assert sorted(entry["clusters"]) == sorted(int(p[i].max()) for p in parts)
+        assert entry["clusters"] == [int(p[i].max()) for p in parts]
     assert len({e["adjusted_rand"] for e in entries}) > 3
 
 
 def test_stability_without_a_neuron_to_compare() -> None:
-    x = np.repeat([[1.0], [2.0]], 10, axis=0).astype(np.float32)  # constant in each file
-    halves, found = stability(sample_of([x]), np.repeat([0, 1], 10), [0.1, 0.5], np.random.default_rng(0))
-    assert halves["neurons"] == 0 and found == [None, None]
+    x = np.repeat([[1.0], [2.0]], 10, axis=0).astype(np.float32)  # constant in each half
+    clusters, found, compared = cluster_halves(in_halves([x], np.arange(20) >= 10), [0.1, 0.5])
+    assert compared == 0 and found == [None, None] and clusters.labels.tolist() == [[0], [0]]
 
 
 def test_random_members_are_of_every_cluster_and_of_every_member_in_turn() -> None:
@@ -463,17 +539,20 @@ def test_halves_are_of_the_files_of_the_sampled_rows(tmp_path: Path, monkeypatch
     x[:, 2] = np.arange(400) % 20 // 2  # the file of each row, in the order of write_rows
     paths = Paths("bench", tmp_path)
     write_activations(paths, [x])
-    seen = []
+    seen: list[Sample] = []
 
-    def watched(sample: Sample, files: np.ndarray, *rest: object) -> object:
-        seen.append((sample.layers[0][:, 2], files))
-        return stability(sample, files, *rest)
+    def watched(sample: Sample, *rest: object) -> tuple[Clusters, list[object], int]:
+        seen.append(sample)
+        return cluster_halves(sample, *rest)
 
-    monkeypatch.setattr("neurosieve.redundancy.stability", watched)
+    monkeypatch.setattr("neurosieve.redundancy.cluster_halves", watched)
     measure_redundancy(settings(), paths, model="tiny", task="roles")
-    ((numbers, files),) = seen
-    names = sorted({f"{i}.py" for i in range(0, 20, 2)})
-    assert [names[code] for code in files] == [f"{2 * int(n)}.py" for n in numbers]
+    ((first, second),) = (sample.parts for sample in seen)
+    files = [set(x[rows, 2].tolist()) for rows in (first, second)]
+    assert not files[0] & files[1] and files[0] | files[1] == set(range(10))
+    assert len(first) + len(second) == 300 and np.intersect1d(first, second).size == 0
+    report = read_json(paths.redundancy("tiny", "roles") / "redundancy.json")
+    assert report["halves"]["rows"] == [len(first), len(second)]
 
 
 def test_random_representatives_instead_of_medoids(tmp_path: Path) -> None:
@@ -504,6 +583,43 @@ def test_the_file_of_a_vector(tmp_path: Path) -> None:
     assert vector_files(paths, "roles", 4).tolist() == [1, 2, 0, 1]  # of pairs: of the input
     with pytest.raises(ArtifactError, match=r"inputs.jsonl: found 4 lines, expected 3"):
         vector_files(paths, "roles", 3)
+
+
+def test_layers_that_are_not_measured_are_left_out_at_their_place(tmp_path: Path) -> None:
+    x = mixtures(np.random.default_rng(21), 400, 24, sources=4)
+    layers = [x[:, :8].copy(), x[:, 8:16].copy(), x[:, 16:].copy()]
+    layers[2][:, 3] = 5
+    reports, labels = [], []
+    for only in (None, [0, 2]):
+        paths = Paths("bench", tmp_path / str(only))
+        write_activations(paths, layers if only is None else [layers[i] for i in only])
+        if only is not None:  # as a dump leaves it
+            folder = paths.activations("tiny", "roles", "train")
+            with Writer(folder, "activations", {}) as out:
+                for i in only:
+                    out.npy(f"layer_{i:02d}.npy", layers[i])
+                out.facts = {"layers": 3, "width": 8, "vectors": 400, "only_layers": only}
+        measure_redundancy(settings(), paths, model="tiny", task="roles")
+        reports.append(read_json(paths.redundancy("tiny", "roles") / "redundancy.json"))
+        labels.append(np.load(paths.redundancy("tiny", "roles") / "clusters.npy"))
+    whole, found = reports
+    assert found["cka"]["unbiased"][0][2] == whole["cka"]["unbiased"][0][2]
+    assert found["cka"]["unbiased"][1] == [None] * 3 and list(found["cka"]["left_out"]) == ["1"]
+    assert "only_layers" in found["cka"]["left_out"]["1"]
+    assert found["constant"] == whole["constant"] == {"per_layer": [0, 0, 1], "per_layer_on_train": [0, 0, 1]}
+    assert (found["neurons"], found["kept"], found["halves"]["neurons"]) == (24, 15, 15)
+    measured = np.r_[0:8, 16:19, 20:24]
+    _, reference = reference_clusters(x[sampled(400)][:, measured], [0.2, 0.6])
+    for row, expected in zip(labels[1], reference, strict=True):
+        assert np.flatnonzero(row >= 0).tolist() == measured.tolist()
+        assert adjusted_rand_score(expected, row[measured]) == 1
+    assert found["neighbours"]["nearest_by_layer"][1] == [None] * 3
+    assert found["neighbours"]["nearest_by_layer"][0][2] is not None
+    assert found["thresholds"][0]["representatives_per_layer"][1] == 0
+
+
+def sampled(vectors: int) -> np.ndarray:
+    return sampled_rows(settings(), "roles", vectors)
 
 
 def test_a_neuron_constant_in_the_sample_alone_is_counted_apart(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The `activations` phase: the neurons of every layer, a vector per token or per whole input.
 
 Reads a task's splits (inputs.jsonl, rows.jsonl) and the model's folder, or the one that it has for the task; writes per
-split an artifact with layer_00.npy ... layer_LL.npy, float32 (vectors, width). Of hidden states layer 0 is the
+split an artifact with layer_00.npy ... layer_LL.npy, float32 (vectors, width), those of `only_layers` where a model
+names them. Of hidden states layer 0 is the
 embedding output; of feed-forward activations and attention outputs it is block 1's. For token tasks vector i belongs
 to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
 """
@@ -40,15 +41,26 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
     """
     torch.set_num_threads(threads())
     loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
+    only = params.models[params.trained(model)].only_layers
+    if only is not None and only[-1] >= loaded.layers:
+        raise ActivationsError(
+            f"models.{params.trained(model)}.only_layers: found {only[-1]}, and the model has layers 0 to "
+            f"{loaded.layers - 1}"
+        )
     cost = layer_costs(loaded, params.activations.window)
     plans = make_plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
     crew = Crew(params, paths, model, task, cache)
     for split, plan in plans.items():
         with writer(params, paths, "dump_activations", model=model, task=task, split=split) as out:
-            files = [out.path(f"layer_{layer:02d}.npy") for layer in range(loaded.layers)]
+            every = range(loaded.layers)
+            apart = out.path(".left_out")  # one place for all layers that are not measured
+            files = [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in every]
             crew.write_layers(loaded, plan, files, f"{model} {task} {split}")
             out.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
             out.facts["training"] = params.training(model, task)
+            if only is not None:
+                out.facts["only_layers"] = only
+                apart.unlink(missing_ok=True)
     crew.close()
 
 

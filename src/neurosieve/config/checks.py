@@ -27,6 +27,9 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
             known(("models", model, "untrained"), entry.untrained, trained, "trained model under `models:`")
         if place[1] == "twins":
             faults += [(place, why) for why in _no_twin(params, model)]
+        if "published" in params.run.protocols and params.models[params.trained(model)].only_layers is not None:
+            fault = "the protocol `published` takes every layer; take `published` from run.protocols, or this out"
+            faults.append((("models", params.trained(model), "only_layers"), fault))
         if params.numerics == "portable" and params.activations.dtype != "float32":
             faults.append((("activations", "dtype"), "portable numerics need float32; or write `numerics: fast`"))
         tasks = list(params.prepare.tasks)

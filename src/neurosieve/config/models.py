@@ -67,8 +67,21 @@ class Model(Block):
     )
     layers: int | None = Field(None, gt=0, description="layers, for hidden states with the embedding; checked on load")
     width: int | None = Field(None, gt=0, description="units per layer, checked on load")
+    only_layers: list[int] | None = Field(
+        None,
+        min_length=1,
+        description="numbers of the layers whose neurons are measured, for a model too large for all; its twin has the "
+        "same; null: all",
+    )
     parameters: int | None = Field(None, gt=0, description="for the estimates of a plan, where weights are not here")
     note: str = Field("", description="shown on the leaderboard page")
+
+    @field_validator("only_layers")
+    @classmethod
+    def _ascending(cls, value: list[int] | None) -> list[int] | None:
+        if value is not None and (value != sorted(set(value)) or value[0] < 0):
+            raise ValueError(f"numbers of layers from 0, ascending, each once; write {sorted({abs(n) for n in value})}")
+        return value
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -78,8 +91,11 @@ class Model(Block):
             raise ValueError("`wheel:` and `wheel_path:` go together")
         if self.hub is None and self.revision is not None:
             raise ValueError("`revision:` is a commit of a hub model; give `hub:` with it, or take it out")
-        if self.untrained is not None and (self.folders or self.trust_remote_code or self.weights != "safetensors"):
+        taken = self.folders or self.trust_remote_code or self.weights != "safetensors" or self.only_layers
+        if self.untrained is not None and taken:
             raise ValueError("an untrained twin takes these from the model it names; take them out")
+        if self.only_layers is not None and self.layers is not None and self.only_layers[-1] >= self.layers:
+            raise ValueError(f"`only_layers:` names {self.only_layers[-1]}, and the layers are 0 to {self.layers - 1}")
         if self.embeddings == "kept" and self.untrained is None:
             raise ValueError("`embeddings: kept` is for an untrained twin; give `untrained:` with it, or take it out")
         if self.embeddings == "kept" and self.finetune is not None:

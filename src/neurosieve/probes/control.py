@@ -291,14 +291,14 @@ def fit_controls(params: Params, paths: Paths, *, model: str, task: str) -> None
     probes = read_json(paths.probes(model, task) / "probes.json")
     oracle = probes["sets"][probes["oracle"]]
     l1, l2 = oracle["l1"], oracle["l2"]
-    everything = np.arange(features.n_neurons)
+    everything = features.everything
     X = features.load("train")
     alive, standardizer = standardize_train(X, features, everything)
-    kept = everything[alive]
+    kept, columns = everything[alive], features.columns(np.flatnonzero(alive))
     X = standardizer.apply(X)
     if len(kept) < len(everything):
-        X = np.ascontiguousarray(X[:, features.columns(kept)])
-    standardizer = standardizer.take(features.columns(kept))
+        X = np.ascontiguousarray(X[:, columns])
+    standardizer = standardizer.take(columns)
 
     found: dict[str, Any] = {
         "model": model,

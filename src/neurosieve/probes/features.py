@@ -105,11 +105,22 @@ class Features:
     pair_features: tuple[str, ...]
     layers: int
     width: int
+    only_layers: tuple[int, ...] | None = None  # those that were dumped; None: all
     _rows: dict[str, Rows] = field(default_factory=dict, repr=False)
 
     @property
     def n_neurons(self) -> int:
         return self.layers * self.width
+
+    @property
+    def measured(self) -> list[int]:
+        """Layers whose neurons are measured, ascending: all, or ``only_layers``."""
+        return list(range(self.layers) if self.only_layers is None else self.only_layers)
+
+    @property
+    def everything(self) -> np.ndarray:
+        """Global indices of the neurons that are measured, ascending."""
+        return (np.array(self.measured)[:, None] * self.width + np.arange(self.width)).ravel()
 
     @property
     def number(self) -> bool:
@@ -145,11 +156,11 @@ class Features:
     def load(self, split: str, neurons: np.ndarray | None = None) -> np.ndarray:
         """Raw features, float32 (rows, len(neurons) * columns_per_neuron), neuron-major columns.
 
-        ``neurons`` are global indices in any order (all by default). Only the layers they lie in are read, each once
-        and through a memory map.
+        ``neurons`` are global indices in any order (by default all that are measured). Only the layers they lie in are
+        read, each once and through a memory map.
         """
         rows = self.rows(split)
-        neurons = np.arange(self.n_neurons) if neurons is None else np.asarray(neurons)
+        neurons = self.everything if neurons is None else np.asarray(neurons)
         if neurons.size and (neurons.min() < 0 or neurons.max() >= self.n_neurons):
             raise ValueError(f"neurons must lie in 0..{self.n_neurons - 1}, found {neurons.min()}..{neurons.max()}")
         folder = self.paths.activations(self.model, self.task, split)
@@ -209,6 +220,7 @@ def layout(paths: Paths, params: Params, model: str, task: str) -> Features:
         pair_features=tuple(params.probes.pair_features),
         layers=int(facts["layers"]),
         width=int(facts["width"]),
+        only_layers=tuple(facts["only_layers"]) if "only_layers" in facts else None,
     )
 
 

@@ -142,13 +142,14 @@ def _counts(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def feature_sets(kept: np.ndarray, features: Features) -> dict[str, tuple[int, int]]:
-    """Name -> first and last layer. Sets without a kept neuron are left out; prefix-00 is layer-00, the last is all,
-    and so are suffix-00 and the last suffix."""
+    """Name -> first and last layer. Sets without a kept neuron are left out; the first prefix is the first layer, the
+    last is all, and so is the first suffix."""
     last = features.layers - 1
+    measured = features.measured
     sets = {ORACLE: (0, last)}
-    sets |= {f"layer-{i:02d}": (i, i) for i in range(features.layers) if last}
-    sets |= {f"prefix-{i:02d}": (0, i) for i in range(1, last)}
-    sets |= {f"{SUFFIX}{i:02d}": (i, last) for i in range(1, last)}
+    sets |= {f"layer-{i:02d}": (i, i) for i in measured if len(measured) > 1}
+    sets |= {f"prefix-{i:02d}": (0, i) for i in measured[1:-1]}
+    sets |= {f"{SUFFIX}{i:02d}": (i, last) for i in measured[1:-1]}
     layer_of = kept // features.width
     return {name: (a, b) for name, (a, b) in sets.items() if ((layer_of >= a) & (layer_of <= b)).any()}
 
@@ -192,16 +193,16 @@ class Data:
 
 def load_data(features: Features, card: Mapping[str, Any]) -> Data:
     labels = {split: features.labels(split) for split in SPLITS}
-    everything = np.arange(features.n_neurons)
+    everything = features.everything
     data = {split: features.load(split) for split in SPLITS}
     alive, standardizer = standardize_train(data["train"], features, everything)
-    kept = everything[alive]
+    kept, columns = everything[alive], features.columns(np.flatnonzero(alive))
     for split in SPLITS:
         data[split] = standardizer.apply(data[split])
         if len(kept) < len(everything):
-            data[split] = np.ascontiguousarray(data[split][:, features.columns(kept)])
+            data[split] = np.ascontiguousarray(data[split][:, columns])
     return Data(
-        features, data, labels, kept, everything[~alive], standardizer.take(features.columns(kept)),
+        features, data, labels, kept, everything[~alive], standardizer.take(columns),
         len(card["classes"]), card["scored_classes"], metrics.primary(card),
     )  # fmt: skip
 

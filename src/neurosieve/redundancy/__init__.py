@@ -16,36 +16,24 @@ the file, "stability": {"adjusted_rand": of the partitions of the two halves of 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, iter_jsonl, read_manifest, read_npy
+from neurosieve.artifacts import ArtifactError, Paths, read_manifest
 from neurosieve.config import Params
-from neurosieve.constant import column_moments, constant_columns, constant_neurons
 from neurosieve.flow import writer
 from neurosieve.redundancy.cka import layer_cka
-from neurosieve.redundancy.clusters import Correlation, correlate, cut, medoids, unit_columns
+from neurosieve.redundancy.clusters import Pairs, cut, medoids
+from neurosieve.redundancy.sample import Sample, rng_of, sample_train, sampled_rows, vector_files
 from neurosieve.redundancy.stability import adjusted_rand, split_halves
 
-
-@dataclass(frozen=True)
-class Sample:
-    """Sampled train vectors of a model.
-
-    layers : float32 (rows, width) each, in order, all units.
-    constant : bool (layers, width): constant on train, or in the sample, where no correlation is defined.
-    constant_on_train : bool (layers, width): the first part of these.
-    vectors : number of train vectors the rows were drawn from.
-    """
-
-    layers: list[np.ndarray]
-    constant: np.ndarray
-    constant_on_train: np.ndarray
-    vectors: int
+__all__ = [
+    "Clusters", "Sample", "cluster_halves", "cluster_neurons", "column_distances", "measure_redundancy", "neighbours",
+    "random_members", "sample_train", "summarise",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,67 +52,23 @@ class Clusters:
     nearest: np.ndarray
 
 
-def _rng(params: Params, task: str, what: str) -> np.random.Generator:
-    return np.random.default_rng([params.seed, zlib.crc32(what.encode()), zlib.crc32(task.encode())])
+def _pairs(sample: Sample, part: int | None, kept: np.ndarray) -> Pairs:
+    """Correlations of the ``kept`` neurons, bool (all neurons,), over the rows of one part of the sample, or of all."""
+    layers, width = sample.constant.shape
+    return Pairs(np.flatnonzero(kept) // width, layers).add(sample.unit_rows(part, kept))
 
 
-def sampled_rows(params: Params, task: str, vectors: int) -> np.ndarray:
-    """Ascending indices of the train vectors that are used, of ``vectors``; they do not depend on the model."""
-    rng = _rng(params, task, "redundancy rows")
-    return np.sort(rng.choice(vectors, size=min(params.redundancy.rows, vectors), replace=False))
-
-
-def vector_files(paths: Paths, task: str, vectors: int) -> np.ndarray:
-    """int (vectors,) codes of the file of each train vector: that of its row's input for tokens, else of its input.
-
-    Raises
-    ------
-    ArtifactError
-        where the task has another number of rows (tokens) or inputs than there are vectors.
-    """
-    folder = paths.task(task) / "train"
-    files = [row["file"] for row in iter_jsonl(folder / "inputs.jsonl")]
-    rows = iter_jsonl(folder / "rows.jsonl")
-    first = next(rows, None)
-    name = "inputs.jsonl"
-    if first is not None and "seen" in first:  # tokens: a vector per row
-        files, name = [files[first["input"]], *(files[row["input"]] for row in rows)], "rows.jsonl"
-    if len(files) != vectors:
-        raise ArtifactError(
-            f"{folder / name}: found {len(files)} lines, expected {vectors}, one for each train vector; "
-            "run the phase `activations` again"
-        )
-    return np.unique(files, return_inverse=True)[1]
-
-
-def sample_train(params: Params, paths: Paths, model: str, task: str) -> Sample:
-    """Train vectors of ``params.redundancy.rows`` rows (all where there are fewer), the same rows for every model."""
-    folder = paths.activations(model, task, "train")
-    facts = read_manifest(folder)["facts"]
-    vectors, width = int(facts["vectors"]), int(facts["width"])
-    rows = sampled_rows(params, task, vectors)
-    layers, constant, constant_on_train = [], [], []
-    for number in range(int(facts["layers"])):
-        path = folder / f"layer_{number:02d}.npy"
-        layer = read_npy(path, mmap=True)
-        if layer.shape != (vectors, width):
-            raise ArtifactError(f"{path}: found shape {layer.shape}, expected ({vectors}, {width}); delete its folder")
-        _, std, equal = column_moments(layer)
-        if not np.isfinite(std).all():
-            raise ArtifactError(f"{path}: found values that are not finite in unit {np.argmin(np.isfinite(std))}")
-        constant_on_train.append(constant_columns(std, equal))
-        layers.append(layer[rows])
-        constant.append(constant_on_train[-1] | constant_neurons(layers[-1]))
-    return Sample(layers, np.stack(constant), np.stack(constant_on_train), vectors)
-
-
-def _correlation(layers: list[np.ndarray], kept: np.ndarray) -> Correlation:
-    """Correlation of the ``kept`` neurons, bool (all neurons,), one at least, none of them constant in ``layers``."""
-    width = layers[0].shape[1]
-    columns = [
-        unit_columns(layer[:, mask]) for layer, mask in zip(layers, kept.reshape(-1, width), strict=True) if mask.any()
-    ]
-    return correlate(np.concatenate(columns), np.flatnonzero(kept) // width, len(layers))
+def _clusters(pairs: Pairs, neurons: np.ndarray, every: int, thresholds: Sequence[float]) -> Clusters:
+    """Of the ``neurons`` of ``every``, whose correlations are given up."""
+    labels = np.full((len(thresholds), every), -1, np.int32)
+    if not len(neurons):
+        none = np.zeros(0, np.int32)
+        return Clusters(neurons, labels, [none] * len(thresholds), np.zeros((0, pairs.layers), np.float32))
+    nearest = pairs.nearest()
+    distances = pairs.distances(give_up=True)
+    labels[:, neurons] = cut(distances, thresholds)
+    found = [neurons[medoids(distances, row[neurons])].astype(np.int32) for row in labels]
+    return Clusters(neurons, labels, found, nearest)
 
 
 def cluster_neurons(sample: Sample, thresholds: Sequence[float], neurons: np.ndarray | None = None) -> Clusters:
@@ -137,19 +81,61 @@ def cluster_neurons(sample: Sample, thresholds: Sequence[float], neurons: np.nda
         wanted = np.zeros(len(kept), bool)
         wanted[neurons] = True
         kept &= wanted
-    chosen = np.flatnonzero(kept)
-    labels = np.full((len(thresholds), len(kept)), -1, np.int32)
-    if not len(chosen):
-        none = np.zeros(0, np.int32)
-        return Clusters(chosen, labels, [none] * len(thresholds), np.zeros((0, len(sample.layers)), np.float32))
-    found = _correlation(sample.layers, kept)
-    labels[:, chosen] = cut(found.distances, thresholds)
-    return Clusters(
-        chosen,
-        labels,
-        [chosen[medoids(found.distances, row[chosen])].astype(np.int32) for row in labels],
-        found.nearest,
+    return _clusters(_pairs(sample, None, kept), np.flatnonzero(kept), len(kept), thresholds)
+
+
+def cluster_halves(sample: Sample, thresholds: Sequence[float]) -> tuple[Clusters, list[dict[str, Any] | None], int]:
+    """As :func:`cluster_neurons` of all neurons of a sample in two parts, and how the clusters of both parts agree.
+
+    The products of the rows are made once: those of both parts give those of all rows. Returns beside the clusters the
+    "stability" of every threshold (the module's docstring has the schema), None where no neuron is left to compare, and
+    the number of neurons compared. Costs two more linkages.
+    """
+    kept = ~sample.constant.ravel()
+    neurons = np.flatnonzero(kept)
+    compared = (kept & ~sample.constant_in(0).ravel() & ~sample.constant_in(1).ravel())[neurons]
+    cuts = []
+    pairs = _pairs(sample, 0, kept)
+    if compared.any():
+        cuts.append(cut(pairs.distances(compared), thresholds))
+    second = _pairs(sample, 1, kept)
+    pairs.join(second, *_weights(sample, neurons))
+    if compared.any():
+        cuts.append(cut(second.distances(compared, give_up=True), thresholds))
+    del second
+    clusters = _clusters(pairs, neurons, len(kept), thresholds)
+    if not compared.any():
+        return clusters, [None] * len(thresholds), 0
+    return (
+        clusters,
+        [
+            {
+                "adjusted_rand": adjusted_rand(*both),
+                "clusters": [int(labels.max()) + 1 for labels in both],
+                "multiple": [int((np.bincount(labels) > 1).sum()) for labels in both],
+            }
+            for both in zip(*cuts, strict=True)
+        ],
+        int(compared.sum()),
     )
+
+
+def _weights(sample: Sample, neurons: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What :meth:`Pairs.join` takes, of neurons that vary in the sample, of both parts."""
+    squares, means = (
+        [np.concatenate([getattr(m, name) for m in found])[neurons] for found in sample.moments]
+        for name in ("squares", "mean")
+    )
+    first, second = (len(rows) for rows in sample.parts)
+    apart = (means[0] - means[1]) * np.sqrt(first * second / (first + second))
+    total = np.sqrt(squares[0] + squares[1] + apart * apart)
+    return np.sqrt(squares[0]) / total, np.sqrt(squares[1]) / total, apart / total
+
+
+def column_distances(columns: np.ndarray) -> np.ndarray:
+    """1 - |r| of all pairs of columns of float32 (rows, n), none constant: float64, condensed as in scipy."""
+    sample = Sample.of([columns])
+    return _pairs(sample, None, np.ones(columns.shape[1], bool)).distances(give_up=True)
 
 
 def random_members(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -158,37 +144,6 @@ def random_members(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shuffled = rng.permutation(neurons)
     _, first = np.unique(labels[shuffled], return_index=True)
     return shuffled[first].astype(np.int32)
-
-
-def stability(
-    sample: Sample, files: np.ndarray, thresholds: Sequence[float], rng: np.random.Generator
-) -> tuple[dict[str, Any], list[dict[str, Any] | None]]:
-    """How the clusters of one half of the rows agree with those of the other; the module's docstring has the schema.
-
-    files : int (rows,) file of each row of the sample. Returns "halves", and "stability" of every threshold, None where
-    no neuron is left to compare. Costs two more linkages, each on half the rows.
-    """
-    second, by = split_halves(files, rng)
-    parts = [[layer[at] for layer in sample.layers] for at in (~second, second)]
-    constant = [np.stack([constant_neurons(layer) for layer in part]) for part in parts]
-    kept = ~(sample.constant | constant[0] | constant[1]).ravel()
-    halves = {
-        "by": by,
-        "rows": [int((~second).sum()), int(second.sum())],
-        "files": [int(np.unique(files[at]).size) for at in (~second, second)],
-        "neurons": int(kept.sum()),
-    }
-    if not kept.any():
-        return halves, [None] * len(thresholds)
-    cuts = [cut(_correlation(part, kept).distances, thresholds) for part in parts]
-    return halves, [
-        {
-            "adjusted_rand": adjusted_rand(*both),
-            "clusters": [int(labels.max()) + 1 for labels in both],
-            "multiple": [int((np.bincount(labels) > 1).sum()) for labels in both],
-        }
-        for both in zip(*cuts, strict=True)
-    ]
 
 
 def summarise(labels: np.ndarray, representatives: np.ndarray, layers: int) -> dict[str, Any]:
@@ -249,25 +204,30 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
     """
     settings = params.redundancy
     folder = paths.activations(model, task, "train")
-    sample = sample_train(params, paths, model, task)
-    rows = len(sample.layers[0])
-    if rows < 4:
-        raise ArtifactError(f"{folder}: found {rows} train vectors, expected 4 or more; raise the task's rows.train")
-    rng = _rng(params, task, "redundancy cka")
+    vectors = int(read_manifest(folder)["facts"]["vectors"])
+    if vectors < 4:
+        raise ArtifactError(f"{folder}: found {vectors} train vectors, expected 4 or more; raise the task's rows.train")
+    rows = sampled_rows(params, task, vectors)
+    files = vector_files(paths, task, vectors)[rows]
+    second, by = split_halves(files, rng_of(params, task, "redundancy halves"))
+    sample = sample_train(params, paths, model, task, [rows[~second], rows[second]])
     layers, width = sample.constant.shape
-    # constant units count for nothing in CKA: at most rounding would be left of them
-    varying = [
-        np.where(mask, np.float32(0), layer) if mask.any() else layer
-        for layer, mask in zip(sample.layers, sample.constant, strict=True)
-    ]
-    similarity = layer_cka(varying, settings.cka_rows, settings.cka_batches, rng)
-    clusters = cluster_neurons(sample, settings.thresholds)
+    constant, constant_on_train = (
+        found & sample.measured[:, None] for found in (sample.constant, sample.constant_on_train)
+    )
+    rng = rng_of(params, task, "redundancy cka")
+    similarity = layer_cka(sample.varying(), settings.cka_rows, settings.cka_batches, rng, sample.largest())
+    clusters, stable, compared = cluster_halves(sample, settings.thresholds)
     representatives = clusters.medoids
     if settings.representative == "random":
-        rng = _rng(params, task, "redundancy representatives")
+        rng = rng_of(params, task, "redundancy representatives")
         representatives = [random_members(labels, rng) for labels in clusters.labels]
-    files = vector_files(paths, task, sample.vectors)[sampled_rows(params, task, sample.vectors)]
-    halves, stable = stability(sample, files, settings.thresholds, _rng(params, task, "redundancy halves"))
+    halves = {
+        "by": by,
+        "rows": [int((~second).sum()), int(second.sum())],
+        "files": [int(np.unique(files[at]).size) for at in (~second, second)],
+        "neurons": compared,
+    }
     report = {
         "model": model,
         "task": task,
@@ -275,10 +235,10 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
         "width": width,
         "neurons": layers * width,
         "vectors": sample.vectors,
-        "rows": rows,
+        "rows": len(rows),
         "constant": {
-            "per_layer": sample.constant.sum(axis=1).tolist(),
-            "per_layer_on_train": sample.constant_on_train.sum(axis=1).tolist(),
+            "per_layer": constant.sum(axis=1).tolist(),
+            "per_layer_on_train": constant_on_train.sum(axis=1).tolist(),
         },
         "kept": len(clusters.neurons),
         "cka": similarity,
@@ -299,11 +259,11 @@ def measure_redundancy(params: Params, paths: Paths, *, model: str, task: str) -
         for i, found in enumerate(representatives):
             out.npy(f"representatives_{i:02d}.npy", found)
         out.facts = {
-            "rows": rows,
+            "rows": len(rows),
             "vectors": sample.vectors,
             "neurons": layers * width,
-            "constant": int(sample.constant.sum()),
-            "constant_on_train": int(sample.constant_on_train.sum()),
+            "constant": int(constant.sum()),
+            "constant_on_train": int(constant_on_train.sum()),
             "kept": len(clusters.neurons),
             "cka_left_out": len(similarity["left_out"]),
         }

@@ -7,69 +7,107 @@ result of another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
-from tqdm import tqdm
 
-BAND = 512  # neurons per matrix product
-# Mean |r| of two candidates closer than this is a tie: it lies above the error of the float32 product (see correlate).
+TILE = 1024  # neurons on a side of a matrix product
+# Mean |r| of two candidates closer than this is a tie: it lies above the error of the float32 product (see Pairs).
 TIE_DECIMALS = 5
 
 
-def unit_columns(layer: np.ndarray) -> np.ndarray:
-    """Columns of (rows, neurons), none constant, centred and scaled to length 1: float32 (neurons, rows).
+class Pairs:
+    """Correlations of n neurons, each pair once: the sum of the products of unit columns, read some rows at a time.
 
-    Computed in float64 and rounded once. The product of two of them is their Pearson correlation.
-    """
-    z = layer.T.astype(np.float64)
-    z -= z.mean(axis=1, keepdims=True)
-    z /= np.sqrt(np.einsum("ij,ij->i", z, z))[:, None]
-    return z.astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Distances and nearest neighbours of n neurons.
-
-    distances : float64 (n(n-1)/2,), 1 - |r| >= 0, condensed as in scipy.spatial.distance.squareform.
-    nearest : float32 (n, layers), each neuron's largest |r| to another neuron of each layer; NaN where there is none.
+    In float32. Against float64 the largest error of |r| found was 1e-6 at 4,000 rows and 4e-6 at 50,000 (with
+    heavy-tailed neurons; BLAS adds in float32); copies of a neuron come out that close to 1.
+    Holds 2 n^2 bytes: bands of rows of the upper triangle, (some, those from the first of them on).
     """
 
-    distances: np.ndarray
-    nearest: np.ndarray
+    def __init__(self, layer_of: np.ndarray, layers: int) -> None:
+        """Of neurons whose layers are ``layer_of``, int (n,), ascending, each below ``layers``."""
+        self.n, self.layers = len(layer_of), layers
+        self.present, starts = np.unique(layer_of, return_index=True)
+        self.bounds = np.append(starts, self.n)
+        self.bands = [  # each within a layer, of about as many neurons
+            (int(part[0]), int(part[-1]) + 1)
+            for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True)
+            for part in np.array_split(np.arange(start, stop), -(-(stop - start) // TILE))
+        ]
+        self.values: list[np.ndarray] = []
 
+    def add(self, chunks: Iterable[np.ndarray]) -> Pairs:
+        """Add the products of some rows of the columns, float32 (rows, n) each, with themselves."""
+        buffer = np.empty((TILE, TILE), np.float32)
+        fresh = not self.values
+        for z in chunks:
+            for number, (start, stop) in enumerate(self.bands):
+                if fresh:
+                    self.values.append(np.empty((stop - start, self.n - start), np.float32))
+                left, band = z[:, start:stop].T, self.values[number]
+                # first a column with itself, which BLAS does in half the time
+                for first, last in [(start, stop), *((a, min(a + TILE, self.n)) for a in range(stop, self.n, TILE))]:
+                    out = band[:, first - start : last - start]
+                    if fresh:
+                        np.matmul(left, z[:, first:last], out=out)
+                    else:
+                        out += np.matmul(left, z[:, first:last], out=buffer[: stop - start, : last - first])
+            fresh = False
+        return self
 
-def correlate(z: np.ndarray, layer_of: np.ndarray, layers: int) -> Correlation:
-    """|correlation| of all pairs of neurons, from unit columns (n, rows) float32; ``layer_of`` (n,) is ascending.
+    def join(self, other: Pairs, own: np.ndarray, others: np.ndarray, apart: np.ndarray) -> None:
+        """Make these the correlations over the rows of both parts: own own' r + others others' r' + apart apart'.
 
-    Each pair is multiplied once, in float32. Against float64 the largest error of |r| found was 1e-6 at 4,000 rows
-    and 4e-6 at 50,000 (with heavy-tailed neurons; BLAS adds in float32); copies of a neuron come out that close to 1.
-    """
-    n = len(z)
-    distances = np.empty(n * (n - 1) // 2)
-    offset = _offsets(n)
-    nearest = np.full((n, layers), -np.inf, np.float32)
-    present, starts = np.unique(layer_of, return_index=True)
-    ends = np.append(starts[1:], n)
-    bands = [(a, min(a + BAND, end)) for start, end in zip(starts, ends, strict=True) for a in range(start, end, BAND)]
-    for start, stop in tqdm(bands, desc="correlation bands", mininterval=5):
-        r = np.abs(z[start:stop] @ z[start:].T)
-        for i in range(start, stop):
-            np.subtract(1.0, r[i - start, i - start + 1 :], out=distances[offset[i] + i + 1 : offset[i] + n])
-        own = np.arange(stop - start)
-        r[own, own] = -np.inf
-        layer = layer_of[start]
-        np.maximum(nearest[start:, layer], r.max(axis=0), out=nearest[start:, layer])
-        for other, first, last in zip(present, starts, ends, strict=True):
-            if last > start:
-                found = r[:, max(first - start, 0) : last - start].max(axis=1)
-                np.maximum(nearest[start:stop, other], found, out=nearest[start:stop, other])
-    nearest[np.isneginf(nearest)] = np.nan
-    np.maximum(distances, 0, out=distances)
-    return Correlation(distances, np.minimum(nearest, 1))
+        float64 (n,) each. ``own`` and ``others`` are the roots of each part's share in a neuron's sum of squares,
+        ``apart`` that of the difference between the means of the parts, with its sign: their squares add up to 1, so
+        that no digits are lost.
+        """
+        own, others, apart = (weights.astype(np.float32) for weights in (own, others, apart))
+        for (start, stop), band, second in zip(self.bands, self.values, other.values, strict=True):
+            for i, row, of_other in zip(range(start, stop), band, second, strict=True):  # a row stays in the cache
+                row *= own[i] * own[start:]
+                row += others[i] * others[start:] * of_other
+                row += apart[i] * apart[start:]
+
+    def nearest(self) -> np.ndarray:
+        """Each neuron's largest |r| to another neuron of each layer, float32 (n, layers); NaN where there is none."""
+        nearest = np.full((self.n, self.layers), -np.inf, np.float32)
+        bounds = list(zip(self.present, self.bounds[:-1], self.bounds[1:], strict=True))
+        for (start, stop), band in zip(self.bands, self.values, strict=True):
+            own = np.arange(stop - start)
+            layer = self.present[np.searchsorted(self.bounds, start, side="right") - 1]
+            for other, first, last in bounds:
+                if last <= start:
+                    continue
+                first = max(first, start)
+                r = np.abs(band[:, first - start : last - start])
+                if other == layer:
+                    r[own, own] = -np.inf
+                np.maximum(nearest[first:last, layer], r.max(axis=0), out=nearest[first:last, layer])
+                np.maximum(nearest[start:stop, other], r.max(axis=1), out=nearest[start:stop, other])
+        nearest[np.isneginf(nearest)] = np.nan
+        return np.minimum(nearest, 1)
+
+    def distances(self, kept: np.ndarray | None = None, *, give_up: bool = False) -> np.ndarray:
+        """1 - |r| >= 0 of all pairs, or of those of the neurons ``kept``, bool (n,): float64, condensed as in scipy.
+
+        ``give_up``: the correlations are let go of band by band, so that they and the distances are never both held.
+        """
+        of = np.arange(self.n) if kept is None else np.flatnonzero(kept)
+        distances = np.empty(len(of) * (len(of) - 1) // 2)
+        done, everything = 0, len(of) == self.n
+        for number, (start, stop) in enumerate(self.bands):
+            band = self.values[number]
+            if give_up:
+                self.values[number] = np.empty((0, 0), np.float32)
+            at = int(np.searchsorted(of, start))
+            for i in of[at : np.searchsorted(of, stop)]:
+                at += 1
+                row = band[i - start, i - start + 1 :] if everything else band[i - start, of[at:] - start]
+                np.subtract(1.0, np.abs(row), out=distances[done : done + len(row)])
+                done += len(row)
+        return np.maximum(distances, 0, out=distances)
 
 
 def cut(distances: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
@@ -92,15 +130,17 @@ def medoids(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     offset = _offsets(len(labels))
     order = np.argsort(labels, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-    found = np.empty(len(groups), np.int32)
-    for number, members in enumerate(groups):
+    starts = np.append(0, np.flatnonzero(np.diff(labels[order])) + 1)
+    size = np.diff(np.append(starts, len(order)))
+    found = order[starts].astype(np.int32)
+    for number in np.flatnonzero(size > 2):
+        members = order[starts[number] : starts[number] + size[number]]
         total = np.zeros(len(members))
-        for k, i in enumerate(members[:-1] if len(members) > 2 else ()):
+        for k, i in enumerate(members[:-1]):
             r = 1 - distances[offset[i] + members[k + 1 :]]
             total[k] += r.sum()
             total[k + 1 :] += r
-        found[number] = members[np.argmax(np.round(total / max(len(members) - 1, 1), TIE_DECIMALS))]
+        found[number] = members[np.argmax(np.round(total / (len(members) - 1), TIE_DECIMALS))]
     return found
 
 

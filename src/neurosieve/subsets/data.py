@@ -194,11 +194,11 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
     """Features as the probes phase makes them: constant neurons dropped, standardised by train."""
     features = layout(paths, params, model, task)
     card = read_json(paths.task(task) / "card" / "card.json")
-    everything = np.arange(features.n_neurons)
+    everything = features.everything
     X = {split: features.load(split) for split in SPLITS}
     alive, standardizer = standardize_train(X["train"], features, everything)
     kept = everything[alive]
-    columns = features.columns(kept)
+    columns = features.columns(np.flatnonzero(alive))
     for split in SPLITS:
         X[split] = standardizer.apply(X[split])
         if len(kept) < len(everything):

@@ -29,6 +29,21 @@ class Found:
     baseline_lower: float
 
 
+def every_span(found: Mapping[Span, Found], measured: Sequence[int], layers: int) -> dict[Span, Found]:
+    """``found`` by every span that has the same neurons: of some layers none are measured, and ``measured`` are left.
+
+    measured : layers, ascending. Of a model all of whose layers are measured: ``found``.
+    """
+
+    def inner(span: Span) -> Span:
+        inside = [layer for layer in measured if span[0] <= layer <= span[1]]
+        return (inside[0], inside[-1]) if inside else span
+
+    by_inner = {inner(span): one for span, one in found.items()}
+    spans = [(a, b) for a in range(layers) for b in range(a, layers) if a in (0, b) or b == layers - 1]
+    return {span: by_inner[inner(span)] for span in spans if inner(span) in by_inner} | dict(found)
+
+
 def select_layers(found: Mapping[Span, Found], layers: int, margin: float, *, no_claim: str | None) -> dict[str, Any]:
     """Bottom layers, top layers and single layers.
 

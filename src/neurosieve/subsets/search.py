@@ -259,7 +259,10 @@ def layer_report(row: Row, rival: Rival, *, no_claim: str | None) -> dict[str, A
             lower=rival.lower(judged, rival.reference),
             baseline_lower=rival.lower(judged, rival.baseline),
         )
-    return layers.select_layers(found, row.data.features.layers, rival.margin, no_claim=no_claim)
+    features = row.data.features
+    return layers.select_layers(
+        layers.every_span(found, features.measured, features.layers), features.layers, rival.margin, no_claim=no_claim
+    )
 
 
 def _every(searched: Searched) -> dict[str, Curve]:

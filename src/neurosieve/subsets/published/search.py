@@ -25,8 +25,8 @@ import numpy as np
 from neurosieve.config import Published
 from neurosieve.probes.rankings import RankingInput
 from neurosieve.probes.rankings.lca import rank
-from neurosieve.redundancy import random_members
-from neurosieve.redundancy.clusters import correlate, cut, unit_columns
+from neurosieve.redundancy import column_distances, random_members
+from neurosieve.redundancy.clusters import cut
 from neurosieve.subsets.published.probe import Method, start, train
 
 WIDE = 512  # columns of weights trained in one product: more of them no longer fit the caches
@@ -298,8 +298,7 @@ def cluster(vectors: np.ndarray, threshold: float) -> np.ndarray:
     varying = np.flatnonzero(np.ptp(vectors, axis=0) > 0)
     labels = np.empty(vectors.shape[1], np.int64)
     if len(varying):
-        z = unit_columns(vectors[:, varying])
-        labels[varying] = cut(correlate(z, np.zeros(len(varying), np.int64), 1).distances, [threshold])[0]
+        labels[varying] = cut(column_distances(vectors[:, varying]), [threshold])[0]
     constant = np.setdiff1d(np.arange(len(labels)), varying)
     labels[constant] = (labels[varying].max() + 1 if len(varying) else 0) + np.arange(len(constant))
     return labels
