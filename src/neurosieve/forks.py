@@ -126,6 +126,19 @@ def _line(connection: socket.socket) -> bytes:
     return said
 
 
+def load(command: str) -> None:
+    """Import what a command needs, as far as it is known before it is at work."""
+    import importlib
+
+    from neurosieve.cli import COMMANDS
+
+    module, function, _, _ = COMMANDS[command]
+    importlib.import_module("neurosieve.chain")
+    getattr(importlib.import_module(f"neurosieve.{module}"), function)
+    for name in {**MODELS, **OTHERS}.get(command, ()):
+        importlib.import_module(name)
+
+
 class Server:
     """One of the processes: it imports what a command needs when it is asked for the first time, then forks."""
 
@@ -177,16 +190,7 @@ class Server:
         """Whether a fork would be the process that asks; imports what the command needs."""
         if (_loaded(request["env"]), request["cwd"]) != (self.env, self.cwd):
             return False
-        import importlib
-
-        from neurosieve.cli import COMMANDS
-
-        command = request["argv"][0]
-        module, function, _, _ = COMMANDS[command]
-        importlib.import_module("neurosieve.chain")
-        getattr(importlib.import_module(f"neurosieve.{module}"), function)
-        for name in {**MODELS, **OTHERS}.get(command, ()):
-            importlib.import_module(name)
+        load(request["argv"][0])
         # looked at last: what was imported just now is what is there
         return self._files() == self.files and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208
 

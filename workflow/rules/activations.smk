@@ -21,6 +21,7 @@ rule finetune_model:
         f"{LOGS}/finetune_model/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/finetune_model/{{model}}/{{task}}.tsv"
+    priority: 20
     group:
         bundle("finetune_model")
     conda:
@@ -56,6 +57,7 @@ rule dump_activations:
         f"{LOGS}/dump_activations/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/dump_activations/{{model}}/{{task}}.tsv"
+    priority: 30
     group:
         bundle("dump_activations")
     conda:

@@ -67,6 +67,8 @@ SPLITS = benchmark_config.SPLITS
 DEV = ("train", "tune", "judge")
 
 
+# `priority:` of rules: those that others wait for, the last of a chain first, so that rows are finished one after another
+# and jobs that nothing waits for, the longer ones first, fill the cores at the end (benchmarks/speed/dag.py).
 wildcard_constraints:
     model="|".join(map(re.escape, P.probed)),
     task="|".join(map(re.escape, P.run.tasks)),

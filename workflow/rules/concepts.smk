@@ -51,6 +51,7 @@ rule ablate_neurons:
         f"{LOGS}/ablate_neurons/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/ablate_neurons/{{model}}/{{task}}.tsv"
+    priority: 10
     group:
         bundle("ablate_neurons")
     conda:

@@ -17,6 +17,7 @@ rule extract_corpus:
         f"{LOGS}/extract_corpus/{{corpus}}.log",
     benchmark:
         f"{TIMINGS}/extract_corpus/{{corpus}}.tsv"
+    priority: 90
     group:
         bundle("extract_corpus")
     conda:
@@ -48,6 +49,7 @@ rule prepare_task:
         f"{LOGS}/prepare_task/{{task}}.log",
     benchmark:
         f"{TIMINGS}/prepare_task/{{task}}.tsv"
+    priority: 80
     group:
         bundle("prepare_task")
     conda:

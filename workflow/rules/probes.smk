@@ -17,6 +17,7 @@ rule fit_baselines:
         f"{LOGS}/fit_baselines/{{task}}.log",
     benchmark:
         f"{TIMINGS}/fit_baselines/{{task}}.tsv"
+    priority: 40
     group:
         bundle("fit_baselines")
     conda:
@@ -47,6 +48,7 @@ rule fit_probes:
         f"{LOGS}/fit_probes/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/fit_probes/{{model}}/{{task}}.tsv"
+    priority: 40
     group:
         bundle("fit_probes")
     conda:

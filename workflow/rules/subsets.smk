@@ -23,6 +23,7 @@ rule search_subsets:
         f"{LOGS}/search_subsets/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/search_subsets/{{model}}/{{task}}.tsv"
+    priority: 50
     group:
         bundle("search_subsets")
     conda:
@@ -59,6 +60,7 @@ rule check_robustness:
         f"{LOGS}/check_robustness/{{model}}/{{task}}.log",
     benchmark:
         f"{TIMINGS}/check_robustness/{{model}}/{{task}}.tsv"
+    priority: 10
     group:
         bundle("check_robustness")
     conda:
@@ -94,6 +96,7 @@ rule transfer_subsets:
         f"{LOGS}/transfer_subsets/{{model}}.log",
     benchmark:
         f"{TIMINGS}/transfer_subsets/{{model}}.tsv"
+    priority: 10
     group:
         bundle("transfer_subsets")
     conda:

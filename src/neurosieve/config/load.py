@@ -35,7 +35,6 @@ def load_params(path: Path | str) -> Params:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     try:
-        tree = yaml.compose(text, Loader=_Loader)
         raw = yaml.load(text, Loader=_Loader)  # noqa: S506  (_Loader is a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -51,10 +50,12 @@ def load_params(path: Path | str) -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
+        tree = yaml.compose(text, Loader=_Loader)  # where its lines are, which only faults need
         raise ConfigError("\n".join(_faults(path, tree, error.errors()))) from None
-    faults = [f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys))}: {text}" for keys, text in cross_checks(params)]
-    if faults:
-        raise ConfigError("\n".join(faults))
+    if faults := cross_checks(params):
+        tree = yaml.compose(text, Loader=_Loader)
+        said = [f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys))}: {why}" for keys, why in faults]
+        raise ConfigError("\n".join(said))
     return params
 
 
