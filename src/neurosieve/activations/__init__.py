@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -18,14 +20,16 @@ import torch
 from neurosieve.activations.batches import ActivationsError, Coding, DroppedTokens, Plan, make_plan
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.finetune import train_model
-from neurosieve.activations.models import load_model, task_folder
-from neurosieve.activations.shards import Crew
+from neurosieve.activations.models import Loaded, load_model, task_folder
+from neurosieve.activations.shards import Crew, Key
 from neurosieve.artifacts import Paths
 from neurosieve.config import SPLITS, Params
 from neurosieve.flow import writer
 from neurosieve.sources.wheels import DEFAULT_CACHE
 
 __all__ = ["ActivationsError", "dump_activations", "finetune_model"]
+
+MOST_FILES = 500  # open at once: half of what a process may by default
 
 
 def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:
@@ -49,30 +53,49 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
         )
     cost = layer_costs(loaded, params.activations.window)
     plans = make_plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
-    crew = Crew(params, paths, model, task, cache)
-    for split, plan in plans.items():
-        with writer(params, paths, "dump_activations", model=model, task=task, split=split) as out:
-            every = range(loaded.layers)
-            apart = out.path(".left_out")  # one place for all layers that are not measured
-            files = [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in every]
-            crew.write_layers(loaded, plan, files, f"{model} {task} {split}")
-            out.facts |= {"layers": loaded.layers, "width": loaded.width, **plan.facts, **loaded.facts, "cost": cost}
-            out.facts["training"] = params.training(model, task)
-            if only is not None:
-                out.facts["only_layers"] = only
-                apart.unlink(missing_ok=True)
+    crew = Crew(params, paths, model, [task], cache)
+    for keys in together(plans, loaded):
+        with ExitStack() as stack:
+            outs = [
+                stack.enter_context(writer(params, paths, "dump_activations", model=model, task=of, split=split))
+                for of, split in keys
+            ]
+            aparts = [out.path(".left_out") for out in outs]  # one place for all layers that are not measured
+            files = [
+                [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in range(loaded.layers)]
+                for out, apart in zip(outs, aparts, strict=True)
+            ]
+            crew.write_layers(loaded, plans, keys, files, params.activations.batch_tokens)
+            for out, key, apart in zip(outs, keys, aparts, strict=True):
+                facts = {"layers": loaded.layers, "width": loaded.width, **plans[key].facts, **loaded.facts}
+                out.facts |= {**facts, "cost": cost, "training": params.training(model, key[0])}
+                if only is not None:
+                    out.facts["only_layers"] = only
+                    apart.unlink(missing_ok=True)
     crew.close()
 
 
-def make_plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[str, Plan]:
-    """The plan of each split; tokens that the tokenizer drops are named for all splits at once."""
-    plans: dict[str, Plan] = {}
+def together(plans: Mapping[Key, Plan], loaded: Loaded) -> list[list[Key]]:
+    """Which plans run as one: all, where company changes no bit of a model's; else each alone.
+
+    Those that make vectors in another way are apart, and no more than have files to be open at once.
+    """
+    if not loaded.coding.free:
+        return [[key] for key in plans]
+    room = max(1, MOST_FILES // loaded.layers)
+    alike = [[key for key in plans if plans[key].how == how] for how in dict.fromkeys(p.how for p in plans.values())]
+    return [keys[at : at + room] for keys in alike for at in range(0, len(keys), room)]
+
+
+def make_plans(params: Params, paths: Paths, task: str, coding: Coding) -> dict[Key, Plan]:
+    """The plan of each split of a task; tokens that the tokenizer drops are named for all splits at once."""
+    plans: dict[Key, Plan] = {}
     found: Counter[str] = Counter()
     first: dict[str, str] = {}
     for split in SPLITS:
         try:
             settings = params.activations.model_dump(exclude={"dtype"})
-            plans[split] = make_plan(paths.task(task) / split, coding, **settings)
+            plans[task, split] = make_plan(paths.task(task) / split, coding, **settings)
         except DroppedTokens as error:
             found += error.found
             first = error.first | first

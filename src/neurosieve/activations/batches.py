@@ -13,11 +13,13 @@ begun half a window after the one before; the last is moved back to end with the
 sub-word) takes its vector from the window in which its nearer edge is farthest from the window's edges, on a tie from
 the earlier. A token longer than any window could hold is taken sub-word by sub-word, and counted.
 
-Plan. The windows that anything is taken from, longest first, then by input and place; consecutive ones make a batch
-as long as longest * number <= batch_tokens, and for a model whose values depend on padding as they are equally long. It
-depends on the inputs, the parameters and the model only, so a batch, and with it the last bits of its result, is the
-same whatever runs it. All windows of a long text are equally long and therefore
-neighbours: at most one text is unfinished between two batches.
+Plan. The windows that anything is taken from, longest first, then by input and place; consecutive ones of one length
+make a batch as long as length * number <= batch_tokens, so nothing is padded. It depends on the inputs, the parameters
+and the model only, so a batch, and with it the last bits of its result, is the same whatever runs it. All windows of a
+long text are equally long and therefore neighbours: at most one text is unfinished between two batches.
+
+Several plans may be run as one (join_plans): a window that several need, or one of them twice, is then run once. The
+last bits of a plan stay what they are only for a model whose rows do not depend on their company (Coding.free).
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +73,9 @@ class Coding:
 
     tokenizer: set to read special tokens spelled in a text as ordinary text. prefix, suffix: special tokens around
     every window. pad: id that fills a batch (masked). maximum: positions the model has, or None.
-    padded: windows of several lengths may make a batch. marks: ids of sub-words that are marks of white space alone.
-    unknown: id that stands for whatever the vocabulary lacks, or None.
+    marks: ids of sub-words that are marks of white space alone. unknown: id that stands for whatever the vocabulary
+    lacks, or None. padded: values do not depend on padding beside a text, which nothing here adds but fine-tuning does.
+    free: a window has the same bits whichever windows are in its batch.
     """
 
     tokenizer: Tokenizer
@@ -80,9 +83,10 @@ class Coding:
     suffix: tuple[int, ...]
     pad: int
     maximum: int | None
-    padded: bool = True
     marks: frozenset[int] = frozenset()
     unknown: int | None = None
+    padded: bool = True
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,10 @@ class Plan:
     """What is run and where it goes. A part is a stretch of a window that (a share of) one vector is made of.
 
     ids (sub-words,) int32: all texts, one after another. window_input, window_start, window_stop (windows,) int64:
-    in running order; start and stop index ids. batch_bounds (batches + 1,): windows of each batch. part_bounds
-    (windows + 1,): parts of each window. part_vector, part_start, part_stop (parts,): the vector's index and the
-    stretch, counted from the window's start. vector_parts, vector_length (vectors,): parts and sub-words of a vector.
+    in running order; start and stop index ids. batch_bounds (batches + 1,): windows of each batch, equally long.
+    part_bounds (windows + 1,): parts of each window. part_vector, part_place, part_start, part_stop (parts,): the
+    vector's index, which of its parts it is in the order of the text, and the stretch, counted from the window's
+    start. vector_parts, vector_length (vectors,): parts and sub-words of a vector.
     how: first, last, mean or max, how the sub-words of a vector become one.
     """
 
@@ -112,6 +117,7 @@ class Plan:
     batch_bounds: np.ndarray
     part_bounds: np.ndarray
     part_vector: np.ndarray
+    part_place: np.ndarray
     part_start: np.ndarray
     part_stop: np.ndarray
     vector_parts: np.ndarray
@@ -258,9 +264,8 @@ def plan_inputs(
     cut = _cut(inputs, rows, coding, where, how, _capacity(coding, window))
     windows, parts = _running_order(cut)
     lengths = windows[:, 2] - windows[:, 1] + specials
-    bounds = _batch_bounds(lengths, batch_tokens, coding.padded)
+    bounds = _batch_bounds(lengths, batch_tokens)
     vectors = len(rows.input) if rows is not None else cut.inputs
-    subwords, padded = int(lengths.sum()), int((lengths[bounds[:-1]] * np.diff(bounds)).sum())
     return Plan(
         ids=cut.ids,
         window_input=windows[:, 0],
@@ -269,6 +274,7 @@ def plan_inputs(
         batch_bounds=bounds,
         part_bounds=np.searchsorted(parts[:, 0], np.arange(len(windows) + 1)),
         part_vector=parts[:, 1],
+        part_place=_places(parts[:, 1]),
         part_start=parts[:, 2],
         part_stop=parts[:, 3],
         vector_parts=np.bincount(parts[:, 1], minlength=vectors),
@@ -280,13 +286,11 @@ def plan_inputs(
             "subwords": len(cut.ids),
             "windowed_inputs": cut.windowed_inputs,
             "windows": len(windows),
-            "window_subwords": subwords,
-            "padding": padded - subwords,
-            "batches": len(bounds) - 1,
+            "window_subwords": int(lengths.sum()),
             "split_tokens": cut.split_tokens,
             "special_ids_in_text": cut.special_ids,
             **({"unknown_subwords": cut.unknown} if cut.unknown else {}),
-            "plan_sha256": _digest(cut.ids, windows, bounds, parts, np.array(coding.prefix), np.array(coding.suffix)),
+            "plan_sha256": _digest(cut.ids, windows, parts, np.array(coding.prefix), np.array(coding.suffix)),
         },
     )
 
@@ -444,8 +448,18 @@ def _parts(
     return np.concatenate(out).astype(np.int64), 0 if whole else int((~held).sum())
 
 
-def _batch_bounds(lengths: np.ndarray, batch_tokens: int, padded: bool) -> np.ndarray:
-    """Windows of each batch, (batches + 1,), for lengths that never grow; of one length where they are not padded."""
+def _places(vector: np.ndarray) -> np.ndarray:
+    """How many of the parts before each are of the same vector, (parts,) int64."""
+    order = np.argsort(vector, kind="stable")
+    begins = np.append(True, np.diff(vector[order]) != 0)
+    begin = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order)) - begin
+    return places
+
+
+def _batch_bounds(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
+    """Windows of each batch, (batches + 1,), of one length each, for lengths that never grow."""
     if lengths[0] > batch_tokens:
         raise ActivationsError(
             f"activations.batch_tokens: found {batch_tokens}, less than one window of {lengths[0]} sub-words; "
@@ -453,7 +467,58 @@ def _batch_bounds(lengths: np.ndarray, batch_tokens: int, padded: bool) -> np.nd
         )
     bounds = [0]
     while bounds[-1] < len(lengths):
-        longest = lengths[bounds[-1]]
-        alike = len(lengths) if padded else int(np.searchsorted(-lengths, -longest, side="right"))
-        bounds.append(min(alike, bounds[-1] + int(batch_tokens // longest)))
+        length = lengths[bounds[-1]]
+        alike = int(np.searchsorted(-lengths, -length, side="right"))
+        # a lone sub-word is the one length at which company was seen to change bits
+        bounds.append(min(alike, bounds[-1] + (int(batch_tokens // length) if length > 1 else 1)))
     return np.array(bounds, np.int64)
+
+
+def join_plans(plans: Sequence[Plan], coding: Coding, batch_tokens: int) -> Plan:
+    """One plan for the windows of several, each distinct one once; vectors are those of the plans one after another.
+
+    The plans must agree in ``how``. Windows run longest first, then in the order in which the plans have them.
+    """
+    specials = len(coding.prefix) + len(coding.suffix)
+    number: dict[bytes, int] = {}  # of each distinct window, by its ids
+    ids: list[np.ndarray] = []
+    lengths: list[int] = []
+    parts: list[np.ndarray] = []
+    vectors = 0
+    for plan in plans:
+        windows = np.empty(len(plan.window_start), np.int64)
+        for i, (start, stop) in enumerate(zip(plan.window_start.tolist(), plan.window_stop.tolist(), strict=True)):
+            own = plan.ids[start:stop]
+            key = hashlib.blake2b(own.tobytes(), digest_size=16).digest()
+            windows[i] = number.setdefault(key, len(number))
+            if windows[i] == len(lengths):
+                ids.append(own)
+                lengths.append(len(own))
+        window = np.repeat(windows, np.diff(plan.part_bounds))
+        columns = (plan.part_vector + vectors, plan.part_place, plan.part_start, plan.part_stop)
+        parts.append(np.stack([window, *columns], axis=1))
+        vectors += plan.vectors
+    length = np.array(lengths, np.int64)
+    running = np.argsort(-length, kind="stable")
+    place = np.empty(len(running), np.int64)
+    place[running] = np.arange(len(running))
+    part = np.concatenate(parts)
+    part[:, 0] = place[part[:, 0]]
+    part = part[np.lexsort((part[:, 2], part[:, 1], part[:, 0]))]
+    stop = np.cumsum(length)
+    return Plan(
+        ids=np.concatenate(ids),
+        window_input=running,
+        window_start=(stop - length)[running],
+        window_stop=stop[running],
+        batch_bounds=_batch_bounds(length[running] + specials, batch_tokens),
+        part_bounds=np.searchsorted(part[:, 0], np.arange(len(running) + 1)),
+        part_vector=part[:, 1],
+        part_place=part[:, 2],
+        part_start=part[:, 3],
+        part_stop=part[:, 4],
+        vector_parts=np.concatenate([plan.vector_parts for plan in plans]),
+        vector_length=np.concatenate([plan.vector_length for plan in plans]),
+        how=plans[0].how,
+        facts={},
+    )

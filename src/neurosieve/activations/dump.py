@@ -1,14 +1,16 @@
 """Run a plan and write its vectors: a batch at a time, each row straight to its place in the layer's file.
 
-Writes layer_00.npy ... layer_LL.npy, float32 (vectors, width), C order. Beside the model and the plan, memory holds
-one batch and the sums of the one text whose windows are not all done: nothing that grows with the split.
+Writes layer_00.npy ... layer_LL.npy, float32 (vectors, width), C order; of several plans that run as one, a set of
+files each. Beside the model and the plan, memory holds one batch and the sums of the one text whose windows are not all
+done: nothing that grows with the split.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,57 @@ from neurosieve.activations.batches import ActivationsError, Plan
 from neurosieve.activations.models import Loaded, layer_states
 from neurosieve.memory import out_of_memory
 
+SHORT = 8  # sub-words of a part up to which parts are summed together
 
-def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> None:
-    """Compute every vector of the plan.
+
+@dataclass(frozen=True)
+class Target:
+    """Where so many consecutive vectors of a plan go: files of the layers (see :func:`preallocate`), vector first."""
+
+    first: int
+    vectors: int
+    files: list[tuple[int, int]]
+
+    def write(self, vectors: np.ndarray, layers: list[np.ndarray]) -> None:
+        """Those of the vectors that go here; values (n, width) per layer."""
+        here = (vectors >= self.first) & (vectors < self.first + self.vectors)
+        if here.all():
+            for file, values in zip(self.files, layers, strict=True):
+                write_rows(file, vectors - self.first, values)
+        elif here.any():
+            for file, values in zip(self.files, layers, strict=True):
+                write_rows(file, vectors[here] - self.first, values[here])
+
+
+def targets(
+    stack: ExitStack, plans: Sequence[Plan], paths: Sequence[list[Path]], width: int, *, make: bool = True
+) -> list[Target]:
+    """Files of each of the plans that are run as one, one per layer; made, or opened where others made them."""
+    found, first = [], 0
+    for plan, own in zip(plans, paths, strict=True):
+        if make:
+            files = [preallocate(stack, path, plan.vectors, width) for path in own]
+        else:
+            files = open_layers(stack, own, plan.vectors, width)
+        found.append(Target(first, plan.vectors, files))
+        first += plan.vectors
+    return found
+
+
+def write_layers(
+    loaded: Loaded,
+    plan: Plan,
+    parts: Sequence[Plan],
+    paths: Sequence[list[Path]],
+    title: str,
+    names: Sequence[str] = (),
+) -> None:
+    """Compute every vector of ``plan``, which is made of the vectors of ``parts``, one after another.
 
     Parameters
     ----------
-    paths : one file per layer, to be made. Means are summed in float64.
-    title : name of the progress bar.
+    paths : of each part, one file per layer, to be made. Means are summed in float64.
+    title : name of the progress bar. names : of the parts, for messages.
 
     Raises
     ------
@@ -35,10 +80,56 @@ def write_layers(loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> N
         out of memory (never a smaller batch instead: its composition is part of the result), values not finite.
     """
     with ExitStack() as stack:
-        files = [preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
-        for vectors, layers in run_plan(loaded, plan, title):
-            for file, values in zip(files, layers, strict=True):
-                write_rows(file, vectors, values)
+        opened = targets(stack, parts, paths, loaded.width)
+        for vectors, layers in run_plan(loaded, plan, title, where=place_in(parts, names or [title] * len(parts))):
+            for target in opened:
+                target.write(vectors, layers)
+
+
+def place_in(parts: Sequence[Plan], names: Sequence[str]) -> Callable[[int], str]:
+    """A vector of a plan that is made of these parts, in words."""
+
+    def where(vector: int) -> str:
+        for part, name in zip(parts, names, strict=True):
+            if vector < part.vectors:
+                return f"vector {vector} ({name})"
+            vector -= part.vectors
+        raise IndexError(vector)
+
+    return where
+
+
+@dataclass
+class Kept:
+    """Parts of vectors that a shard leaves to others: vectors and places (parts,), values (parts, layers, width)."""
+
+    vectors: list[int] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    values: list[np.ndarray] = field(default_factory=list)
+
+
+class _Open:
+    """A vector of several parts: the sum (or maximum) of the first of them, float64, and those that came too early.
+
+    They are taken in the order of the text, whichever batch has them: sums in another order have other bits.
+    """
+
+    def __init__(self, parts: int) -> None:
+        self.parts, self.next = parts, 0
+        self.value: np.ndarray | None = None
+        self.early: dict[int, np.ndarray] = {}
+
+    def take(self, place: int, part: np.ndarray, how: str) -> bool:
+        """Whether it is whole now."""
+        self.early[place] = part
+        while self.next in self.early:
+            part = self.early.pop(self.next)
+            if self.value is None:
+                self.value = part
+            else:
+                self.value = np.maximum(self.value, part) if how == "max" else self.value + part
+            self.next += 1
+        return self.next == self.parts
 
 
 def run_plan(
@@ -48,16 +139,15 @@ def run_plan(
     first: int = 0,
     stop: int | None = None,
     apart: np.ndarray | None = None,
-    kept: tuple[list[int], list[np.ndarray]] | None = None,
+    kept: Kept | None = None,
+    where: Callable[[int], str] | None = None,
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Every vector of the plan once, as they are done: indices (n,), and per layer their values float32 (n, width).
 
     Without a title there is no progress bar. Of batches [first, stop), where they are given; parts of vectors that
-    ``apart`` (vectors,) marks are then not summed but put into ``kept``: vectors, and values (layers, width), float64.
-    Raises as :func:`write_layers` does.
+    ``apart`` (vectors,) marks are then not summed but put into ``kept``. Raises as :func:`write_layers` does.
     """
-    # vector -> parts still to come, and the sum (or maximum) of those that came, (layers, width)
-    open_vectors: dict[int, tuple[int, np.ndarray]] = {}
+    open_vectors: dict[int, _Open] = {}
     specials = len(loaded.coding.prefix) + len(loaded.coding.suffix)
     written = 0
     lo, hi = plan.batch_bounds[first], plan.batch_bounds[plan.batches if stop is None else stop]
@@ -73,14 +163,13 @@ def run_plan(
                 for layer, values in enumerate(layers):
                     if not np.isfinite(values).all():
                         row = int(vectors[np.flatnonzero(~np.isfinite(values).all(axis=1))[0]])
+                        place = f"vector {row} ({title})" if where is None else where(row)
                         why = {
                             "float16": "too large for float16: write `dtype: bfloat16` or `dtype: float32` under "
                             "`activations:`",
                             "bfloat16": "the weights are damaged, or write `dtype: float32` under `activations:`",
                         }.get(loaded.facts.get("dtype", "float32"), "the weights are damaged or too large for float32")
-                        raise ActivationsError(
-                            f"model {loaded.name}: layer {layer} of vector {row} ({title}) is not finite; {why}"
-                        )
+                        raise ActivationsError(f"model {loaded.name}: layer {layer} of {place} is not finite; {why}")
                 yield vectors, layers
             a, b = plan.batch_bounds[batch : batch + 2]
             progress.update(int((plan.window_stop - plan.window_start)[a:b].sum() + (b - a) * specials))
@@ -92,9 +181,9 @@ def _run_batch(
     loaded: Loaded,
     plan: Plan,
     batch: int,
-    open_vectors: dict[int, tuple[int, np.ndarray]],
+    open_vectors: dict[int, _Open],
     apart: np.ndarray | None,
-    kept: tuple[list[int], list[np.ndarray]] | None,
+    kept: Kept | None,
 ) -> list[tuple[np.ndarray, list[np.ndarray]]]:
     """Vectors that a batch completes: indices (n,) and per layer their values (n, width)."""
     first, stop = (int(b) for b in plan.batch_bounds[batch : batch + 2])
@@ -136,35 +225,31 @@ def _run_batch(
         done.append(finish(values[whole], counts[whole], plan.how))
     out = [(vectors[whole], done)]
     for part, index in enumerate(shared):
-        vector = int(vectors[index])
+        vector, place = int(vectors[index]), int(plan.part_place[lo + index])
         if apart is not None and kept is not None and apart[vector]:
-            kept[0].append(vector)
-            kept[1].append(partial[part].copy())
+            kept.vectors.append(vector)
+            kept.places.append(place)
+            kept.values.append(partial[part].copy())
             continue
-        left, value = open_vectors.pop(vector, (int(plan.vector_parts[vector]), None))
-        if value is None:
-            value = partial[part]
-        else:
-            value = np.maximum(value, partial[part]) if plan.how == "max" else value + partial[part]
-        if left > 1:
-            open_vectors[vector] = (left - 1, value)
-        else:
-            value = finish(value, counts[index], plan.how)
+        found = open_vectors.setdefault(vector, _Open(int(plan.vector_parts[vector])))
+        if found.take(place, partial[part], plan.how):
+            del open_vectors[vector]
+            assert found.value is not None
+            value = finish(found.value, counts[index], plan.how)
             out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(len(states))]))
     return out
 
 
 def _batch_ids(loaded: Loaded, plan: Plan, first: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and attention mask of windows [first, stop), (windows, longest), padded on the right."""
+    """Ids and attention mask (ones) of windows [first, stop), all of one length, (windows, sub-words)."""
     prefix, suffix = loaded.coding.prefix, loaded.coding.suffix
-    specials = len(prefix) + len(suffix)
-    lengths = (plan.window_stop - plan.window_start)[first:stop]
-    ids = np.full((stop - first, int(lengths.max()) + specials), loaded.coding.pad, np.int64)
-    mask = np.zeros_like(ids)
-    for row, (begin, length) in enumerate(zip(plan.window_start[first:stop], lengths, strict=True)):
-        ids[row, : length + specials] = (*prefix, *plan.ids[begin : begin + length], *suffix)
-        mask[row, : length + specials] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
+    starts = plan.window_start[first:stop]
+    length = int(plan.window_stop[first] - starts[0])
+    ids = np.empty((stop - first, len(prefix) + length + len(suffix)), np.int64)
+    ids[:, : len(prefix)], ids[:, len(prefix) + length :] = prefix, suffix
+    ids[:, len(prefix) : len(prefix) + length] = plan.ids[starts[:, None] + np.arange(length)]
+    found = torch.from_numpy(ids)
+    return found, torch.ones_like(found)
 
 
 def _fetch(
@@ -188,7 +273,13 @@ def _reduce(flat: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> n
     if how in ("first", "last"):
         return flat[start]
     values = flat[start].astype(np.float64)
-    for part in np.flatnonzero(end - start > 1):  # a loop: reduceat took seven times as long
+    size = end - start
+    # Row after row, as a sum over rows has it: many short parts at once, the few long ones each alone.
+    for step in range(1, min(SHORT, int(size.max(initial=1)))):
+        more = np.flatnonzero((size > step) & (size <= SHORT))
+        rows = flat[start[more] + step]
+        values[more] = np.maximum(values[more], rows) if how == "max" else values[more] + rows
+    for part in np.flatnonzero(size > SHORT):
         rows = flat[start[part] : end[part]]
         values[part] = rows.max(axis=0) if how == "max" else rows.sum(axis=0, dtype=np.float64)
     return values

@@ -24,7 +24,8 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -46,6 +47,7 @@ from neurosieve.activations.trial import (
     Positions,
     Snapshot,
     TrialError,
+    differ,
     find_manners,
     find_order,
     untouched,
@@ -54,6 +56,7 @@ from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
 from neurosieve.memory import out_of_memory
+from neurosieve.numerics import shortfall
 from neurosieve.sources.folder import (
     CONFIG,
     TOKENIZER,
@@ -221,14 +224,15 @@ def load_language_model(
     coding, order = _try_order(folder, model, None, coding, words, _blocks(model.config, None))
     if not order.listed:
         raise NoHeadError("its layers are not the hidden states that it lists, at which they could be changed")
-    _ready(model, numerics)
+    _ready(model, numerics, lambda: [model(input_ids=short_ids(coding)).logits])
     with untouched(model):
         layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
     mask = fast.mask_token_id if masked else None
     if masked and mask is None:
         raise NoHeadError("a masked language model whose tokenizer names no mask token")
     facts = {"model_sha256": _weights_sha256(files)}
-    loaded = _try_manners(Loaded(name, model, coding, layers, width, facts, folder, files), window, batch_tokens)
+    loaded = Loaded(name, model, coding, layers, width, facts, folder, files)
+    loaded = _try_manners(loaded, numerics, window, batch_tokens)
     if loaded.snapshot is not None:
         raise NoHeadError("a forward pass changes the model itself")
     return loaded, mask
@@ -318,12 +322,13 @@ def _load(
             raise ActivationsError(
                 f"models.{name}.neurons: found {trained.neurons!r}, but in {folder} {error}; write `neurons: hidden`"
             ) from error
-    _ready(model, numerics)
+    run_short = lambda: [state for states in _stacks(model, both, ids, None, order) for state in states]  # noqa: E731
+    _ready(model, numerics, lambda: _try(folder, "cannot run the model", run_short))
     model.to(device)
     loaded = Loaded(name, model, coding, 0, 0, facts, folder, files, part, sites, order, device)
     with untouched(model):
         layers, width = _measure(folder, coding, lambda ids: layer_states(loaded, ids, None))
-    return _try_manners(dataclasses.replace(loaded, layers=layers, width=width), *room)
+    return _try_manners(dataclasses.replace(loaded, layers=layers, width=width), numerics, *room)
 
 
 def _try_order(
@@ -353,8 +358,11 @@ def _try_order(
     return dataclasses.replace(coding, maximum=min(limits, default=None)), order
 
 
-def _try_manners(loaded: Loaded, window: int, batch_tokens: int) -> Loaded:
-    """The model with what :func:`find_manners` says of it, and the facts of the manifest that follow."""
+def _try_manners(loaded: Loaded, numerics: str, window: int, batch_tokens: int) -> Loaded:
+    """The model with what :func:`find_manners` says of it, and the facts of the manifest that follow.
+
+    That a window is free of its company is claimed where the products are oneDNN's alone.
+    """
     coding = loaded.coding
     inner = coding.tokenizer.encode(TEXT, add_special_tokens=False).ids
 
@@ -371,13 +379,12 @@ def _try_manners(loaded: Loaded, window: int, batch_tokens: int) -> Loaded:
     except TrialError as error:
         raise TrialError(f"{loaded.folder}: {error}") from None
     if not manners.padded:
-        log.warning(
-            "model %s: its values depend on the padding of a batch, so only windows of one length are run together",
-            loaded.name,
-        )
         loaded.facts["padded"] = False
     snapshot = Snapshot(loaded.model) if manners.kept else None
-    return dataclasses.replace(loaded, coding=dataclasses.replace(coding, padded=manners.padded), snapshot=snapshot)
+    free = manners.free and not manners.kept and numerics == "portable" and can_pack()
+    return dataclasses.replace(
+        loaded, coding=dataclasses.replace(coding, padded=manners.padded, free=free), snapshot=snapshot
+    )
 
 
 def _blocks(config: Any, part: Part | None) -> list[int | None]:
@@ -406,10 +413,21 @@ def _quiet(model: Any) -> None:
             config.return_dict = True
 
 
-def _ready(model: Any, numerics: str) -> None:
+def _ready(model: Any, numerics: str, run: Callable[[], Sequence[torch.Tensor]]) -> None:
+    """``run`` gives values of a short text, to see that the model's own weights are not needed beside packed ones."""
     _quiet(model)
-    if numerics == "portable":
-        _multiply_with_numpy(model)
+    if numerics != "portable":
+        return
+
+    def values() -> list[torch.Tensor]:
+        with untouched(model), torch.inference_mode():
+            return [value.clone().nan_to_num() for value in run()]
+
+    wanted = values()
+    spared = _multiply_alike(model)
+    if differ(wanted, values()) is not None:
+        for parameter, weight in spared:
+            parameter.data = weight
 
 
 def _part(folder: Path, model: Any, kind: str, coding: Coding) -> Part:
@@ -746,11 +764,15 @@ def _state_sha256(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _multiply_with_numpy(model: Any) -> None:
-    """Let numpy's OpenBLAS do the products with weights, and those of attention, instead of torch's MKL.
+def _multiply_alike(model: Any) -> list[tuple[Any, torch.Tensor]]:
+    """Let oneDNN do the products with weights, and numpy those of attention, instead of torch's MKL.
 
-    Both give the same bits everywhere under the pins of `numerics: portable`, but those leave MKL without AVX2:
-    44 against 114 GFLOP/s on one thread, and half the time of a whole forward pass.
+    All give the same bits everywhere under the pins of `numerics: portable`, but those leave MKL without AVX2: 44
+    against 118 GFLOP/s on one thread. And oneDNN's of packed weights gives a row the same bits whatever the other rows
+    are and wherever it stands among them, which neither MKL nor OpenBLAS does.
+
+    Returns parameters and the weights that they had: to have them in memory once, those that one module alone has now
+    hold NaN, which whoever still reads them cannot miss.
     """
     inner = model.forward
 
@@ -763,21 +785,32 @@ def _multiply_with_numpy(model: Any) -> None:
             torch.nn.functional.scaled_dot_product_attention = theirs
 
     model.forward = with_numpy_attention
+    spared: list[tuple[Any, torch.Tensor]] = []
+    if not can_pack():
+        return spared
+    uses = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
 
-    def forward_of(weight: np.ndarray, bias: np.ndarray | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    def forward_of(packed: torch.Tensor, bias: torch.Tensor | None) -> Callable[[torch.Tensor], torch.Tensor]:
         def forward(x: torch.Tensor) -> torch.Tensor:
-            out = np.matmul(x.reshape(-1, weight.shape[0]).numpy(), weight)
-            if bias is not None:
-                out += bias
-            return torch.from_numpy(out).view(*x.shape[:-1], weight.shape[1])
+            return torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
 
         return forward
 
     for module in model.modules():
-        if type(module) in (torch.nn.Linear, Conv1D):  # a subclass may mean something else by its weight
-            weight = module.weight.detach().numpy()
-            bias = None if module.bias is None else module.bias.detach().numpy()
-            module.forward = forward_of(weight.T if type(module) is torch.nn.Linear else weight, bias)
+        if type(module) in (torch.nn.Linear, Conv1D) and module.weight.dtype == torch.float32:
+            # a subclass may mean something else by its weight
+            weight = module.weight if type(module) is torch.nn.Linear else module.weight.T.contiguous()
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+            module.forward = forward_of(packed, module.bias)
+            if uses[id(module.weight)] == 1:
+                spared.append((module.weight, module.weight.data))
+                module.weight.data = torch.full((1,), torch.nan).expand(module.weight.shape)
+    return spared
+
+
+def can_pack() -> bool:
+    """Whether this torch has oneDNN's products of packed weights, as builds for x86-64 have."""
+    return torch.backends.mkldnn.is_available() and not shortfall()
 
 
 def attend(
@@ -797,6 +830,8 @@ def attend(
     if enable_gqa:
         key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], dim=-3) for x in (key, value))
     query = query * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if key.shape[-2] == 1:
+        return value.expand(*query.shape[:-1], value.shape[-1]).clone()
     # contiguous: numpy leaves arrays of other strides to a loop without BLAS
     q, k, v = (x.contiguous().numpy() for x in (query, key, value))
     heads, square = q.shape[:-2], (q.shape[-2], k.shape[-2])

@@ -1,7 +1,7 @@
 """A dump in shards: processes that run whole batches of one plan and put each row at its place in the same files.
 
 The plan is that of the whole split, so every batch is the one that a single process would run, and the bytes are the
-same whatever the number. A text whose windows lie in several shards is summed here, in the order of a single process.
+same whatever the number. A text whose windows lie in several shards is summed here, in the order of the text.
 
 How many is a fact of the machine, no choice of the benchmark: NEUROSIEVE_DUMP_SHARDS, one by default. Within a job of
 SLURM that has as many tasks, they are its tasks, on whichever nodes; else processes on this machine. Writes what
@@ -19,6 +19,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from queue import Queue
@@ -26,12 +27,21 @@ from typing import Any
 
 import numpy as np
 
-from neurosieve.activations.batches import ActivationsError, Plan
-from neurosieve.activations.dump import finish, open_layers, preallocate, run_plan, write_layers, write_rows
+from neurosieve.activations.batches import ActivationsError, Plan, join_plans
+from neurosieve.activations.dump import Kept, Target, finish, place_in, run_plan, targets, write_layers
 from neurosieve.activations.models import Loaded
 
 VARIABLE = "NEUROSIEVE_DUMP_SHARDS"
+Key = tuple[str, str]  # task and split
 RANKS = ("SLURM_PROCID", "NEUROSIEVE_SHARD")  # which shard a process is
+
+
+def titled(model: str, keys: Sequence[Key]) -> str:
+    """What runs: the model, and its tasks with their splits."""
+    splits: dict[str, list[str]] = {}
+    for task, split in keys:
+        splits.setdefault(task, []).append(split)
+    return f"{model} " + ", ".join(f"{task} {' '.join(own)}" for task, own in splits.items())
 
 
 def shards() -> int:
@@ -43,7 +53,7 @@ def shards() -> int:
 
 
 def cuts(plan: Plan, number: int) -> np.ndarray:
-    """Batches at which shards begin and end, (number + 1,) int64: shares of about as many padded sub-words.
+    """Batches at which shards begin and end, (number + 1,) int64: shares of about as many sub-words.
 
     A shard may be empty where there are fewer batches.
     """
@@ -67,11 +77,11 @@ def apart(plan: Plan, bounds: np.ndarray) -> np.ndarray:
 class Crew:
     """The processes that share the dumps of a model and a task; where there is to be one, this process does it."""
 
-    def __init__(self, params: Any, paths: Any, model: str, task: str, cache: Path) -> None:
+    def __init__(self, params: Any, paths: Any, model: str, tasks: Sequence[str], cache: Path) -> None:
         self.number = shards()
         if self.number == 1:
             return
-        given = base64.b64encode(pickle.dumps((params, paths, model, task, cache))).decode()
+        given = base64.b64encode(pickle.dumps((params, paths, model, tasks, cache))).decode()
         command = [sys.executable, "-c", f"from {__name__} import main; main()"]
         ranks: list[dict[str, str]] = [{RANKS[1]: str(shard)} for shard in range(self.number)]
         if "SLURM_JOB_ID" in os.environ and int(os.environ.get("SLURM_NTASKS", "1")) >= self.number:
@@ -87,15 +97,23 @@ class Crew:
             threading.Thread(target=self._listen, args=(process,), daemon=True).start()
         self._say(given)
 
-    def write_layers(self, loaded: Loaded, plan: Plan, paths: list[Path], title: str) -> None:
-        """As :func:`neurosieve.activations.dump.write_layers`; ActivationsError too where a shard is lost."""
+    def write_layers(
+        self, loaded: Loaded, plans: Mapping[Key, Plan], keys: Sequence[Key], paths: list[list[Path]], batch_tokens: int
+    ) -> None:
+        """Compute the plans of ``keys`` as one; ``paths``: of each a file per layer, to be made.
+
+        Raises as :func:`neurosieve.activations.dump.write_layers`; ActivationsError too where a shard is lost.
+        """
+        parts = [plans[key] for key in keys]
+        plan, names = join_plans(parts, loaded.coding, batch_tokens), [f"{loaded.name} {t} {s}" for t, s in keys]
+        title = titled(loaded.name, keys)
         if self.number == 1:
-            write_layers(loaded, plan, paths, title)
+            write_layers(loaded, plan, parts, paths, title, names)
             return
         with ExitStack() as stack:
-            files = [preallocate(stack, path, plan.vectors, loaded.width) for path in paths]
-            names = [str(path.absolute()) for path in paths]
-            self._say(json.dumps({"split": title.rpartition(" ")[2], "files": names, "title": title}))
+            opened = targets(stack, parts, paths, loaded.width)
+            files = [[str(path.absolute()) for path in own] for own in paths]
+            self._say(json.dumps({"keys": list(keys), "files": files}))
             left = set(range(self.number))
             while left:
                 reply = self.replies.get()
@@ -112,22 +130,24 @@ class Crew:
                     self.close()
                     raise ActivationsError(f"shard {reply['shard'] + 1} of {self.number}: {reply['error']}")
                 left.discard(reply["shard"])
-            self._gather(plan, files, [_beside(paths, shard) for shard in range(self.number)])
+            self._gather(plan, opened, [_beside(paths[0], shard) for shard in range(self.number)])
 
-    def _gather(self, plan: Plan, files: list[tuple[int, int]], parts: list[Path]) -> None:
-        """Put the vectors that several shards have parts of together, in the order of their batches."""
-        sums: dict[int, np.ndarray] = {}
+    def _gather(self, plan: Plan, opened: Sequence[Target], parts: list[Path]) -> None:
+        """Put the vectors that several shards have parts of together, in the order of the text."""
+        found: dict[int, dict[int, np.ndarray]] = {}
         for path in parts:
-            with np.load(path) as found:
-                for vector, value in zip(found["vectors"].tolist(), found["values"], strict=True):
-                    if vector in sums:
-                        value = np.maximum(sums[vector], value) if plan.how == "max" else sums[vector] + value
-                    sums[vector] = value
+            with np.load(path) as kept:
+                columns = (kept["vectors"].tolist(), kept["places"].tolist(), kept["values"])
+                for vector, place, value in zip(*columns, strict=True):
+                    found.setdefault(vector, {})[place] = value
             path.unlink()
-        for vector, value in sums.items():
-            row = finish(value, plan.vector_length[vector : vector + 1].astype(np.float64), plan.how)
-            for layer, file in enumerate(files):
-                write_rows(file, np.array([vector]), row[layer : layer + 1])
+        for vector, values in found.items():
+            whole = values[0]
+            for place in range(1, len(values)):
+                whole = np.maximum(whole, values[place]) if plan.how == "max" else whole + values[place]
+            row = finish(whole, plan.vector_length[vector : vector + 1].astype(np.float64), plan.how)
+            for target in opened:
+                target.write(np.array([vector]), [row[layer : layer + 1] for layer in range(len(row))])
 
     def close(self) -> None:
         """End the processes; they end themselves with this one."""
@@ -178,29 +198,33 @@ def main() -> None:
     from neurosieve.activations.models import load_model, task_folder
 
     try:
-        params, paths, model, task, cache = pickle.loads(base64.b64decode(sys.stdin.readline()))  # noqa: S301
+        params, paths, model, tasks, cache = pickle.loads(base64.b64decode(sys.stdin.readline()))  # noqa: S301
         numerics.check(params.numerics)
         torch.set_num_threads(activations.threads())
-        loaded = load_model(params, model, cache, task_folder(params, paths, model, task))
-        plans = activations.make_plans(params, paths, task, loaded.coding)
+        loaded = load_model(params, model, cache, task_folder(params, paths, model, tasks[0]))
+        plans: dict[Key, Plan] = {}
+        for task in tasks:
+            plans |= activations.make_plans(params, paths, task, loaded.coding)
         number = shards()
         for line in sys.stdin:
             asked = json.loads(line)
-            plan, files = plans[asked["split"]], [Path(name) for name in asked["files"]]
+            keys = [(task, split) for task, split in asked["keys"]]
+            parts, files = [plans[key] for key in keys], [[Path(name) for name in own] for own in asked["files"]]
+            plan = join_plans(parts, loaded.coding, params.activations.batch_tokens)
             bounds = cuts(plan, number)
             first, stop = int(bounds[shard]), int(bounds[shard + 1])
-            spread = apart(plan, bounds)
-            vectors: list[int] = []
-            values: list[np.ndarray] = []
+            kept, spread = Kept(), apart(plan, bounds)
+            where = place_in(parts, [f"{model} {task} {split}" for task, split in keys])
             with ExitStack() as stack:
-                opened = open_layers(stack, files, plan.vectors, loaded.width)
-                title = "" if shard else f"{asked['title']}, shard 1 of {number}"
-                for rows, layers in run_plan(loaded, plan, title, first, stop, spread, (vectors, values)):
-                    for file, some in zip(opened, layers, strict=True):
-                        write_rows(file, rows, some)
-            kept = np.array(values) if values else np.empty((0, loaded.layers, loaded.width))
-            np.savez(_beside(files, shard), vectors=np.array(vectors, np.int64), values=kept)
-            reply(done=asked["split"])
+                opened = targets(stack, parts, files, loaded.width, make=False)
+                title = "" if shard else f"{titled(model, keys)}, shard 1 of {number}"
+                for rows, layers in run_plan(loaded, plan, title, first, stop, spread, kept, where):
+                    for target in opened:
+                        target.write(rows, layers)
+            values = np.array(kept.values) if kept.values else np.empty((0, loaded.layers, loaded.width))
+            vectors, places = np.array(kept.vectors, np.int64), np.array(kept.places, np.int64)
+            np.savez(_beside(files[0], shard), vectors=vectors, places=places, values=values)
+            reply(done=asked["keys"])
     except Exception as error:
         if not isinstance(error, ActivationsError):
             import traceback

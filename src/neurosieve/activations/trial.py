@@ -28,6 +28,7 @@ from neurosieve.memory import out_of_memory
 
 # Differences of values, of the largest beside them: rounding stays far below, another computation far above.
 TOLERANCE = 1e-4
+COMPANY = (5, 12, 33)  # lengths at which a text is run beside others
 HALF_PRECISION = 16  # the same for bfloat16 and float16: so many of the type's own steps
 
 
@@ -283,11 +284,13 @@ def _is_norm(model: Any, run: Callable[[torch.Tensor], Pass], ids: torch.Tensor)
 class Manners:
     """How a model must be run.
 
-    padded: texts of several lengths may make a batch. kept: a pass changes what the next one gives.
+    padded: texts of several lengths may make a batch. kept: a pass changes what the next one gives. free: a text has
+    the same bits alone and beside others of its length.
     """
 
     padded: bool
     kept: bool
+    free: bool
 
 
 @torch.inference_mode()
@@ -360,7 +363,20 @@ def find_manners(
             for one, other in zip(wanted, found, strict=True)
             for a, b in zip(one, other, strict=True)
         )
-    return Manners(differ(alone, beside) is None, kept)
+    return Manners(differ(alone, beside) is None, kept, _free(values, text, longest))
+
+
+def _free(values: Callable[..., list[torch.Tensor]], text: Callable[[int], list[int]], longest: int) -> bool:
+    """Whether texts of a few lengths have the same bits alone and in batches, at the first place and at the last."""
+    for length in dict.fromkeys(min(longest, length) for length in COMPANY):
+        row = text(length)
+        alone = values(row)
+        for others in (2, 5):
+            for place in (0, others - 1):
+                found = values(*[row] * others, of=place)
+                if not all(torch.equal(a, b) for a, b in zip(alone, found, strict=True)):
+                    return False
+    return True
 
 
 def _check_shapes(states: Sequence[torch.Tensor], ids: torch.Tensor) -> None:
