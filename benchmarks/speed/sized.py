@@ -20,8 +20,24 @@ from typing import Any
 from speed.common import ROOT, peak
 
 NAME, TASK, MODEL, LAST = "sized", "tags", "sized", "search_subsets"
-WORDS = {"KEYWORD": 12, "TYPE": 20, "MODIFIER": 8, "IDENT": 900, "NUMBER": 300, "STRING": 200}  # how many of each tag
-LINES = ("MODIFIER TYPE IDENT NUMBER", "KEYWORD IDENT IDENT", "IDENT STRING NUMBER IDENT", "TYPE IDENT TYPE IDENT")
+SPELLED = {
+    "KEYWORD": "if else for in while return and or not def class with",
+    "TYPE": "int float str bool bytes dict set tuple object complex",
+    "MODIFIER": "public private static final async global",
+    "OPERATOR": "( ) [ ] : = + - * . ,",
+    "IDENT": "self value other index name names node items key result data args path size count text line file state "
+    "type left right start stop first last list width height score",
+    "NUMBER": " ".join(map(str, range(300))),
+}
+WORDS = {tag: words.split() for tag, words in SPELLED.items()}  # of each tag
+WORDS["STRING"] = [f'"{name}"' for name in WORDS["IDENT"]]
+WORDS["IDENT"] += [f"{a}_{b}" for a in WORDS["IDENT"][:20] for b in WORDS["IDENT"][10:]]
+LINES = (
+    "MODIFIER TYPE IDENT OPERATOR NUMBER",
+    "KEYWORD IDENT OPERATOR IDENT OPERATOR",
+    "IDENT OPERATOR STRING OPERATOR NUMBER",
+    "TYPE IDENT OPERATOR IDENT",
+)
 
 
 def lines(tokens: int, rng: random.Random) -> tuple[list[str], list[str]]:
@@ -30,7 +46,7 @@ def lines(tokens: int, rng: random.Random) -> tuple[list[str], list[str]]:
     count = 0
     while count < tokens:
         tags = " ".join(rng.choices(LINES, k=2)).split()
-        line = " ".join(f"{tag.lower()}_{rng.randrange(WORDS[tag])}" for tag in tags)
+        line = " ".join(rng.choice(WORDS[tag]) for tag in tags)
         if line not in found:
             found[line] = " ".join(tags)
             count += len(tags)

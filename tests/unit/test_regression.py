@@ -331,7 +331,7 @@ def test_least_squares_of_a_baseline_minimises_the_stated_objective():
 
     X, y = make(80, 20)
     for penalty in (Penalty(l1=0.0, l2=0.01), Penalty(l1=0.02, l2=0.01)):
-        model = baselines.Squares.fit(sparse.csr_array(X.astype(float)), y, NUMBER, penalty)
+        model = baselines.Squares.fit(baselines._Path(sparse.csr_array(X.astype(float)), y, NUMBER), penalty)
         exact = fit(X, y, NUMBER, penalty.l1, penalty.l2, gap=1e-7, max_iterations=20_000)
         own = objective(X, y, model.weights.astype(float), float(model.intercept[0]), penalty.l1, penalty.l2)
         assert own == pytest.approx(exact.objective, rel=1e-4)
@@ -344,10 +344,10 @@ def test_a_baseline_that_stops_short_of_its_minimum_is_refused(monkeypatch):
 
     X, y = make(80, 20)
     columns = sparse.csr_array(X.astype(float) * np.geomspace(1e-2, 1e2, X.shape[1]))
-    baselines.Squares.fit(columns, y, NUMBER, Penalty(l1=0.0, l2=1e-4))
+    baselines.Squares.fit(baselines._Path(columns, y, NUMBER), Penalty(l1=0.0, l2=1e-4))
     monkeypatch.setattr(baselines, "MAX_ITERATIONS", 1)
     with pytest.raises(baselines.BaselineError, match="did not converge in 1 iterations"):
-        baselines.Squares.fit(columns, y, NUMBER, Penalty(l1=0.0, l2=1e-4))
+        baselines.Squares.fit(baselines._Path(columns, y, NUMBER), Penalty(l1=0.0, l2=1e-4))
 
 
 def test_a_split_of_equal_numbers_is_refused(tmp_path):

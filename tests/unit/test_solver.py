@@ -11,7 +11,8 @@ from probe_inputs import make, objective, of
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from neurosieve.probes.solver import GramCache, Probe, SolverError, fit, row_weights
+from neurosieve.probes import solver
+from neurosieve.probes.solver import GramCache, Memory, Probe, SolverError, alone, fit, fitting, row_weights, together
 
 SHAPES = [(200, 30, 4), (60, 90, 3), (200, 20, 2), (50, 80, 2)]
 
@@ -245,3 +246,73 @@ def test_a_metric_far_off_is_slow_at_worst_and_never_certified_wrongly():
             own, other = fit(X, y, 4, 0.0, l2), fit(X, y, 4, 0.0, l2, cache=far)
             assert 0 <= other.gap <= 1e-4 and other.objective == pytest.approx(own.objective, rel=1.1e-4)
             assert other.objective == pytest.approx(of(X, y, other), rel=1e-4)
+
+
+def test_fits_that_share_products_find_what_each_finds_alone():
+    """Nested columns, a gap between them, two labels on the same columns, two and more classes, with l1 and without."""
+    X, y = make(300, 40, 4)
+    other = np.random.default_rng(1).integers(0, 2, len(y))
+    asked = [
+        (slice(0, 40), y, 4, 0.0, 0.01), (slice(0, 40), other, 2, 0.0, 0.03), (slice(0, 25), y, 4, 0.0, 0.01),
+        (slice(30, 40), y, 4, 0.0, 0.1), (slice(5, 25), y, 4, 0.004, 0.01),
+    ]  # fmt: skip
+    found = together(X, [(c, fitting(X[:, c], labels, k, l1, l2, gap=1e-6)) for c, labels, k, l1, l2 in asked])
+    for probe, (columns, labels, k, l1, l2) in zip(found, asked, strict=True):
+        own = fit(X[:, columns], labels, k, l1, l2, gap=1e-6)
+        assert probe.gap <= 1e-6 and (probe.l1, probe.l2) == (l1, l2)
+        assert of(X[:, columns], labels, probe) == pytest.approx(of(X[:, columns], labels, own), rel=1.1e-6)
+        np.testing.assert_allclose(probe.weights, own.weights, atol=2e-3)
+    again = together(X, [(c, fitting(X[:, c], labels, k, l1, l2, gap=1e-6)) for c, labels, k, l1, l2 in asked])
+    assert all(np.array_equal(a.weights, b.weights) for a, b in zip(found, again, strict=True))
+
+
+def test_what_a_fit_leaves_shortens_the_next_and_changes_no_minimum():
+    X, y = make(400, 120, 5)
+    memory = Memory()
+    first = alone(X, fitting(X, y, 5, 0.0, 0.01, memory=memory))
+    assert len(memory.pairs) >= first.iterations - 1
+    near = alone(X, fitting(X, y, 5, 0.0, 0.003, gap=1e-6, warm=first, memory=memory))
+    without = fit(X, y, 5, 0.0, 0.003, gap=1e-6, warm=first)
+    assert near.iterations < without.iterations
+    assert of(X, y, near) == pytest.approx(of(X, y, without), rel=2e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sketch_multiplies_by_the_inverse_of_what_it_stands_for(weighted):
+    rng = np.random.default_rng(0)
+    X = (rng.standard_normal((500, 8)) @ rng.standard_normal((8, 60)) + 0.01 * rng.standard_normal((500, 60))).astype(
+        np.float32
+    )
+    weights = rng.random(500) if weighted else None
+    sketch, gram = solver.Sketch(X, weights), GramCache(X, weights)
+    # more directions than X has of any size: next to nothing is left out
+    np.testing.assert_allclose(sketch.basis.T @ sketch.basis + np.diag(sketch.tail), gram.gram, atol=2e-3)
+    columns, factors = np.array([3, 50, 7, 8]), rng.random(60).astype(np.float32)
+    rows = rng.standard_normal((3, 60)).astype(np.float32)
+    for part, at in ((sketch, slice(0, 60)), (sketch.take(columns), columns), (sketch.scaled(factors), slice(0, 60))):
+        whole = part.basis.T.astype(np.float64) @ part.basis + np.diag(part.tail)
+        wanted = rows[:, at] @ np.linalg.inv(0.25 * whole + 0.5 * np.eye(part.columns))
+        np.testing.assert_allclose(part.solver(0.25, 0.5)(rows[:, at]), wanted, atol=1e-4)
+
+
+def test_a_sketch_in_the_place_of_the_gram_matrix_finds_the_same_minimum(monkeypatch):
+    X, y = make(300, 80, 3)
+    exact = fit(X, y, 3, 0.0, 0.01, gap=1e-6)
+    for name, value in (("WIDE", 40), ("RANK", 20), ("SKETCHED", 100)):
+        monkeypatch.setattr(solver, name, value)
+    assert isinstance(solver.gram_of(X), solver.Sketch) and type(solver.gram_of(X[:, :30])) is GramCache
+    sketched = fit(X, y, 3, 0.0, 0.01, gap=1e-6)
+    assert sketched.gap <= 1e-6 and of(X, y, sketched) == pytest.approx(of(X, y, exact), rel=2e-6)
+    np.testing.assert_allclose(sketched.weights, exact.weights, atol=2e-3)
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.002])
+def test_sparse_rows_give_the_probe_of_the_same_rows_written_out(l1):
+    from scipy import sparse
+
+    rng = np.random.default_rng(0)
+    X = (rng.random((200, 30)) < 0.2).astype(np.float32)
+    y = (X[:, 0] + 2 * X[:, 1] + (rng.random(200) < 0.1)).astype(int).clip(0, 3)
+    written = fit(X, y, 4, l1, 0.01, gap=1e-6)
+    found = alone(sparse.csr_array(X), fitting(sparse.csr_array(X), y, 4, l1, 0.01, gap=1e-6, cache=GramCache(X)))
+    assert found.gap <= 1e-6 and of(X, y, found) == pytest.approx(of(X, y, written), rel=2e-6)

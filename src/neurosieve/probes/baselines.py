@@ -501,14 +501,15 @@ class _Diagonal(GramCache):
     """What shapes the solver's metric where columns are many and nearly all entries 0: the diagonal of X'X/n alone."""
 
     def __init__(self, X: sparse.csr_array) -> None:
+        self._solvers = {}
         self.squares = np.asarray((X * X).mean(axis=0), np.float32).ravel()
 
     @property
     def columns(self) -> int:
         return len(self.squares)
 
-    def solver(self, level: float, l2: float) -> Solver:
-        inverse = 1 / (np.float32(level) * self.squares + np.float32(l2))
+    def _factored(self, ratio: float) -> Solver:
+        inverse = 1 / (self.squares + np.float32(ratio))
         return lambda rows: rows * inverse
 
 

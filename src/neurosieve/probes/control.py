@@ -39,7 +39,7 @@ from neurosieve.flow import writer
 from neurosieve.numerics import add
 from neurosieve.probes.features import layout, standardize_train
 from neurosieve.probes.metrics import NUMBER, report
-from neurosieve.probes.solver import ABSENT, GramCache, Probe, fitting, together
+from neurosieve.probes.solver import ABSENT, Probe, fitting, gram_of, together
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class _RowSpace:
         if l1 == 0 and 2 * X.shape[0] <= X.shape[1]:  # with more rows the basis costs as much as it saves
             self.basis = np.ascontiguousarray(qr(X.T, mode="economic", check_finite=False)[0])
         self.X = X if self.basis is None else X @ self.basis
-        self.cache = GramCache(self.X) if l1 == 0 else None
+        self.cache = gram_of(self.X) if l1 == 0 else None
 
     def fit(
         self,
@@ -261,7 +261,7 @@ def fit_control_task(
             for seed in seeds
         ]
     )
-    cache = GramCache(X) if l1 == 0 else None
+    cache = gram_of(X) if l1 == 0 else None
     own = [labels[seed][rows] for seed in seeds]
     settings = (n_classes, l1, l2, params.probes.gap, params.probes.max_iterations, None, cache)
     varied = [seed for seed in seeds if np.unique(own[seed]).size > 1]

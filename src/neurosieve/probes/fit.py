@@ -37,7 +37,7 @@ from neurosieve.flow import writer
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
-from neurosieve.probes.solver import GramCache, Memory, Probe, Product, alone, fitting, row_weights, together
+from neurosieve.probes.solver import GramCache, Memory, Probe, Product, alone, fitting, gram_of, row_weights, together
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def solve(
     warm: list[Probe] | None = None,
 ) -> list[Probe]:
     """A probe per penalty, started from its own in ``warm`` as far as that goes, else from those before."""
-    cache = cache or GramCache(data["train"])
+    cache = cache or gram_of(data["train"])
     return alone(data["train"], path(data["train"], labels["train"], n_classes, penalties, params, cache, warm))
 
 
@@ -91,7 +91,7 @@ def path(
     params: Params,
     cache: GramCache,
     warm: list[Probe] | None = None,
-) -> Generator[Product, np.ndarray, list[Probe]]:
+) -> Generator[Product, Any, list[Probe]]:
     """The same as a generator that asks for its products with X (see solver.together)."""
     probes: list[Probe] = []
     memory = Memory()
@@ -249,7 +249,7 @@ def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], ti
     wide = [name for name in sets if name not in single and name not in suffixes]
     with tqdm(total=len(sets), desc=title, unit="set", mininterval=5) as bar:
 
-        def fit_all(paths: Mapping[str, Generator[Product, np.ndarray, list[Probe]]]) -> None:
+        def fit_all(paths: Mapping[str, Generator[Product, Any, list[Probe]]]) -> None:
             found = together(X, [(columns[name], fits_of) for name, fits_of in paths.items()])
             for name, probes in zip(paths, found, strict=True):
                 fits.add(name, sets[name], data, probes)
@@ -257,12 +257,12 @@ def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], ti
 
         for name in single:  # no two have a column in common
             part = X[:, columns[name]]
-            fit_all({name: path(part, y, n_classes, penalties, params, GramCache(part))})
+            fit_all({name: path(part, y, n_classes, penalties, params, gram_of(part))})
         if wide or suffixes:
             # the best single layer shapes the metric for the sets of many layers
             best = max(single, key=lambda name: max(t["tune"] for t in fits.entries[name]["tried"]), default=None)
             weights = None if best is None else row_weights(fits.probes[best], X[:, columns[best]])
-            gram = GramCache(X, weights)
+            gram = gram_of(X, weights)
             part_of = {name: X[:, columns[name]] for name in (*wide, *suffixes)}
             grams = {name: gram.take(columns[name]) for name in part_of}
             fit_all({n: path(part_of[n], y, n_classes, penalties, params, grams[n]) for n in wide})

@@ -40,7 +40,7 @@ import itertools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy.linalg import lapack
@@ -51,6 +51,7 @@ MEMORY = 40  # pairs that L-BFGS keeps, those of the fits before included
 METRIC_SCALE = 0.4  # of the mean curvature; 0.3 to 0.8 differ by a tenth of the iterations
 METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky factor
 METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
+FACTORS = 4  # that a cache keeps
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
@@ -60,6 +61,9 @@ SLOPED = 1e-5  # slope of an intercept that is near enough to its optimum while 
 CENTRED = 1e-4  # largest slope of an intercept that is taken for its optimum: further off the bound is none
 RESOLVED = 1e-5  # spread of a target that is less of its size would be lost in float32 predictions
 BOUNDED = 4  # times as many iterations where FISTA stalls, each of them cheaper
+WIDE = 4096  # columns from which a sketch stands for the Gram matrix and its Cholesky factors
+RANK = 400  # directions of a sketch; 800 saves no more iterations than its making costs
+SKETCHED = 3000  # rows that a sketch is made of
 CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
 
 
@@ -72,7 +76,16 @@ class Product:
 
     def alone(self, X: np.ndarray) -> np.ndarray:
         # of sparse X the product comes back column by column
-        return np.ascontiguousarray(self.rows @ (X if self.back else X.T))
+        return np.ascontiguousarray(_times(self.rows, X if self.back else X.T))
+
+
+def _times(rows: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Their product. Two, or five to seven rows take longer than the next multiple of four."""
+    missing = -len(rows) % 4
+    if len(rows) not in (2, 5, 6, 7) or not isinstance(right, np.ndarray):
+        return rows @ right
+    padded: np.ndarray = np.concatenate([rows, np.zeros((missing, rows.shape[1]), rows.dtype)]) @ right
+    return padded[: len(rows)]
 
 
 @dataclass(frozen=True)
@@ -85,8 +98,9 @@ class At:
     gap: float
 
 
-Steps = Generator[Product | At, np.ndarray | None, None]
-Fitting = Generator[Product, np.ndarray, "Probe"]
+# what is sent back is the product, None after an At
+Steps = Generator[Product | At, Any, None]
+Fitting = Generator[Product, Any, "Probe"]
 Solver = Callable[[np.ndarray], np.ndarray]
 
 
@@ -146,7 +160,7 @@ class GramCache:
 
     def _hold(self, gram: np.ndarray) -> None:
         self.gram = gram
-        self._solvers: dict[tuple[float, float], Solver] = {}  # of one l2, for fits at the same penalty
+        self._solvers: dict[int, Solver] = {}
 
     @property
     def columns(self) -> int:
@@ -169,28 +183,92 @@ class GramCache:
         return part
 
     def solver(self, level: float, l2: float) -> Solver:
-        """What multiplies rows (m, columns) by (level * X'X/n + l2)^-1; the level to the next power of 2, so that fits
-        of like labels share a factor."""
-        level = 2.0 ** round(math.log2(level))
-        if any(known != l2 for _, known in self._solvers):
-            self._solvers.clear()
-        if (level, l2) not in self._solvers:
-            self._solvers[level, l2] = self._factored(level, l2)
-        return self._solvers[level, l2]
+        """What multiplies rows (m, columns) by (level * (X'X/n + ratio))^-1, ratio = l2 / level to the next power of 2:
+        so classes, fits of like labels and penalties that lie near each other share a factor."""
+        exponent = round(math.log2(l2 / level))
+        found = self._solvers.pop(exponent, None) or self._factored(2.0**exponent)
+        self._solvers[exponent] = found  # the last
+        if len(self._solvers) > FACTORS:
+            del self._solvers[next(iter(self._solvers))]
+        by = np.float32(1 / level)
+        return lambda rows: found(rows) * by
 
-    def _factored(self, level: float, l2: float) -> Solver:
+    def _factored(self, ratio: float) -> Solver:
         while True:
-            M = self.gram * np.float32(level)
-            M.ravel()[:: len(M) + 1] += np.float32(l2)
+            M = self.gram.copy()
+            M.ravel()[:: len(M) + 1] += np.float32(ratio)
             factor, failed = lapack.spotrf(M.T, lower=1, overwrite_a=1, clean=0)
             if not failed:
                 return lambda rows: _cholesky_solve(factor, rows)
-            l2 = 10 * l2 + 1e-7 * level * float(np.trace(self.gram))  # only a metric: a stiffer one is as valid
+            ratio = 10 * ratio + 1e-7 * float(np.trace(self.gram))  # only a metric: a stiffer one is as valid
 
 
 def _cholesky_solve(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
     solved: np.ndarray = lapack.spotrs(factor, rows.T, lower=1)[0].T
     return solved
+
+
+class Sketch(GramCache):
+    """X'X/n of many columns in short: B'B + tail * I with B float32 (RANK, columns), of a sample of the rows.
+
+    Nystroem's approximation from random directions (Frangella, Tropp and Udell 2023): 1 s where the whole of 12,000 x
+    9,984 takes 10 s and its Cholesky factors 3 s each and 0.4 GB. Like the whole, it shapes the metric only.
+    """
+
+    def __init__(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
+        at = np.linspace(0, len(X), min(len(X), SKETCHED), endpoint=False).astype(np.int64)
+        rows = X[at] if weights is None else X[at] * np.sqrt(weights[at]).astype(np.float32)[:, None]
+        directions = np.random.default_rng(0).standard_normal((min(RANK, *rows.shape), X.shape[1]), np.float32)
+        seen = (directions @ rows.T) @ rows / np.float32(len(rows))
+        core = seen.astype(np.float64) @ directions.T.astype(np.float64)
+        core += core.T
+        core /= 2
+        core.ravel()[:: len(core) + 1] += 1e-6 * max(float(np.trace(core)) / len(core), 1e-30)
+        values, vectors = np.linalg.eigh(core)
+        kept = values > 1e-6 * values[-1]
+        root = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
+        squares = float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) / len(rows)
+        basis = root.T @ seen
+        left = squares - float(np.einsum("ij,ij->", basis, basis, dtype=np.float64))
+        self._set(basis, np.full(X.shape[1], max(left, 0.0) / X.shape[1], np.float32))
+
+    def _set(self, basis: np.ndarray, tail: np.ndarray) -> None:
+        """``tail`` float32 (columns,): what of each column's mean square the basis has not."""
+        self.basis, self.tail = basis, tail
+        self._solvers = {}
+
+    @property
+    def columns(self) -> int:
+        return len(self.tail)
+
+    def take(self, columns: np.ndarray | slice) -> Sketch:
+        part = object.__new__(Sketch)
+        part._set(np.ascontiguousarray(self.basis[:, columns]), self.tail[columns])
+        return part
+
+    def scaled(self, factors: np.ndarray) -> Sketch:
+        part = object.__new__(Sketch)
+        part._set(self.basis * factors, self.tail * factors * factors)
+        return part
+
+    def _factored(self, ratio: float) -> Solver:
+        # Woodbury's identity
+        inverse = 1 / (self.tail + np.float32(ratio))
+        core = (self.basis * inverse) @ self.basis.T
+        core.ravel()[:: len(core) + 1] += 1
+        factor, _ = lapack.spotrf(core, lower=1)
+
+        def solve(rows: np.ndarray) -> np.ndarray:
+            rows = rows * inverse
+            rows -= (_cholesky_solve(factor, rows @ self.basis.T) @ self.basis) * inverse
+            return rows
+
+        return solve
+
+
+def gram_of(X: np.ndarray, weights: np.ndarray | None = None) -> GramCache:
+    """What shapes the metric of fits on X: the Gram matrix, where columns are WIDE or more a sketch of it."""
+    return Sketch(X, weights) if X.shape[1] >= WIDE else GramCache(X, weights)
 
 
 def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
@@ -261,18 +339,18 @@ def fitting(
     return stated((yield from _solve(problem, gap, max_iterations, start, cache, memory)))
 
 
-def alone(X: np.ndarray, work: Generator[Product, np.ndarray, Result]) -> Result:
+def alone(X: np.ndarray, work: Generator[Product, Any, Result]) -> Result:
     """What the generator returns, its products with X taken one by one."""
-    answer = None
+    answer: np.ndarray | None = None
     while True:
         try:
-            answer = work.send(answer).alone(X)  # type: ignore[arg-type]  (the first value sent is None)
+            answer = work.send(answer).alone(X)
         except StopIteration as done:
             result: Result = done.value
             return result
 
 
-def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, np.ndarray, Result]]]) -> list[Result]:
+def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, Any, Result]]]) -> list[Result]:
     """What generators return that ask for products with columns of X, all asked for at a time taken as one.
 
     A product of ten rows with X takes twice the time per row that one of fifty takes. ``fits``: the columns (a slice
@@ -285,7 +363,7 @@ def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, np.nd
 
     def go_on(i: int, answer: np.ndarray | None) -> None:
         try:
-            waiting[i] = fits[i][1].send(answer)  # type: ignore[arg-type]
+            waiting[i] = fits[i][1].send(answer)
         except StopIteration as done:
             waiting.pop(i, None)
             results[i] = done.value
@@ -312,7 +390,7 @@ def _products(
         if not inside:
             continue
         parts = [rows if back else rows[:, begin - c.start : end - c.start] for c, rows in inside.values()]
-        product = (parts[0] if len(parts) == 1 else np.concatenate(parts)) @ (block if back else block.T)
+        product = _times(parts[0] if len(parts) == 1 else np.concatenate(parts), block if back else block.T)
         at = 0
         for i, (c, rows) in inside.items():
             part = product[at : at + len(rows)]
@@ -392,13 +470,14 @@ def _solve(
     if l1 > 0:
         steps = _fista(problem, W, b)
     else:
-        cache = GramCache(X) if cache is None else cache
+        cache = gram_of(X) if cache is None else cache
         if cache.columns != X.shape[1]:
             raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
         steps = _quasi_newton(problem, W, b, cache, Memory() if memory is None else memory)
     # `steps` yields where it is after every gradient, from float32 logits; what is returned is measured anew
     previous, best = np.inf, np.inf
-    iterations, answer = 0, None
+    iterations = 0
+    answer: np.ndarray | None = None
     while True:
         try:
             step = steps.send(answer)
@@ -592,9 +671,7 @@ class Problem:
         terms = l1 * A + W * (number(self.l2 / 2) * W + G) + over * over * number(0.5 / self.l2)
         return float(terms.sum(dtype=np.float64))
 
-    def measure(
-        self, W: np.ndarray, b: np.ndarray
-    ) -> Generator[Product, np.ndarray, tuple[np.ndarray, float, float, float]]:
+    def measure(self, W: np.ndarray, b: np.ndarray) -> Generator[Product, Any, tuple[np.ndarray, float, float, float]]:
         """Optimal intercept, objective and gap of weights W in float64, but for the products with X; and by how much
         bounds from intercepts that are only SLOPED near their optimum may be too high."""
         P, loss, b = self.centre((yield Product(W, False)).astype(np.float64), b, 1e-13)
@@ -681,12 +758,13 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
     step = before = np.empty(0, np.float32)
     for count in itertools.count(1):
         G = yield Product(problem.residual(P), True)
+        if step.size:
+            memory.add(step, G - before)
         yield At(W, b, loss + problem.penalty(W), problem.gap(W, P, G))
         C = problem.class_curvature(P)
         if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
             metric, size = Metric(cache, C, problem.l2, problem.scale), None
         if step.size:
-            memory.add(step, G - before)
             change = memory.pairs[-1][1] + l2 * step
             if (product := float(np.vdot(step, change))) > 0:
                 pairs = [*pairs[-MEMORY + 1 :], (step, change, product)]
