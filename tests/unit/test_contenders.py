@@ -13,7 +13,7 @@ from subset_inputs import Case, given, make
 from neurosieve.probes.metrics import NUMBER
 from neurosieve.probes.rankings import RankingInput
 from neurosieve.probes.rankings import load as load_ranking
-from neurosieve.probes.solver import GramCache, fit
+from neurosieve.probes.solver import GramCache, Probe, fit
 from neurosieve.subsets.contenders import Fitted, SubsetInput, along, carried, elimination, exchange, relaxation
 from neurosieve.subsets.contenders._saliency import saliency
 from neurosieve.subsets.data import Part
@@ -137,9 +137,10 @@ def test_weights_are_carried_by_neuron():
 
 def test_features_of_a_part_are_views_of_its_first_neurons_else_copies():
     rng = np.random.default_rng(0)
-    X = {split: rng.normal(size=(n, 12)).astype(np.float32) for split, n in (("train", 30), ("tune", 9))}
-    gram = GramCache(X["train"])
-    whole = Part(np.arange(6), X, gram)
+    X = rng.normal(size=(30, 12)).astype(np.float32)
+    wide = {"tune": rng.normal(size=(9, 12)).astype(np.float32)}
+    gram = GramCache(X)
+    whole = Part(np.arange(6), X, gram, wide, np.arange(12))
 
     def columns(neurons):
         return (np.asarray(neurons)[:, None] * 2 + np.arange(2)).ravel()
@@ -157,11 +158,15 @@ def test_features_of_a_part_are_views_of_its_first_neurons_else_copies():
     ):
         at = columns(neurons)
         assert part.neurons.tolist() == neurons
-        for split in X:
-            np.testing.assert_array_equal(part.X[split], X[split][:, at])
+        np.testing.assert_array_equal(part.X, X[:, at])
+        np.testing.assert_array_equal(part.wide["tune"][:, part.place], wide["tune"][:, at])
+        assert part.wide["tune"].shape[1] in (12, len(at)) and len(at) > part.wide["tune"].shape[1] / 4
+        weights = rng.normal(size=(len(at), 3)).astype(np.float32)
+        probe = Probe(weights, rng.normal(size=3).astype(np.float32), 0, 0, 0, 0, 1)
+        assert part.predict("tune", probe).tolist() == probe.predict(wide["tune"][:, at]).tolist()
         np.testing.assert_array_equal(part.gram.gram, gram.gram[np.ix_(at, at)])
-    assert np.shares_memory(mixed.take(np.array([5, 1]), data).X["train"], mixed.X["train"])
-    assert not np.shares_memory(mixed.take(np.array([1, 5]), data).X["train"], mixed.X["train"])
+    assert np.shares_memory(mixed.take(np.array([5, 1]), data).X, mixed.X)
+    assert not np.shares_memory(mixed.take(np.array([1, 5]), data).X, mixed.X)
 
 
 def test_a_probe_begun_elsewhere_is_the_same_probe():

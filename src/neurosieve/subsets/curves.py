@@ -45,7 +45,7 @@ class Curve:
             neurons = self.choose(size, above.fitted)
             part = self._part = (self._part or self.data.whole).take(neurons, self.data)
             warm = warm_from(above, neurons, self.data.features.columns_per_neuron)
-            self.points[size] = fit_point(self.data, part, warm)
+            self.points[size] = fit_point(self.data, part, warm, above.chosen)
         return self.points[size]
 
     def tested(self, rival: Rival) -> minimal.Tested:
@@ -74,11 +74,13 @@ def random_orders(params: Params, model: str, task: str, n: int, draws: int) -> 
 
 @dataclass(frozen=True)
 class Walk:
-    """How the curves of a row are walked. ``full``: the point of all neurons, the same whatever the contender."""
+    """How the curves of a row are walked. ``full``: the point of all neurons, the same whatever the contender. coarse:
+    a row that may claim nothing; searches take large steps there."""
 
     data: Data
     full: Point
     progress: tqdm[Any]
+    coarse: bool = False
 
     def start(self, choose: Choose, full: Point | None = None) -> Curve:
         """The curve of a contender, with the largest set tested."""
@@ -91,7 +93,7 @@ class Walk:
 
     def search(self, name: str) -> Curve:
         """The curve of a search."""
-        return self.start(contenders.load(name)(self.data.given(self.full)))
+        return self.start(contenders.load(name)(self.data.given(self.full, coarse=self.coarse)))
 
     def test(self, curve: Curve, sizes: Iterable[int]) -> None:
         for size in sorted(sizes, reverse=True):
@@ -149,18 +151,17 @@ class Dev:
         }
 
 
-def walk_random(walk: Walk, model: str, task: str) -> tuple[list[Point], dict[str, Curve]]:
-    """Random orders: ``half_draws`` halves, for :class:`Dev`, and the first ``random_draws`` at a coarse grid, as
+def walk_random(walk: Walk, model: str, task: str, sizes: list[int]) -> tuple[list[Point], dict[str, Curve]]:
+    """Random orders: ``half_draws`` halves, for :class:`Dev`, and the first ``random_draws`` at ``sizes``, as
     controls."""
     n, settings = len(walk.data.kept), walk.data.params.subsets
-    coarse = minimal.thin(minimal.size_grid(n, settings.ratio), settings.control_ratio)
     half = -(-n // 2)
     controls: dict[str, Curve] = {}
     halves: list[Point] = []
     draws = max(settings.random_draws, settings.half_draws)
     for draw, order in enumerate(random_orders(walk.data.params, model, task, n, draws)):
         curve = walk.along(order)
-        walk.test(curve, {*coarse, half} if draw < settings.random_draws else {half})
+        walk.test(curve, {*sizes, half} if draw < settings.random_draws else {half})
         if draw < settings.half_draws:
             halves.append(curve.points[half])
         if draw < settings.random_draws:

@@ -5,7 +5,8 @@ Reads what the module docstring of search.py says; writes no files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,13 +20,15 @@ from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.polish import polish
-from neurosieve.probes.solver import GramCache, Probe, fit, row_weights
+from neurosieve.probes.solver import Fitting, GramCache, Probe, alone, fitting, row_weights, together
 from neurosieve.probes.twins import choose_twin
 from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
 from neurosieve.subsets.target import Target
 
 SPLITS = ("train", "tune", "judge")
+LOOSE = 1e-3  # gap of the fits among which tune chooses a penalty; that of the chosen one goes on to the params'
+NARROW = 0.5  # of the columns that predictions are made from: with fewer in the set they are copied
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,16 @@ class Data:
     @cached_property
     def whole(self) -> Part:
         """All kept neurons, in their own order."""
-        return Part(np.arange(len(self.kept)), self.X, self.gram)
+        wide = {split: self.X[split] for split in ("tune", "judge")}
+        return Part(np.arange(len(self.kept)), self.X["train"], self.gram, wide, np.arange(self.X["train"].shape[1]))
 
-    def given(self, full: Point) -> SubsetInput:
-        """What contenders may look at; ``full`` is the point of all neurons."""
+    def given(self, full: Point, *, coarse: bool = False) -> SubsetInput:
+        """What contenders may look at; ``full`` is the point of all neurons. coarse: steps may be large everywhere."""
         return SubsetInput(
             X=self.X["train"], y=self.y["train"], columns=self.features.columns_per_neuron, n_classes=self.n_classes,
             gram=self.gram, full=full.fitted, target=Target.of(self.y["train"], self.n_classes),
             gap=self.params.probes.gap, max_iterations=self.params.probes.max_iterations,
+            coarse_above=0 if coarse else math.inf,
         )  # fmt: skip
 
     def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
@@ -111,23 +116,42 @@ class Rival:
 
 @dataclass(frozen=True)
 class Part:
-    """The features of some neurons (positions among the kept ones), columns in their order."""
+    """The features of some neurons (positions among the kept ones), columns in their order.
+
+    X : float32 (rows of train, columns). wide : tune and judge with these columns and perhaps others, for a copy of
+    them costs more than a product with a few columns too many; place : (columns,) where in ``wide`` each lies.
+    """
 
     neurons: np.ndarray
-    X: dict[str, np.ndarray]
+    X: np.ndarray
     gram: GramCache
+    wide: dict[str, np.ndarray]
+    place: np.ndarray
 
     def take(self, neurons: np.ndarray, data: Data) -> Part:
         """Those of other neurons: a view where they are the first of these, else a copy from the smaller source."""
         if len(neurons) <= len(self.neurons) and np.array_equal(neurons, self.neurons[: len(neurons)]):
             first = slice(0, len(neurons) * data.features.columns_per_neuron)
-            return Part(neurons, {split: X[:, first] for split, X in self.X.items()}, self.gram.take(first))
+            return Part(neurons, self.X[:, first], self.gram.take(first), *_narrowed(self.wide, self.place[first]))
         place = np.full(len(data.kept), -1)
         place[self.neurons] = np.arange(len(self.neurons))
         source, at = (self, place[neurons]) if (place[neurons] >= 0).all() else (data.whole, neurons)
         columns = data.features.columns(at)
-        X = {split: np.take(X, columns, axis=1) for split, X in source.X.items()}
-        return Part(neurons, X, source.gram.take(columns))
+        X, gram = np.take(source.X, columns, axis=1), source.gram.take(columns)
+        return Part(neurons, X, gram, *_narrowed(source.wide, source.place[columns]))
+
+    def predict(self, split: str, probe: Probe) -> np.ndarray:
+        """(rows,) predictions of tune or judge by a probe of these columns."""
+        weights = np.zeros((self.wide[split].shape[1], probe.weights.shape[1]), np.float32)
+        weights[self.place] = probe.weights
+        return replace(probe, weights=weights).predict(self.wide[split])
+
+
+def _narrowed(wide: dict[str, np.ndarray], place: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The columns ``place`` of ``wide`` alone where they are few, else as it is."""
+    if all(len(place) > NARROW * X.shape[1] for X in wide.values()):
+        return wide, place
+    return {split: np.take(X, place, axis=1) for split, X in wide.items()}, np.arange(len(place))
 
 
 @dataclass(frozen=True)
@@ -157,18 +181,32 @@ class Point:
         return replace(self, neurons=self.neurons[order], tried=tried)
 
 
-def fit_point(data: Data, part: Part, warm: Sequence[Probe]) -> Point:
-    """Fit each candidate penalty from its probe in ``warm``, of the columns of ``part``; judge the best on tune."""
-    tried = [
-        fit(
-            part.X["train"], data.y["train"], data.n_classes, penalty.l1, penalty.l2, gap=data.params.probes.gap,
-            max_iterations=data.params.probes.max_iterations, warm=start, cache=part.gram,
+def fit_point(data: Data, part: Part, warm: Sequence[Probe], likely: int = 0) -> Point:
+    """Fit each candidate penalty from its probe in ``warm``, of the columns of ``part``; judge the best on tune.
+
+    All of them share their products with X. The ``likely`` one (its number among the penalties) is solved to the gap
+    of the params at once, the others to LOOSE; the best on tune then goes on to the gap of the params, if it has not
+    reached it.
+    """
+    X, settings = part.X, data.params.probes
+
+    def fitted(penalty: Penalty, start: Probe, gap: float) -> Fitting:
+        return fitting(
+            X, data.y["train"], data.n_classes, penalty.l1, penalty.l2, gap, settings.max_iterations, start, part.gram
         )
-        for penalty, start in zip(data.penalties, warm, strict=True)
-    ]  # fmt: skip
-    tune = [data.value("tune", probe.predict(part.X["tune"])) for probe in tried]
+
+    gaps = [settings.gap if i == likely else max(settings.gap, LOOSE) for i in range(len(warm))]
+    columns = slice(0, X.shape[1])
+    tried = together(
+        X, [(columns, fitted(*each)) for each in zip(data.penalties, warm, gaps, strict=True)]
+    )  # fmt: skip
+    tune = [data.value("tune", part.predict("tune", probe)) for probe in tried]
     chosen = tune.index(max(tune))
-    predicted = metrics.stored(tried[chosen].predict(part.X["judge"]))
+    if tried[chosen].gap > settings.gap:
+        more = alone(X, fitted(data.penalties[chosen], tried[chosen], settings.gap))
+        tried[chosen] = replace(more, iterations=tried[chosen].iterations + more.iterations)
+        tune[chosen] = data.value("tune", part.predict("tune", tried[chosen]))
+    predicted = metrics.stored(part.predict("judge", tried[chosen]))
     return Point(part.neurons, tried, chosen, tune[chosen], predicted, data.judged(predicted))
 
 
@@ -176,12 +214,12 @@ def polish_point(data: Data, point: Point) -> Point:
     """The same set with its chosen probe taken to a far smaller gap where that is cheap (probes/polish.py): what is
     frozen then does not depend on where the solver stopped. Scores and predictions are those of the polished probe."""
     part = data.whole.take(point.neurons, data)
-    probe = polish(part.X["train"], data.y["train"], data.n_classes, point.probe, cache=part.gram)
+    probe = polish(part.X, data.y["train"], data.n_classes, point.probe, cache=part.gram)
     if probe is point.probe:
         return replace(point, polished=True)
     tried = [probe if i == point.chosen else other for i, other in enumerate(point.tried)]
-    predicted = metrics.stored(probe.predict(part.X["judge"]))
-    tune = data.value("tune", probe.predict(part.X["tune"]))
+    predicted = metrics.stored(part.predict("judge", probe))
+    tune = data.value("tune", part.predict("tune", probe))
     return Point(point.neurons, tried, point.chosen, tune, predicted, data.judged(predicted), polished=True)
 
 
@@ -223,8 +261,8 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
 
 def best_baseline(
     data: Data, paths: Paths, task: str, twins: Sequence[str]
-) -> tuple[str, np.ndarray, dict[str, dict[str, float]]]:
-    """Name and judge predictions of the opponent that is best on tune, and the scores of all of them.
+) -> tuple[str, dict[str, np.ndarray], dict[str, dict[str, float]]]:
+    """Name of the opponent that is best on tune, judge predictions and scores of all of them.
 
     The opponents are the majority class, the best surface baseline and the reference of the untrained twin, of several
     (``twins``) that of :func:`choose_twin`.
@@ -240,7 +278,20 @@ def best_baseline(
         predicted["untrained"] = {split: read_npy(folder / f"predictions_{split}.npy")[row] for split in stored}
     scores = {name: {split: data.value(split, p[split]) for split in stored} for name, p in predicted.items()}
     best = max(scores, key=lambda name: scores[name]["tune"])
-    return best, predicted[best]["judge"], scores
+    return best, {name: p["judge"] for name, p in predicted.items()}, scores
+
+
+def not_beaten(reference: Judged, opponents: Mapping[str, Judged], confidence: float) -> str | None:
+    """Name of the first opponent on judge that the best of whole layers, ``reference``, is not above.
+
+    With one the row is not `supported` (probes/status.py, whose adjustment over the rows only makes p-values larger),
+    so it may claim nothing, and that is known before the search.
+    """
+    for name, opponent in opponents.items():
+        p = float(intervals.p_value(reference.replicates - opponent.replicates))
+        if p > 1 - confidence + 1e-12:
+            return name
+    return None
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def pipeline_curve(data: Data, full: Point, bottom: int, paths: Paths) -> tuple[
             neurons = representatives(clusters, cuts.index(threshold), inside)
         at = np.searchsorted(data.kept, neurons)
         part = data.whole.take(at, data)
-        found.append((at, fit_point(data, part, warm_from(full, at, data.features.columns_per_neuron))))
+        found.append((at, fit_point(data, part, warm_from(full, at, data.features.columns_per_neuron), full.chosen)))
         tried.append({"threshold": threshold, "neurons": len(at), "tune": found[-1][1].tune})
     best = max(range(len(tried)), key=lambda i: (tried[i]["tune"], -tried[i]["neurons"]))
     at, point = found[best]

@@ -13,6 +13,12 @@ from neurosieve.subsets.curves import Curve
 from neurosieve.subsets.data import Data, Probed, Rival
 from neurosieve.subsets.reference import Reference
 
+OPPONENTS = {
+    "majority": "the majority class",
+    "surface": "the best surface baseline",
+    "untrained": "the untrained twin",
+}
+
 
 def of_the_row(data: Data, probed: Probed, rival: Rival, of_layers: Reference, reference: Reference) -> dict[str, Any]:
     """What curves.json has of the row before any curve: the neurons, the reference and how it is fitted."""
@@ -31,10 +37,13 @@ def of_the_row(data: Data, probed: Probed, rival: Rival, of_layers: Reference, r
     }
 
 
-def no_claim(too_small: bool, weak: Mapping[str, Any] | None) -> str | None:
-    """Why nothing can be claimed of a row, or None. ``weak``: see :func:`reference.shown_weak`."""
+def no_claim(too_small: bool, below: str | None, weak: Mapping[str, Any] | None) -> str | None:
+    """Why nothing can be claimed of a row, or None. ``below``: see :func:`data.not_beaten`; ``weak``: see
+    :func:`reference.shown_weak`."""
     if too_small:
         return "dev too small"
+    if below is not None:
+        return f"the best of whole layers is not above {OPPONENTS[below]} on judge, and only a coarse curve was made"
     if weak is not None:
         found, more = f"{weak['neurons']:,} neurons of {weak['curve']}", f"{weak['difference']:.4f}"
         return f"the reference is weak: {found} score {more} more on judge"

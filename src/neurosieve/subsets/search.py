@@ -17,9 +17,10 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        "beats_random": {"rankings": {contender: see :func:`minimal.beats_random`}, "sizes":
                        those of all contenders, "random_suffices_from": from which on none beats random, or null},
                        "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null}.
-                       Curves: rankings and searches (of an untrained twin the headline alone), pipeline (not of a
-                       twin; see :func:`pipeline.pipeline_curve`; it also has "layers", "threshold",
-                       "neurons_in", "tried"), random-<draw>, bottom (the first ranking of the row from its end)
+                       Curves: rankings and searches (of an untrained twin, and of a row that may claim nothing, the
+                       headline alone, of the latter at the sizes of the controls), pipeline (of neither; see
+                       :func:`pipeline.pipeline_curve`; it also has "layers", "threshold", "neurons_in", "tried"),
+                       random-<draw>, bottom (the first ranking of the row from its end)
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
                        in the rows that the curve's "predictions" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
@@ -51,7 +52,7 @@ from neurosieve.flow import writer
 from neurosieve.subsets import layers, minimal, report
 from neurosieve.subsets.bound import certify
 from neurosieve.subsets.curves import BOTTOM, PIPELINE, RANDOM, Curve, Dev, Walk, against_random, walk_random
-from neurosieve.subsets.data import Data, Judged, Probed, Rival, best_baseline, fit_point, load_data
+from neurosieve.subsets.data import Data, Judged, Probed, Rival, best_baseline, fit_point, load_data, not_beaten
 from neurosieve.subsets.frozen import Frozen, freeze_references, freeze_subsets
 from neurosieve.subsets.pipeline import pipeline_curve
 from neurosieve.subsets.reference import Reference, best_reference, layer_reference, shown_weak
@@ -66,7 +67,7 @@ class Searched:
     curves: of the contenders, rankings and searches. controls: random draws and bottom. of_layers, reference, weak: see
     reference.py. on_tune: mean over log sizes, by contender; best: the contender that is best by it. results: see
     :func:`report.result`, of the contenders and the pipeline. controlled: contenders at whose size the controls were
-    tested. pipeline: its curve, where there is one; steps: what else curves.json has of it.
+    tested. below: as in :class:`Row`. pipeline: its curve, where there is one; steps: what else curves.json has of it.
     """
 
     curves: dict[str, Curve]
@@ -78,6 +79,7 @@ class Searched:
     weak: dict[str, Any] | None
     on_tune: dict[str, float]
     best: str
+    below: str | None
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     controlled: list[str] = field(default_factory=list)
     pipeline: dict[str, Curve] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Searched:
     @property
     def no_claim(self) -> str | None:
         """Why nothing can be claimed of this row, whatever a curve does."""
-        return report.no_claim(self.dev.too_small, self.weak)
+        return report.no_claim(self.dev.too_small, self.below, self.weak)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Row:
     """A model and a task: what is searched, and what for.
 
     control: whether the model is an untrained twin. baseline, opponent: name of the best baseline, and its judge
-    scores; baselines: scores of all.
+    scores; baselines: scores of all. below: see :func:`data.not_beaten`; such a row may claim nothing.
     """
 
     params: Params
@@ -111,6 +113,7 @@ class Row:
     baseline: str
     opponent: Judged
     baselines: dict[str, dict[str, float]]
+    below: str | None
 
     def order(self, ranking: str) -> np.ndarray:
         """Positions among the kept neurons in the order of a ranking."""
@@ -121,12 +124,26 @@ class Row:
 
     @property
     def contenders(self) -> list[str]:
-        """An untrained twin claims nothing: the headline alone. Not all rankings rank for a number."""
+        """Of a row that may claim nothing, as an untrained twin, the headline alone. Not all rankings rank for a
+        number."""
         settings = self.params.subsets
-        if self.control:
+        if self.control or self.below is not None:
             return [settings.headline]
         ranked = self.probed.probes["rankings"]
         return [name for name in settings.contenders if name in ranked or name in settings.searches]
+
+    @property
+    def coarse(self) -> list[int]:
+        """Sizes of the controls, and of all curves of a row that may claim nothing, ascending."""
+        settings = self.params.subsets
+        return minimal.thin(minimal.size_grid(len(self.data.kept), settings.ratio), settings.control_ratio)
+
+    @property
+    def grid(self) -> list[int]:
+        """Sizes of the contenders, ascending."""
+        if self.below is not None:
+            return self.coarse
+        return minimal.size_grid(len(self.data.kept), self.params.subsets.ratio)
 
     def rival(self, reference: Judged) -> Rival:
         """What subsets are compared with, given the judge scores of the reference."""
@@ -147,8 +164,12 @@ def load_row(params: Params, paths: Paths, model: str, task: str) -> Row:
         folder = paths.probes(model, task)
         raise ArtifactError(f"{folder}: kept.npy names other neurons than train has now; run `fit-probes` again")
     baseline, predicted, baselines = best_baseline(data, paths, task, params.twins_of(model))
-    control = params.models[model].untrained is not None
-    return Row(params, paths, model, task, control, probed, data, baseline, data.judged(predicted), baselines)
+    opponents = {name: data.judged(those) for name, those in predicted.items()}
+    of_layers = data.judged(probed.judge[probed.probes["reference"]])
+    return Row(
+        params, paths, model, task, params.models[model].untrained is not None, probed, data, baseline,
+        opponents[baseline], baselines, not_beaten(of_layers, opponents, params.probes.confidence),
+    )  # fmt: skip
 
 
 def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> None:
@@ -158,11 +179,11 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     # All neurons are the same features in every order: fitted once, from the oracle's weights.
     full = fit_point(row.data, row.data.whole, [row.probed.oracle] * len(row.data.penalties))
     with tqdm(desc=f"subsets {model} {task}", unit="size", mininterval=5) as progress:
-        walk = Walk(row.data, full, progress)
+        walk = Walk(row.data, full, progress, coarse=row.below is not None)
         searched = walk_grid(row, walk)
         walk_to_minima(row, walk, searched)
         walk_controls(row, walk, searched)
-        if params.subsets.pipeline is not None and not row.control:
+        if params.subsets.pipeline is not None and not row.control and row.below is None:
             walk_pipeline(row, walk, searched)
     found = curves_report(row, walk, searched)
     frozen = freeze(row, searched)
@@ -181,8 +202,8 @@ def walk_grid(row: Row, walk: Walk) -> Searched:
     """Random orders and contenders at the sizes of the grid; what all subsets are compared with; whether judge can
     resolve the margin. The contender that is best on tune is the best, of equals the headline."""
     settings, data = row.params.subsets, row.data
-    halves, controls = walk_random(walk, row.model, row.task)
-    grid = minimal.size_grid(len(data.kept), settings.ratio)
+    halves, controls = walk_random(walk, row.model, row.task, row.coarse)
+    grid = row.grid
     curves: dict[str, Curve] = {}
     for name in row.contenders:
         curves[name] = walk.search(name) if name in settings.searches else walk.along(row.order(name))
@@ -204,6 +225,7 @@ def walk_grid(row: Row, walk: Walk) -> Searched:
         weak=shown_weak(curves, rival),
         on_tune=on_tune,
         best=max(curves, key=lambda name: (on_tune[name], name == settings.headline)),
+        below=row.below,
     )
 
 
@@ -228,7 +250,7 @@ def walk_controls(row: Row, walk: Walk, searched: Searched) -> None:
     settings = row.params.subsets
     first = next(name for name in settings.rankings if name in row.probed.probes["rankings"])
     searched.controls[BOTTOM] = bottom = walk.along(row.order(first)[::-1])
-    walk.test(bottom, minimal.thin(minimal.size_grid(len(row.data.kept), settings.ratio), settings.control_ratio))
+    walk.test(bottom, row.coarse)
     for curve in searched.controls.values():
         walk.test(curve, {searched.results[name]["size"] for name in searched.controlled})
 
