@@ -163,9 +163,8 @@ def compare_file(before: Path, now: Path, name: str) -> Difference | None:
         compare(before, now, places)
     except Exception as error:  # of damaged bytes the readers raise whatever they stumble over
         said = str(error)
-        for path in sorted(
-            {str(p) for file in (before, now) for p in (file, file.absolute(), file.resolve())}, key=len
-        ):
+        names = {str(p) for file in (before, now) for p in (file, file.absolute(), file.resolve())}
+        for path in sorted(names, key=len, reverse=True):
             said = said.replace(path, name)  # a report has no folder of this machine
         places.other("", "readable", f"not readable ({said})" if _readable(before, name) else "not compared")
     return places.found()
