@@ -264,13 +264,15 @@ def fit_sets(params: Params, data: Data, sets: Mapping[str, tuple[int, int]], ti
             weights = None if best is None else row_weights(fits.probes[best], X[:, columns[best]])
             gram = gram_of(X, weights)
             part_of = {name: X[:, columns[name]] for name in (*wide, *suffixes)}
-            grams = {name: gram.take(columns[name]) for name in part_of}
-            fit_all({n: path(part_of[n], y, n_classes, penalties, params, grams[n]) for n in wide})
+            # a cache of its own for each, which goes with its path: it keeps the factors that it made
+            fit_all({n: path(part_of[n], y, n_classes, penalties, params, gram.take(columns[n])) for n in wide})
             # a suffix is tried with the best penalty on all neurons and its neighbours, from the weights there
             oracle = fits.probes[ORACLE]
             around = candidates(penalties, oracle.l1, oracle.l2)
             starts = {n: [replace(oracle, weights=oracle.weights[columns[n]])] for n in suffixes}
-            fit_all({n: path(part_of[n], y, n_classes, around, params, grams[n], starts[n]) for n in suffixes})
+            fit_all(
+                {n: path(part_of[n], y, n_classes, around, params, gram.take(columns[n]), starts[n]) for n in suffixes}
+            )
     return fits
 
 
