@@ -1,5 +1,6 @@
 """Jobs that are forked: they do and say what they would as processes of their own, and end with who asked for them."""
 
+import json
 import os
 import signal
 import socket
@@ -166,6 +167,18 @@ def test_forks_go_on_and_no_new_ones_start_when_the_run_is_over(waiting, server)
 def test_nothing_is_started_where_it_is_not_wanted_or_a_gpu_is_used(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     assert forks.start(SOURCE) is None
+
+
+@pytest.mark.parametrize("models", [False, True])
+def test_what_is_imported_for_forks_starts_no_thread(models):
+    code = (
+        "import json, os, sys\nfrom neurosieve import forks\nfor name in sys.argv[1:]: forks.load(name)\n"
+        "print(json.dumps([len(os.listdir('/proc/self/task')), sorted({'pyarrow', 'torch'} & set(sys.modules))]))"
+    )
+    commands = [name for name in cli.COMMANDS if (name in forks.MODELS) == models]
+    env = environment(**dict.fromkeys(forks.THREADS, "1"), PYTHONPATH=SOURCE)
+    done = subprocess.run([sys.executable, "-c", code, *commands], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [1, ["torch"] if models else []]
 
 
 def test_what_can_be_forked_are_commands_of_rules():
