@@ -31,7 +31,7 @@ LAYERS, WIDTH = 3, 16
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    names = ("modernbert", "bert", "gpt2", "llama")
+    names = ("modernbert", "modernbert-decoder", "bert", "gpt2", "llama")
     found = {name: tiny_models.save(root / name, name, head=True) for name in names}
     return found | {"headless": tiny_models.save(root / "headless", "modernbert")}
 
