@@ -45,6 +45,7 @@ SPECIALS = {
     "distilbert": BERT,
     "electra": BERT,
     "deberta-v2": BERT,
+    "modernbert-decoder": BERT,
     "gpt2": GPT2,
     "llama": LLAMA,
     "mistral": LLAMA,
@@ -138,7 +139,7 @@ def tokenizer(architecture: str, positions: int) -> PreTrainedTokenizerFast:
         pair=" ".join(filter(None, [before, "$A", after, "$B:1", after and f"{after}:1"])),
         special_tokens=pairs,
     )
-    trim = processors.ByteLevel(trim_offsets=architecture in ("roberta", "modernbert", "codet5"))
+    trim = processors.ByteLevel(trim_offsets=architecture in ("roberta", "modernbert", "modernbert-decoder", "codet5"))
     base.post_processor = around if architecture in WORDPIECE else processors.Sequence([trim, around])
     roles = {
         "[PAD]": ("pad",), "[CLS]": ("cls",), "[SEP]": ("sep",), "[MASK]": ("mask",), "[UNK]": ("unk",),
@@ -166,7 +167,7 @@ def configuration(architecture: str, positions: int = 64) -> Any:
     for role, names in ids.items():
         token = next((name for name in names if name in specials), None)
         found[f"{role}_token_id"] = None if token is None else specials.index(token)
-    if architecture == "modernbert":
+    if architecture in ("modernbert", "modernbert-decoder"):
         found |= {"local_attention": 16, "global_attn_every_n_layers": 2, "cls_token_id": 1, "sep_token_id": 2}
     elif architecture == "roberta":  # counts its positions from 2
         found |= {"type_vocab_size": 1, "max_position_embeddings": positions + 2}

@@ -309,6 +309,7 @@ def _phase(module: str, function: str, wildcards: tuple[str, ...]) -> Callable[[
         with company.of(params, paths, **given) as others:
             if others.take():
                 print(f"taken from another dump of {given['model']}, which made it too", file=sys.stderr)
+                print(_spent())
                 return 0
             try:
                 return job(params, paths, given, sources, others=others.others(), ready=others.ready)

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from neurosieve.artifacts import Paths
-from neurosieve.chain import Artifact, Chain
+from neurosieve.chain import Chain
 from neurosieve.config import SPLITS, Params
 
 RULE = "dump_activations"
@@ -43,7 +43,7 @@ class Company:
 
     def take(self) -> bool:
         """Move the artifact of this task to its place, all splits of it; False where it is not ready."""
-        if not self.shares or not all(self._is_ready(self.task, split) for split in SPLITS):
+        if not self.shares or not self._is_ready(self.task):
             return False
         for split in SPLITS:
             target = self.paths.activations(self.model, self.task, split)
@@ -60,7 +60,7 @@ class Company:
         chain = Chain(self.params, self.paths, sources=False)
         found = []
         for task in self.tasks:
-            if task == self.task or all(self._is_ready(task, split) for split in SPLITS):
+            if task == self.task or self._is_ready(task):
                 continue
             made = chain.of_job(RULE, {"model": self.model, "task": task})
             inputs = [a for a in chain.below(a.folder for a in made) if a not in made]
@@ -75,17 +75,16 @@ class Company:
     def _at(self, task: str, split: str) -> Path:
         return self.ready.activations(self.model, task, split)
 
-    def _is_ready(self, task: str, split: str) -> bool:
-        """Whether it is there and of this run; what is not of it is taken away."""
-        folder = self._at(task, split)
-        if not folder.is_dir():
+    def _is_ready(self, task: str) -> bool:
+        """Whether all splits of it are there and of this run; what is not whole, or not of it, is taken away."""
+        whole = self._at(task, SPLITS[0]).parent
+        if not whole.is_dir():
             return False
         chain = Chain(self.params, self.paths)
-        made = {a.wildcards["split"]: a for a in chain.of_job(RULE, {"model": self.model, "task": task})}
-        artifact: Artifact = replace(made[split], folder=folder)
-        if chain.own(artifact) is None:
+        made = chain.of_job(RULE, {"model": self.model, "task": task})
+        if all(chain.own(replace(a, folder=self._at(task, a.wildcards["split"]))) is None for a in made):
             return True
-        shutil.rmtree(folder)
+        shutil.rmtree(whole)
         self._tidy(task)
         return False
 

@@ -31,7 +31,7 @@ LAYERS, WIDTH = 3, 16
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    names = ("modernbert", "bert", "gpt2", "llama")
+    names = ("modernbert", "modernbert-decoder", "bert", "gpt2", "llama")
     found = {name: tiny_models.save(root / name, name, head=True) for name in names}
     return found | {"headless": tiny_models.save(root / "headless", "modernbert")}
 
@@ -46,7 +46,7 @@ def states(loaded: Loaded, ids: torch.Tensor) -> list[torch.Tensor]:
     return [*out.hidden_states[:-1], seen[0], out.logits]
 
 
-@pytest.mark.parametrize("name", ["modernbert", "bert", "gpt2", "llama"])
+@pytest.mark.parametrize("name", ["modernbert", "modernbert-decoder", "bert", "gpt2", "llama"])
 def test_a_change_reaches_exactly_the_named_units_of_exactly_that_layer(folders: dict[str, Path], name: str) -> None:
     loaded, _ = load_language_model(folders[name], name, "portable")
     assert (loaded.layers, loaded.width) == (LAYERS, WIDTH)
@@ -91,7 +91,7 @@ def sample(folder: Path, texts: list[str], rows: Rows, files: np.ndarray, **chan
     return loaded, mask, found
 
 
-@pytest.mark.parametrize("name", ["modernbert", "gpt2"])
+@pytest.mark.parametrize("name", ["modernbert", "modernbert-decoder", "gpt2"])
 def test_predictions_are_those_of_the_whole_model_on_texts_masked_by_hand(folders: dict[str, Path], name: str) -> None:
     texts = ["x = " * i + TEXT for i in range(4)]
     rows = rows_of(texts, ["first", "second", "return"])

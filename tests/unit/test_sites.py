@@ -105,7 +105,7 @@ def bart(block: Any, h: torch.Tensor, a: torch.Tensor, seen: torch.Tensor | None
 
 # how a block computes, where the blocks are, and the norm after the last of them
 BY_HAND: dict[str, tuple[Callable[..., By], str, str | None]] = {
-    "modernbert": (modernbert, "layers", "final_norm"),
+    **{name: (modernbert, "layers", "final_norm") for name in ("modernbert", "modernbert-decoder")},
     **{name: (bert, "encoder.layer", None) for name in ("bert", "roberta", "electra", "deberta-v2")},
     "distilbert": (distilbert, "transformer.layer", None),
     "gpt2": (gpt2, "h", "ln_f"),

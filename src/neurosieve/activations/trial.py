@@ -6,7 +6,8 @@ What does not fit is refused (TrialError), or found out so that it is run in a w
 - layers: one more than the configuration has blocks, in every stack. Layer 0 is what enters block 1, the last layer
   what the model gives out. Some lists begin with what leaves block 1 and end with the last block before and after the
   final norm (Mamba, RWKV), or end before it (CLIP): :class:`Order` puts such a list right.
-- padding: a text alone and beside a longer one gives the same values; else only texts of one length make a batch.
+- padding: whether a text alone and beside a longer one gives the same values, which fine-tuning needs.
+- company: whether a text alone and beside others of its length gives the same bits; else no two plans run as one.
 - chance and memory: a text run again gives the same values, whatever ran in between.
 - positions: as many as the tables have rows that positions are looked up in (:class:`Positions`).
 """
