@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosieve.concepts.auroc import auroc_of_ranks, concordance_of_ranks
+from neurosieve.concepts.auroc import auroc_of_ranks, concordance_of_ranks, ranks
 
 # Rows and units that a class, and what is not of the class, must have among unseen types to be judged on those alone.
 MIN_ROWS = 20
@@ -111,17 +111,15 @@ def permute(
 
     X : (rows, columns); labels, units : (rows,) ints; seen : (rows,) bool, the same in all rows of a unit.
     """
-    from scipy.stats import rankdata  # here: see concepts.auroc
-
     drawn = permuted_labels(labels, units, n, rng, None if seen is None else seen.astype(np.int64))
     at = np.zeros(len(labels), bool) if seen is None else ~seen
     unseen = np.array([judged_on_unseen(labels[at] == c, units[at]) for c in classes], bool)
     aurocs = np.empty((n + 1, X.shape[1], len(classes)))
     for rows, which in ((at, unseen), (np.ones(len(labels), bool), ~unseen)):
         if which.any():
-            ranks, part = rankdata(X[rows], axis=0), drawn[:, rows]
+            of_rows, part = ranks(X[rows]), drawn[:, rows]
             for i in np.flatnonzero(which):
-                aurocs[:, :, i] = auroc_of_ranks(ranks, part == classes[i])
+                aurocs[:, :, i] = auroc_of_ranks(of_rows, part == classes[i])
     # a draw in which a class of units of unequal size has no row, or nothing else has one, is no evidence
     return Null(np.nan_to_num(aurocs, nan=0.5), classes, unseen)
 
@@ -133,13 +131,11 @@ def permute_numbers(
 
     It is judged on the rows of unseen units where these are as many as a class and the others must be together.
     """
-    from scipy.stats import rankdata
-
     drawn = permuted_labels(y, units, n, rng, None if seen is None else seen.astype(np.int64))
     at, unseen = np.ones(len(y), bool), False
     if seen is not None and (~seen).sum() >= 2 * MIN_ROWS and len(np.unique(units[~seen])) >= 2 * MIN_UNITS:
         at, unseen = ~seen, True
-    found = concordance_of_ranks(rankdata(X[at], axis=0), rankdata(drawn[:, at], axis=1))
+    found = concordance_of_ranks(ranks(X[at]), ranks(drawn[:, at].T).T)
     return Null(np.nan_to_num(found, nan=0.5)[:, :, None], [0], np.array([unseen]))
 
 
