@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy.stats import false_discovery_control
+from scipy.stats import false_discovery_control, rankdata
 from sklearn.metrics import roc_auc_score
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_jsonl, read_manifest
@@ -26,6 +26,7 @@ from neurosieve.concepts.null import (
     purity,
 )
 from neurosieve.config import Concepts, Params, Probes, Subsets
+from neurosieve.probes.metrics import column_ranks
 
 
 def test_auroc_equals_scikit_learn() -> None:
@@ -38,6 +39,17 @@ def test_auroc_equals_scikit_learn() -> None:
     expected = [[roc_auc_score(labels == c, X[:, j]) for c in range(4)] for j in range(9)]
     np.testing.assert_allclose(found, expected, atol=1e-12)
     assert (found[8] == 0.5).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 500])
+def test_ranks_equal_scipy(rows: int) -> None:
+    rng = np.random.default_rng(0)
+    for values in (
+        rng.normal(size=(rows, 7)).astype(np.float32),
+        rng.integers(4, size=(rows, 7)),
+        np.where(rng.random((rows, 7)) < 0.5, 0.0, -0.0),
+    ):
+        assert column_ranks(values).tolist() == rankdata(values, axis=0).tolist()
 
 
 def test_auroc_by_hand() -> None:
