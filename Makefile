@@ -53,13 +53,15 @@ format: env
 	$(RUN) ruff format .
 	$(RUN) snakefmt workflow
 
+# where a Python was named and the environment is another's, nothing would be made and nothing said
 env: $(VENV)/.installed
+	@test "$(origin PYTHON)" = file || $(PYTHON) src/neurosieve/preflight.py $(VENV)
 
 # torch has a line of its own, without a hash: machines that serve a CPU build of their own have another hash than the
 # registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11 to 3.14, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
-	@$(PYTHON) src/neurosieve/preflight.py
+	@$(PYTHON) src/neurosieve/preflight.py $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile $(PIP_OPTIONS) torch==2.13.0
 	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock

@@ -278,13 +278,19 @@ TABLES = ("inputs", "sources", "facts", "files")
 def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, str]) -> dict[Path, str]:
     """Sums of the files of models that the job reads, for :func:`check_unchanged`.
 
-    Raises ChainError where a job would compute on what is not of this run, or on files that are not what was written.
+    Raises ChainError where a job would compute on what is not of this run, or on files that are not what was written,
+    and for a job that this run has not: nothing says what it is made from.
 
     Everything that the job's inputs are made from is compared by manifests, its inputs by content too, each file once.
     The leaderboard reads manifests alone of activations, so their content is left out there.
     """
     chain = Chain(params, paths, sources=False)
     outputs = chain.of_job(rule, wildcards)
+    if not outputs:
+        raise ChainError(
+            f"{_named(rule, wildcards)}: benchmark {params.benchmark} has no such job; it has the models "
+            f"{', '.join(params.probed)} and the tasks {', '.join(params.run.tasks)} (`run:` in the params file)"
+        )
     own = {artifact.folder for artifact in outputs}
     inputs = [a for a in chain.below(own) if a.folder not in own]
     direct = {folder for artifact in outputs for folder in artifact.inputs} - own
@@ -295,7 +301,7 @@ def check_job(params: Params, paths: Paths, rule: str, wildcards: Mapping[str, s
         faults = [fault for a in read if (fault := chain.content(a)) is not None]
     if faults:
         raise ChainError(refusal(faults))
-    sources = sources_of(params, rule, **outputs[0].wildcards) if outputs else ()
+    sources = sources_of(params, rule, **outputs[0].wildcards)
     # taken before it is read, and kept for the manifest
     return {source.path: source.found() for source in sources if source.path and source.pinned is None and source.there}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -67,7 +68,9 @@ class _Watch:
         """Those of ``active`` that are not over yet; says once that the scheduler is lost, and once that it is back."""
         left = {id(job_info): job_info for job_info in active}
         if active:
-            answers = "UP" in (await asyncio.to_thread(cluster.ask, "scontrol", "ping") or "")
+            # without scontrol there is nothing to ask, and nobody to wait for
+            here = shutil.which("scontrol") is not None
+            answers = not here or "UP" in (await asyncio.to_thread(cluster.ask, "scontrol", "ping") or "")
             if answers == self.lost:
                 print(BACK if answers else LOST, file=sys.stderr, flush=True)
             self.lost = not answers

@@ -12,13 +12,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 from neurosieve import config
 from neurosieve.artifacts import sha256_file
@@ -53,11 +53,14 @@ DERIVED = (".html",)
 
 IDENTICAL, WITHIN, DIFFERENT = "identical", "equal within tolerance", "different"
 VERDICTS = (IDENTICAL, WITHIN, DIFFERENT)  # in the order of the exit status
+# What has other bytes where those may differ, and lies nowhere to be compared: it decides nothing.
+NOT_COMPARED = "not compared"
 # What a difference comes from, in the order in which it is looked for.
 KINDS = ("content", "code", "lock", "params", "source", "input", "numerics")
 _OF_MANIFEST = {"code": "code", "lock": "lock", "params": "params", "sources": "source"}
 _FIGURE = re.compile(r"[-+]?\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)", re.IGNORECASE)
 _SHOWN = 60  # characters of a value in a message
+_BLOCK = 2**18  # elements of an array that are looked at together: memory
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,11 @@ def compare_file(before: Path, now: Path, name: str) -> Difference | None:
     try:
         compare(before, now, places)
     except Exception as error:  # of damaged bytes the readers raise whatever they stumble over
-        places.other("", "readable", f"not readable ({error})" if _readable(before, name) else "not compared")
+        said = str(error)
+        names = {str(p) for file in (before, now) for p in (file, file.absolute(), file.resolve())}
+        for path in sorted(names, key=len, reverse=True):
+            said = said.replace(path, name)  # a report has no folder of this machine
+        places.other("", "readable", f"not readable ({said})" if _readable(before, name) else "not compared")
     return places.found()
 
 
@@ -210,26 +217,71 @@ def compare_builds(
     """Compare the artifacts of two folders build/<benchmark>, or of ``only`` these (relative to the folders).
 
     In the order of the phases, so that the first that differs is the first cause. ``progress`` is called with the name
-    of each artifact before it is read.
+    of each artifact before it is read. What is gone from one of the folders, for example to make room, is judged by the
+    sum of its manifest, which those that were made from it have.
     """
     there = {*artifacts_below(before), *artifacts_below(now)}
     names = sorted(there if only is None else set(only), key=_in_order)
+    told = [_told_of(build) if any(not (build / n / "manifest.json").is_file() for n in names) else {} for build in
+            (before, now)]  # fmt: skip
     done: dict[str, Compared] = {}
     for name in _inputs_first(names, now, before):
         if progress is not None:
             progress(name)
-        done[name] = compare_artifact(name, before / name, now / name, done)
+        sums = [of_build.get(name) for of_build in told]
+        done[name] = compare_artifact(name, before / name, now / name, done, sums)
     return [done[name] for name in done]
 
 
-def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, Compared]) -> Compared:
-    """Compare one artifact folder of two runs; ``earlier`` are those of its inputs that were compared."""
+def _told_of(build: Path) -> dict[str, str]:
+    """Sums of the manifests of artifacts, as those say that were made from them."""
+    found = {}
+    for name in artifacts_below(build):
+        inputs = (_manifest(build / name) or {}).get("inputs", {})
+        found.update({_artifact_of(path): str(total) for path, total in inputs.items()})
+    return found
+
+
+def _lost(name: str, when: str, told: str | None, there: Path, manifest: Mapping[str, Any] | None) -> Compared:
+    """What to say of an artifact that is gone ``when``, and of whose manifest others have the sum ``told``."""
+    if manifest is None:
+        return Compared(name, DIFFERENT, "content", "not there at all")
+    if told is None:
+        return Compared(name, DIFFERENT, "content", f"not made {when}")
+    if (fault := _tampered(there, manifest)) is not None:
+        return Compared(name, DIFFERENT, "content", fault)
+    if told == sha256_file(there / "manifest.json"):
+        return Compared(name, IDENTICAL)
+    why = f"gone {when}, and the manifests of what was made from it have another sum of it"
+    if _other_bits(manifest):
+        return Compared(name, NOT_COMPARED, "numerics", f"{why}; its bytes may be others on this hardware")
+    return Compared(name, DIFFERENT, "content", why)
+
+
+def _other_bits(*manifests: Mapping[str, Any]) -> bool:
+    """Whether one of them was made where bits may be others: other hardware, `numerics: fast`."""
+    fast = any(manifest.get("params", {}).get("numerics") == "fast" for manifest in manifests)
+    return fast or any(manifest.get("facts", {}).get("numerics") for manifest in manifests)
+
+
+def compare_artifact(
+    name: str,
+    before: Path,
+    now: Path,
+    earlier: Mapping[str, Compared],
+    told: Sequence[str | None] = (None, None),
+) -> Compared:
+    """Compare one artifact folder of two runs; ``earlier`` are those of its inputs that were compared.
+
+    An input that was not is taken for different, but where bits may be others: then the files decide. ``told`` are the
+    sums of its manifest of before and of now, as those have it that were made from it.
+    """
     manifests = [_manifest(folder) for folder in (before, now)]
-    for here, there in ((0, 1), (1, 0)):
-        if manifests[here] is None:
-            why = "not made before" if here == 0 else "not made now"
-            return Compared(name, DIFFERENT, "content", why if manifests[there] is not None else "not there at all")
-    old, new = manifests[0] or {}, manifests[1] or {}
+    if manifests[0] is None:
+        return _lost(name, "before", told[0], now, manifests[1])
+    if manifests[1] is None:
+        return _lost(name, "now", told[1], before, manifests[0])
+    old, new = manifests[0], manifests[1]
     differences = compare_results(before, now)
     for folder, manifest, when in ((before, old, "before"), (now, new, "now")):
         if (fault := _tampered(folder, manifest)) is not None:
@@ -241,9 +293,16 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
             why = f"{shown} {_short(a)} before, {_short(b)} now; {_files(differences)}"
             return Compared(name, DIFFERENT, kind, why, differences)
     marks = [manifest.get("facts", {}).get("numerics", []) for manifest in (old, new)]
-    verdict = DIFFERENT if any(not d.within for d in differences) else WITHIN if differences else IDENTICAL
     changed = _changed_inputs(old, new)
-    judged = [(path, earlier[key].verdict if (key := _artifact_of(path)) in earlier else DIFFERENT) for path in changed]
+    # another fact of equal files and inputs is a manifest that was changed, see below
+    if (differences or changed or marks[0] != marks[1]) and (fact := _facts(old, new, changed)) is not None:
+        if not fact.within and all(d.within for d in differences):
+            kind = "source" if "sha256" in fact.place else "numerics"
+            return Compared(name, DIFFERENT, kind, _files([fact]), [*differences, fact])
+        differences = [*differences, fact]
+    verdict = DIFFERENT if any(not d.within for d in differences) else WITHIN if differences else IDENTICAL
+    unknown = NOT_COMPARED if _other_bits(old, new) else DIFFERENT
+    judged = [(path, earlier[key].verdict if (key := _artifact_of(path)) in earlier else unknown) for path in changed]
     worse = [path for path, found in judged if found == DIFFERENT]
     if worse:
         return Compared(name, DIFFERENT, "input", f"input {worse[0]} differs; {_files(differences)}", differences)
@@ -251,16 +310,36 @@ def compare_artifact(name: str, before: Path, now: Path, earlier: Mapping[str, C
         why = f"manifest.json has another sum of {changed[0]}, which is identical"
         return Compared(name, DIFFERENT, "content", why, differences)
     if changed and verdict == IDENTICAL:
-        return Compared(name, WITHIN, "input", f"input {changed[0]} is equal within tolerance; its files are equal")
-    if verdict == IDENTICAL and marks[0] != marks[1]:
-        why = f"made on other hardware ({_short(marks[0])} before, {_short(marks[1])} now); its files are equal"
-        return Compared(name, WITHIN, "numerics", why)
+        return Compared(name, WITHIN, "input", f"input {changed[0]} is {judged[0][1]}; its files are equal")
+    of_each = [", ".join(map(str, found)) or "portable" for found in marks]
+    hardware = f"hardware ({of_each[0]} before, {of_each[1]} now)" if marks[0] != marks[1] else ""
+    if verdict == IDENTICAL and hardware:
+        return Compared(name, WITHIN, "numerics", f"made on other {hardware}; its files are equal")
     if verdict == IDENTICAL and old != new:
         place, a, b = _first(old, new)
         return Compared(name, DIFFERENT, "content", f"manifest.json{place}: {_short(a)} before, {_short(b)} now")
     if verdict == IDENTICAL:
         return Compared(name, verdict)
-    return Compared(name, verdict, "numerics", _files(differences), differences)
+    why = _files(differences)
+    return Compared(name, verdict, "numerics", f"other {hardware}; {why}" if hardware else why, differences)
+
+
+def _facts(old: Mapping[str, Any], new: Mapping[str, Any], changed: Sequence[str]) -> Difference | None:
+    """How the facts of two manifests differ, as a file of json would.
+
+    The sum of weights that were drawn or trained on the machine follows its bits, as files of weights do elsewhere.
+    """
+    facts = [dict(manifest.get("facts", {})) for manifest in (old, new)]
+    made = new.get("rule") == "finetune_model" or any(path.endswith("/finetuned") for path in changed)
+    made = made or any("differing_tensors" in one for one in facts)
+    for one in facts:
+        for key in ("numerics", *(["model_sha256"] if made and _other_bits(old, new) else [])):
+            one.pop(key, None)
+    if facts[0] == facts[1]:
+        return None
+    places = _Places("manifest.json")
+    _value(facts[0], facts[1], places, "facts", "facts")
+    return places.found()
 
 
 def _files(differences: list[Difference]) -> str:
@@ -272,8 +351,8 @@ def _files(differences: list[Difference]) -> str:
 
 
 def worst(found: Iterable[Compared]) -> str:
-    """The verdict of all of them together."""
-    return max((one.verdict for one in found), key=VERDICTS.index, default=IDENTICAL)
+    """The verdict of all of them together that were compared."""
+    return max((one.verdict for one in found if one.verdict in VERDICTS), key=VERDICTS.index, default=IDENTICAL)
 
 
 def _inputs_first(names: list[str], *builds: Path) -> list[str]:
@@ -371,41 +450,62 @@ def _array(a: np.ndarray, b: np.ndarray, places: _Places, prefix: str, tolerance
     if a.shape != b.shape or a.dtype != b.dtype:
         places.other(prefix, f"{a.dtype} of shape {a.shape}", f"{b.dtype} of shape {b.shape}")
         return
+    old, new = (np.ascontiguousarray(array).reshape(-1) for array in (a, b))  # no copy of what lies so on disk
+
+    def place(at: int) -> str:
+        return f"{prefix}{[int(i) for i in np.unravel_index(at, a.shape)]}"
+
     if not np.issubdtype(a.dtype, np.floating):
-        unequal = np.asarray(a != b)
-        if unequal.any():
-            first = tuple(int(i) for i in np.argwhere(unequal)[0])
-            total = int(unequal.sum())
+        first, total = _unequal(old, new)
+        if first is not None:
             what = _meaning(places.file) or "counts or choices"
-            places.other(
-                f"{prefix}{list(first)}", str(a[first]), str(b[first]), f"{what}: {total} of {a.size} differ", total
-            )
+            places.other(place(first), str(old[first]), str(new[first]), f"{what}: {total} of {a.size} differ", total)
         return
-    before, now = a.astype(np.float64), b.astype(np.float64)
-    alike = (before == now) | (np.isnan(before) & np.isnan(now))
-    odd = ~alike & ~(np.isfinite(before) & np.isfinite(now))
-    if odd.any():
-        first = tuple(int(i) for i in np.argwhere(odd)[0])
-        places.other(f"{prefix}{list(first)}", str(a[first]), str(b[first]), "no number", int(odd.sum()))
-    gap = np.where(alike | odd, 0.0, np.abs(now - before))
-    if not gap.any():
-        if not odd.any() and a.tobytes() != b.tobytes():  # -0.0 for 0.0, another NaN
-            unequal = np.ascontiguousarray(a).view(f"u{a.dtype.itemsize}") != np.ascontiguousarray(b).view(
-                f"u{a.dtype.itemsize}"
-            )
-            first = tuple(int(i) for i in np.argwhere(unequal)[0])
-            places.number(f"{prefix}{list(first)}", float(a[first]), float(b[first]), 1.0, True, int(unequal.sum()))
+    scale = 0.0
+    for start in range(0, old.size, _BLOCK):
+        block = np.abs(old[start : start + _BLOCK].astype(np.float64))
+        scale = max(scale, float(block[np.isfinite(block)].max(initial=0.0)))
+    odd: int | None = None
+    out: int | None = None
+    odds, gaps, largest = 0, 0, (0.0, 0)
+    for start in range(0, old.size, _BLOCK):
+        before, now = (array[start : start + _BLOCK].astype(np.float64) for array in (old, new))
+        alike = (before == now) | (np.isnan(before) & np.isnan(now))
+        lost = ~alike & ~(np.isfinite(before) & np.isfinite(now))
+        if lost.any():
+            odd = start + int(lost.argmax()) if odd is None else odd
+            odds += int(lost.sum())
+        with np.errstate(invalid="ignore"):
+            gap = np.where(alike | lost, 0.0, np.abs(now - before))
+        gaps += int(np.count_nonzero(gap))
+        if out is None and (beyond := gap > tolerance * scale).any():
+            out = start + int(beyond.argmax())
+        if gap.max(initial=0.0) > largest[0]:
+            largest = (float(gap.max()), start + int(gap.argmax()))
+    if odd is not None:
+        places.other(place(odd), str(old[odd]), str(new[odd]), "no number", odds)
+    if not gaps:
+        bits = f"u{a.dtype.itemsize}"
+        first, total = _unequal(old.view(bits), new.view(bits))
+        if odd is None and first is not None:  # -0.0 for 0.0, another NaN
+            places.number(place(first), float(old[first]), float(new[first]), 1.0, True, total)
         return
-    finite = np.abs(before[np.isfinite(before)])
-    scale = float(finite.max()) if finite.size else 0.0
-    largest = tuple(int(i) for i in np.unravel_index(int(gap.argmax()), gap.shape))
-    out = np.argwhere(gap > tolerance * scale)
-    total = int(np.count_nonzero(gap))
-    if len(out):
-        first = tuple(int(i) for i in out[0])
-        places.number(f"{prefix}{list(first)}", float(before[first]), float(now[first]), scale, False, total)
-        total = 0
-    places.number(f"{prefix}{list(largest)}", float(before[largest]), float(now[largest]), scale, not len(out), total)
+    if out is not None:
+        places.number(place(out), float(old[out]), float(new[out]), scale, False, gaps)
+        gaps = 0
+    at = largest[1]
+    places.number(place(at), float(old[at]), float(new[at]), scale, out is None, gaps)
+
+
+def _unequal(old: np.ndarray, new: np.ndarray) -> tuple[int | None, int]:
+    """The first place where two flat arrays differ, and how many there are."""
+    first, total = None, 0
+    for start in range(0, old.size, _BLOCK):
+        unequal = np.asarray(old[start : start + _BLOCK] != new[start : start + _BLOCK])
+        if first is None and unequal.any():
+            first = start + int(unequal.argmax())
+        total += int(unequal.sum())
+    return first, total
 
 
 def _npy(before: Path, now: Path, places: _Places) -> None:
@@ -414,12 +514,13 @@ def _npy(before: Path, now: Path, places: _Places) -> None:
 
 
 def _safetensors(before: Path, now: Path, places: _Places) -> None:
-    a, b = load_file(before), load_file(now)
-    for key in sorted(a.keys() | b.keys()):
-        if key not in a or key not in b:
-            places.other(key, "a tensor" if key in a else "none", "a tensor" if key in b else "none")
-        else:
-            _array(a[key], b[key], places, key, WEIGHTS)
+    with safe_open(before, "numpy") as a, safe_open(now, "numpy") as b:
+        keys = [set(file.keys()) for file in (a, b)]
+        for key in sorted(keys[0] | keys[1]):
+            if key not in keys[0] or key not in keys[1]:
+                places.other(key, "a tensor" if key in keys[0] else "none", "a tensor" if key in keys[1] else "none")
+            else:
+                _array(a.get_tensor(key), b.get_tensor(key), places, key, WEIGHTS)
 
 
 def _value(before: Any, now: Any, places: _Places, place: str, key: str) -> None:

@@ -16,13 +16,14 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import yaml
 
 from neurosieve import chain
 from neurosieve.artifacts import (
     PACKAGE,
+    ArtifactError,
     Paths,
     artifact_name,
     check_files,
@@ -55,14 +56,15 @@ class CrateError(RuntimeError):
 def write_crate(params: Params, paths: Paths, params_file: Path | str, output: Path) -> dict[str, int]:
     """Write the crate of a benchmark's leaderboard to the folder ``output``, whole or not at all.
 
-    Returns how many files, artifacts and jobs it describes. An earlier crate there is replaced. Raises CrateError where
-    something else lies there or the checkout is not here, ArtifactError for a leaderboard that is not of this params
-    file, and for artifacts that are missing or changed.
+    Returns how many files, artifacts and jobs it describes. An earlier crate there is replaced; of a link, what
+    it leads to. Raises CrateError where something else lies there or the checkout is not here, ArtifactError for a
+    leaderboard that is not of this params file, and for artifacts that are missing or changed.
     """
     manifests = _chain(params, paths)
-    if output.exists() and not (output / METADATA).is_file() and (not output.is_dir() or any(output.iterdir())):
-        raise CrateError(f"{output}: there is something else than a crate; name another folder with --output")
+    if (other := _something_else(output)) is not None:
+        raise CrateError(f"{output}: {other}; name another folder with --output")
     files = _files(paths, manifests, Path(params_file))
+    output = output.resolve()
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
@@ -76,6 +78,28 @@ def write_crate(params: Params, paths: Paths, params_file: Path | str, output: P
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return {"files": len(files), "artifacts": len(manifests), "jobs": len(_jobs(manifests))}
+
+
+def _something_else(output: Path) -> str | None:
+    """What lies where a crate is to be written, if it is no crate and not empty."""
+    if output.is_symlink() and not output.exists():
+        return f"a link to {output.readlink()}, which is not there"
+    if output.exists() and not output.is_dir():
+        return "a file"
+    if output.resolve().is_mount() or Path.cwd().resolve().is_relative_to(output.resolve()):
+        return "a folder that cannot be replaced, for it is a disk's or the current one, or holds it"
+    there = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file() or path.is_symlink()}
+    if not there:
+        return None
+    if METADATA not in there:
+        return "there is something else than a crate"
+    try:
+        graph = read_json(output / METADATA)["@graph"]
+        ours = {METADATA, *(unquote(entity["@id"]) for entity in graph if "sha256" in entity)}
+    except (ArtifactError, LookupError, TypeError):
+        return f"its {METADATA} is not that of an earlier crate"
+    extra = sorted(there - ours)
+    return f"{extra[0]} is no file of the crate that lies there, and would be lost" if extra else None
 
 
 def _chain(params: Params, paths: Paths) -> dict[str, Entity]:

@@ -25,7 +25,8 @@ Memory is what the code allocates at once; tests hold it to what Snakemake measu
 
 To refit: run a benchmark with NEUROSIEVE_FORKS=off, then `python benchmarks/estimates.py --params FILE`. It sets what
 Snakemake measured of every job beside what is counted here, by rule, and prints the table FITTED anew; paste it, and
-run tests/unit/test_estimates.py. A factor far from those of its neighbours says that a rule's count is wrong, not its rate.
+run tests/unit/test_estimates.py. A factor far from those of its neighbours says that a rule's count is wrong, not its
+rate.
 """
 
 from __future__ import annotations

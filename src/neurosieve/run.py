@@ -326,7 +326,9 @@ class Stale:
 
             prepare(*args, **options)
             self.faults = chain.stale(params, paths)
-            workflow.dag.forcefiles.update(f"{fault.folder}/{chain.MANIFEST}" for fault in self.faults)
+            why = {f"{fault.folder}/{chain.MANIFEST}": fault.difference for fault in self.faults}
+            workflow.dag.forcefiles.update(why)
+            workflow.dag._reason = _reasons({**getattr(workflow.dag._reason, "why", {}), **why})
 
         workflow._prepare_dag = prepare_with_stale
 
@@ -338,6 +340,81 @@ class Stale:
         made = {f.folder: rules.get(f"{f.folder}/{chain.MANIFEST}") for f in self.faults}
         again = [fault for fault in self.faults if made[fault.folder] is not None]
         return [f"made again: {line}" for line in chain.grouped(again, lambda fault: str(made[fault.folder]))]
+
+
+def _reasons(why: Mapping[str, str]) -> dict[Any, Any]:
+    """Snakemake's reasons by job; of a stale one with ``why``, by its outputs, where it would say that it is forced."""
+    from snakemake.jobs import Reason
+
+    class Told(Reason):
+        __slots__ = ("told",)
+
+        def __str__(self) -> str:
+            said = str(super().__str__())
+            return f"{said}: {self.told}" if self.forced and self.told else said
+
+    class Reasons(dict[Any, Any]):
+        def __init__(self) -> None:
+            super().__init__()
+            self.why = why  # for another module of the same workflow
+
+        def __missing__(self, job: Any) -> Any:
+            found = self[job] = Told()
+            found.told = next((why[str(path)] for path in job.output if str(path) in why), "")
+            return found
+
+    return Reasons()
+
+
+def start(workflow: Any, params: Params, stale: Stale, jobs: Sequence[Any]) -> None:
+    """What is looked at before the first of a benchmark's ``jobs``: other runs, this machine, data.
+
+    A plan (`snakemake -n`) needs no data; a run does, all of it, before anything starts: the data of the jobs to come
+    are read here, for Snakemake deletes what a job made before it runs again. A cluster's jobs find devices elsewhere.
+    Says what is made again, and why; ends the process with what stops the run.
+    """
+    from neurosieve import check
+    from neurosieve.artifacts import Paths
+
+    here = workflow.local_exec
+    try:
+        if not here:
+            check_queue()
+        check_jobs(params.benchmark)
+    except RunError as error:
+        sys.exit(f"the run cannot start\n{error}")
+    for note in check.notices(params, workflow.cores if here else None, here=here):
+        print(f"note: {note}", file=sys.stderr)
+    for line in stale.lines(jobs):
+        print(line, file=sys.stderr)
+    below = f"{Paths(params.benchmark).root}/prepare/"  # a module's rules may have other names
+    prepared = [job for job in jobs if any(str(path).startswith(below) for path in job.output)]
+    faults = check.start_faults(params, here=here) or check.input_faults(
+        params,
+        [job.wildcards.corpus for job in prepared if "corpus" in job.wildcards.keys()],  # noqa: SIM118
+        [job.wildcards.task for job in prepared if "task" in job.wildcards.keys()],  # noqa: SIM118
+    )
+    if faults:
+        sys.exit("the run cannot start\n" + "\n".join(faults))
+
+
+def start_module(workflow: Any, params: Params, paths: Paths, stale: Stale) -> None:
+    """Have :func:`start` called for a module: Snakemake calls `onstart` of the main Snakefile alone."""
+    prepare = workflow._prepare_dag
+
+    def prepare_with_start(*args: Any, **options: Any) -> None:
+        prepare(*args, **options)
+        others = workflow._onstart  # all files are read by now
+
+        def onstart(log: Any) -> None:
+            below = f"{paths.root}/"
+            jobs = list(workflow.dag.needrun_jobs())
+            start(workflow, params, stale, [j for j in jobs if any(str(path).startswith(below) for path in j.output)])
+            others(log)
+
+        workflow._onstart = onstart
+
+    workflow._prepare_dag = prepare_with_start
 
 
 def spare_timers(workflow: Any) -> None:

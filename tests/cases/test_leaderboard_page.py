@@ -83,8 +83,8 @@ def undecided() -> dict:
 def test_N11_a_status_that_the_scores_do_not_show_has_its_reason_below():
     row = undecided()
     lines = table.format_table([row]).splitlines()
-    assert "at chance" in lines[2] and "0.960" in lines[2]
-    assert lines[3].strip() == (
+    assert "at chance" in lines[3] and "0.960" in lines[3]
+    assert lines[4].strip() == (
         "not above the majority class (0.807 on test) on judge: +0.150, lower bound -0.011, p 0.240; 24 rows, 12 files"
     )
     assert max(map(len, lines)) <= table.TERMINAL_WIDTH

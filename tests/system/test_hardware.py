@@ -5,6 +5,7 @@ another leaves the emulator. So the pins are set before, and Snakemake takes no 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,11 +65,23 @@ def test_an_emulated_processor_is_seen_as_what_it_is():
     assert python("src/neurosieve/preflight.py", cpu="Haswell", env=env) == ""
 
 
+def version() -> int:
+    """Of the emulator, its first number; 0 where it says none."""
+    said = subprocess.run(["qemu-x86_64", "--version"], text=True, capture_output=True).stdout
+    found = re.search(r"version (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.skipif(
+    shutil.which("qemu-x86_64") is not None and version() < 10,
+    reason="needs qemu-user 10 (Debian bookworm-backports or trixie): with AVX2 7.2 gets products "
+    "wrong by 0.03 and dies in the fits",
+)
 def test_Haswell_gives_the_bytes_of_this_machine(native):
-    """Up to the activations: with AVX2 qemu 7.2 gets products of redundancy wrong by 0.03, and dies in the fits."""
-    whole(native, "haswell", "Haswell", numerics.PORTABLE, "dump_activations")
+    """All artifacts, from the corpus to the leaderboard."""
+    whole(native, "haswell", "Haswell", numerics.PORTABLE)
     here, made = native.files("build"), native.files("haswell")
-    assert {name.split("/")[1] for name in made} == {"prepare", "activations"}
+    assert made.keys() == here.keys() and len({name.split("/")[1] for name in made}) == 7
     assert [name for name in made if made[name] != here[name]] == []
 
 

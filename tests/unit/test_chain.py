@@ -47,6 +47,16 @@ def test_a_whole_chain_has_no_fault_and_every_job_may_run(built):
     assert "tmp" not in "".join(p.read_text() for p in paths.root.rglob("manifest.json")).replace("tmpl", "")
 
 
+@pytest.mark.parametrize("wildcards", [{"model": "other", "task": "doc-match"}, {"model": "tiny", "task": "none"}])
+def test_a_job_that_the_run_has_not_is_refused(built, wildcards):
+    """Nothing says what it is made from, so nothing could be checked."""
+    said = refused(*built, "fit_probes", **wildcards)
+    assert said.startswith(
+        f"fit_probes model={wildcards['model']} task={wildcards['task']}: benchmark tiny has no such job"
+    )
+    assert "tiny, tiny-untrained" in said and "token-roles, doc-match" in said
+
+
 @pytest.mark.parametrize("name", [".DS_Store", "._data.txt", ".nfs00000000018e2f4a0000001c"])
 def test_files_that_the_system_puts_there_make_nothing_stale(built, name):
     params, paths = built

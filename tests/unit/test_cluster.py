@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -308,3 +309,20 @@ def test_a_look_while_the_scheduler_is_lost_or_forgets_loses_no_job(slurm, capsy
     forgets = True
     assert asyncio.run(left(jobs[1:])) == ["b", "c"]
     assert asyncio.run(left([])) == []
+
+
+def test_without_scontrol_nobody_is_waited_for(slurm, capsys):
+    """A scheduler that cannot be asked is not one that is lost: the run would wait for ever."""
+
+    async def plugins(active):
+        watch.over[id(active[0])] = active[0]
+        for job in active[1:]:
+            yield job
+
+    async def left(active):
+        return [job.name async for job in watch.look(active)]
+
+    watch = cluster_run._Watch(plugins)
+    assert shutil.which("scontrol") is None  # the fixture's PATH is empty
+    assert asyncio.run(left([SimpleNamespace(name=name) for name in "ab"])) == ["b"]
+    assert capsys.readouterr().err == ""

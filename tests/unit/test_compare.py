@@ -1,6 +1,9 @@
 """Two runs compared: what is equal, what is equal within tolerance, and the first place and cause of what differs."""
 
 import json
+import shutil
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +316,143 @@ def test_an_input_within_a_phase_is_compared_first(tmp_path):
         "prepare/train",
         "prepare/card",
     ]
+
+
+def test_an_array_is_judged_alike_whatever_the_size_of_the_blocks(tmp_path, monkeypatch):
+    """Against the places found with the whole array in memory."""
+    rng = np.random.default_rng(3)
+    before = rng.normal(size=(7, 5, 3))
+    now = before.copy()
+    spots = rng.permutation(before.size)[:40]
+    now.flat[spots] += rng.choice([1e-7, 1e-5, 0.3], 40)
+    now.flat[spots[:4]] = [np.nan, np.inf, np.nan, 1.0]
+    before.flat[spots[1]] = np.inf  # both not finite and equal
+    for name, a, b in (
+        ("layer.npy", before, now), ("layer.npy", before.astype(np.float32), now.astype(np.float32)),
+        ("layer.npy", np.asfortranarray(before), np.asfortranarray(now)),
+        ("layer.npy", np.array(1.0), np.array(1.5)), ("w.safetensors", {"w": before}, {"w": now}),
+        ("layer.npy", np.zeros((7, 5)), -np.zeros((7, 5))),
+        ("predictions_test.npy", (before > 0).astype(np.int8), (now > 0).astype(np.int8)),
+    ):  # fmt: skip
+        monkeypatch.setattr(compare, "_BLOCK", 10**9)
+        whole = difference(tmp_path, name, a, b)
+        for size in (1, 2, 7, 105):
+            monkeypatch.setattr(compare, "_BLOCK", size)
+            assert difference(tmp_path, name, a, b) == whole
+    finite = np.isfinite(before) & np.isfinite(now)
+    gap = np.abs(np.where(finite, now, 0) - np.where(finite, before, 0))
+    monkeypatch.setattr(compare, "_BLOCK", 4)
+    found = difference(tmp_path, "layer.npy", np.where(finite, before, 0), np.where(finite, now, 0))
+    assert found.absolute == gap.max() and found.count == np.count_nonzero(gap)
+    scale = np.abs(np.where(finite, before, 0)).max()
+    assert found.place == str([int(i) for i in np.argwhere(gap > 1e-4 * scale)[0]])
+
+
+def test_memory_does_not_grow_with_the_layer(tmp_path):
+    """What is allocated is a few blocks, not copies of the array, which is read from disk as it is needed."""
+    before = np.ones((4, 2**22), np.float32)
+    a, b = write(tmp_path, "a.npy", before), write(tmp_path, "b.npy", before + np.float32(1e-6))
+    places = compare._Places("layer.npy")
+    tracemalloc.start()
+    compare._npy(a, b, places)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert places.found().count == before.size
+    assert peak < before.nbytes / 4
+
+
+def test_an_error_of_a_reader_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    """As those of the system do, of a file that cannot be opened, by the name it was asked for or the whole one."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("a"), "layer.npy", np.zeros(9))
+    write(Path("b"), "layer.npy", np.ones(9))
+
+    def reader(name):
+        def read(before, now, places):
+            if before != now:
+                raise OSError(5, "Input/output error", str(name(now)))
+
+        return read
+
+    for folder in (Path(), tmp_path):
+        for name in (Path, Path.absolute):
+            monkeypatch.setitem(compare._BY_SUFFIX, ".npy", reader(name))
+            found = compare.compare_file(folder / "a/layer.npy", folder / "b/layer.npy", "layer.npy")
+            assert found.now == "not readable ([Errno 5] Input/output error: 'layer.npy')"
+
+
+NATIVE, DRAWN = {"numerics": ["native: aarch64"]}, {"differing_tensors": 3}
+CLOSE = np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(1e-6)
+
+
+def dump(build, facts=None, layer=CLOSE, **manifest):
+    """Activations, and what was made from them, with the same facts."""
+    make(build, "activations/m/t/train", {"layer_00.npy": layer}, facts=facts or {}, **manifest)
+    make(build, "subsets/search/m/t", {"figures.json": {"score": 0.5}}, ["activations/m/t/train"],
+         facts={k: v for k, v in (facts or {}).items() if k == "numerics"})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "verdict", "kind"),
+    [
+        ({"model_sha256": "a" * 64}, {"model_sha256": "a" * 64}, WITHIN, "numerics"),
+        ({"model_sha256": "a" * 64}, {"model_sha256": "b" * 64}, DIFFERENT, "source"),
+        ({"model_sha256": "a" * 64}, {"model_sha256": "b" * 64, **NATIVE}, DIFFERENT, "source"),
+        # weights that are drawn on the machine
+        (DRAWN | {"model_sha256": "a" * 64}, DRAWN | NATIVE | {"model_sha256": "b" * 64}, WITHIN, "numerics"),
+        (DRAWN | {"model_sha256": "a" * 64}, DRAWN | {"model_sha256": "b" * 64}, DIFFERENT, "source"),
+        ({"vectors": 9}, {"vectors": 8, **NATIVE}, DIFFERENT, "numerics"),
+        ({"share": 0.5}, {"share": 0.5001}, WITHIN, "numerics"),
+    ],
+)  # fmt: skip
+def test_facts_of_a_manifest_are_compared_too_where_its_files_are_within_tolerance(
+    tmp_path, before, now, verdict, kind
+):
+    dump(tmp_path / "a", before, CLOSE - np.float32(1e-6))
+    dump(tmp_path / "b", now)
+    first = compare.compare_builds(tmp_path / "a", tmp_path / "b")[0]
+    assert (first.verdict, first.kind) == (verdict, kind)
+    if verdict == DIFFERENT:
+        assert "manifest.json: facts." in first.why
+
+
+def test_what_is_gone_is_judged_by_what_was_made_from_it(tmp_path):
+    """A dump that was deleted to make room; before or now."""
+    for gone, when in (("a", "before"), ("b", "now")):
+        place = tmp_path / when
+        dump(place / "a")
+        dump(place / "b")
+        shutil.rmtree(place / gone / "activations")
+        names = ["activations/m/t/train", "subsets/search/m/t"]
+        found = compare.compare_builds(place / "a", place / "b", names)
+        assert [one.verdict for one in found] == [IDENTICAL, IDENTICAL]
+        other = "b" if gone == "a" else "a"
+        dump(place / other, layer=CLOSE * 2)
+        found = compare.compare_builds(place / "a", place / "b", names)
+        assert told(found) == [
+            ("activations/m/t/train", DIFFERENT, "content"), ("subsets/search/m/t", DIFFERENT, "input")
+        ]  # fmt: skip
+        assert found[0].why.startswith(f"gone {when}, and the manifests of what was made from it")
+        dump(place / other, NATIVE, CLOSE * 2)
+        found = compare.compare_builds(place / "a", place / "b", names)
+        assert told(found) == [
+            ("activations/m/t/train", compare.NOT_COMPARED, "numerics"), ("subsets/search/m/t", WITHIN, "input")
+        ]  # fmt: skip
+        assert found[1].why == "input tiny/activations/m/t/train is not compared; its files are equal"
+        assert compare.worst(found) == WITHIN
+
+
+def test_a_leaderboard_of_other_hardware_is_judged_by_its_files(tmp_path):
+    """Its inputs lie nowhere to be compared; on one kind of machine they have to be the same."""
+    for folder, facts, score in (("a", {}, 0.5), ("b", NATIVE, 0.501), ("c", {}, 0.501), ("d", NATIVE, 0.6)):
+        dump(tmp_path / folder, facts, CLOSE + np.float32(score))
+        make(tmp_path / folder, "leaderboard", {"m.json": {"score": score}}, ["activations/m/t/train"], facts=facts)
+    verdicts = {}
+    for folder in "bcd":
+        one = compare.compare_artifact("leaderboard", tmp_path / "a/leaderboard", tmp_path / folder / "leaderboard", {})
+        verdicts[folder] = (one.verdict, one.kind)
+        if folder == "b":
+            assert one.why.startswith(
+                "other hardware (portable before, native: aarch64 now); m.json: score: 0.5 before"
+            )
+    assert verdicts == {"b": (WITHIN, "numerics"), "c": (DIFFERENT, "input"), "d": (DIFFERENT, "numerics")}

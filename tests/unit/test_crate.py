@@ -109,4 +109,34 @@ def test_what_is_no_crate_is_left_alone_and_a_changed_artifact_is_refused(made, 
     with pytest.raises(ArtifactError, match="probes/status: no manifest"):
         crate.write_crate(params, paths, tmp_path / "params.yaml", tmp_path / "crate")
     assert (tmp_path / "crate" / crate.METADATA).read_bytes() == before
+
+
+def test_a_crate_is_written_over_nothing_that_would_be_lost(made, tmp_path, monkeypatch):
+    params, paths = made
+
+    def write(output):
+        crate.write_crate(params, paths, tmp_path / "params.yaml", Path(output))
+
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "nowhere").symlink_to("not-there")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "target").mkdir()
+    for name, said in (("file", "a file; name"), ("nowhere", "a link to not-there, which is not there; name")):
+        with pytest.raises(crate.CrateError, match=f"/{name}: {said}"):
+            write(tmp_path / name)
+    write(tmp_path / "link")  # an empty folder, then an earlier crate, each by its link
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target" / crate.METADATA).is_file()
+    (tmp_path / "target" / "notes.txt").write_text("mine")
+    with pytest.raises(crate.CrateError, match=r"notes\.txt is no file of the crate that lies there"):
+        write(tmp_path / "link")
+    (tmp_path / "target" / "notes.txt").unlink()
+    monkeypatch.chdir(tmp_path / "target")
+    for here in (".", "..", "/", str(tmp_path / "target")):
+        with pytest.raises(crate.CrateError, match="cannot be replaced"):
+            write(here)
+    (tmp_path / "target" / crate.METADATA).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(crate.CrateError, match=r"its ro-crate-metadata\.json is not that of an earlier crate"):
+        write("target")
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []

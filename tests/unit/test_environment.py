@@ -1,7 +1,10 @@
 """The environment is pinned once: requirements.lock; everything else that names a version agrees with it."""
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 LOCK = Path("requirements.lock").read_text()
+MAKES = ("preflight", "numerics")  # what `make env` runs before there is an environment
 PINS = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", LOCK, re.M))
 
 
@@ -86,3 +90,28 @@ def test_the_container_is_made_by_make_env_from_files_that_it_copies(tmp_path):
     made = subprocess.run(words, cwd=tmp_path, text=True, capture_output=True)
     assert made.returncode == 0, made.stderr
     assert "--x torch==2.13.0" in made.stdout and "--require-hashes -r requirements.lock" in made.stdout
+
+
+def test_an_environment_of_another_python_is_not_mixed_with_it(tmp_path):
+    """`python -m venv` over it would keep its packages, and a finished one would be left as it is without a word."""
+    (tmp_path / "src" / "neurosieve").mkdir(parents=True)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml", *(f"src/neurosieve/{n}.py" for n in MAKES)):
+        shutil.copy(name, tmp_path / name)
+    (tmp_path / ".venv").mkdir()
+    config, mark = tmp_path / ".venv" / "pyvenv.cfg", tmp_path / ".venv" / ".installed"
+    config.write_text("home = /usr/bin\nversion = 3.9.2\n")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHON", "MAKEFLAGS")}
+
+    def make(*words):
+        return subprocess.run(["make", "env", *words], cwd=tmp_path, env=env, text=True, capture_output=True)
+
+    said = "error: the environment .venv is of Python 3.9, and this is {}.{}: ".format(*sys.version_info[:2])
+    named = f"PYTHON={sys.executable}"
+    assert make(named).returncode != 0 and said in make(named).stderr
+    mark.touch()
+    os.utime(mark, (2**32, 2**32))  # done, and later than the lock
+    assert make(named).returncode != 0 and said in make(named).stderr
+    assert make().returncode == 0  # no Python was named
+    for line in ("version = {}.{}.99", "version_info = {}.{}.1.final.0", "no version"):  # the last: of another tool
+        config.write_text(line.format(*sys.version_info[:2]))
+        assert make(named).returncode == 0

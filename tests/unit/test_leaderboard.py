@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
 from neurosieve.compare import compare_results
-from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table
+from neurosieve.leaderboard import build_leaderboard, charts, collect, page, page_facts, publish, table, tracked
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
@@ -96,19 +97,52 @@ def test_terminal_table_fits_and_shows_the_figures():
     }
     text = table.format_table([*rows, long])
     assert max(len(line) for line in text.splitlines()) <= 120
-    line = next(x for x in text.splitlines() if x.startswith("neurosieve-base ") and "doc-match" not in x)
     row = make_row("neurosieve-base", "token-roles")
-    for part in (
-        "supported",
-        "0.841",
-        "0.702 surface",
-        f"{row['n_minimal']} [{row['n_minimal_low']}-",
-        "3456",
-        "0.833",
-        "0.721",
-    ):
+    line = next(x for x in text.splitlines() if x.startswith("  neurosieve-base ") and f" {row['n_minimal']} [" in x)
+    for part in ("supported", "0.841", f"[{row['n_minimal_low']}-", "3456", "0.833", "0.721"):
         assert part in line
-    assert "3000 [2100-3456]" in text and text.count(" ~120 ") == 4
+    assert "3000 [2100-3456]" in text and " ~120 " in text
+
+
+def test_terminal_has_a_block_a_task_with_its_baselines_and_a_line_for_all_twins():
+    rows, _, _ = make_all()
+    text = table.format_table(rows)
+    for task in {row["task"] for row in rows}:
+        members = [row for row in rows if row["task"] == task]
+        lines = text.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith(f"{task}: {members[0]['metric']}, majority "))
+        assert f"surface {members[0]['surface']:.3f} ({members[0]['surface_name']})" in lines[at]
+        trained = [row["model"] for row in members if row["control_of"] is None]
+        shown = [line.split()[0] for line in lines[at + 1 : at + 1 + len(trained)]]
+        assert shown == trained and len(trained) > 1
+        told = text.split(lines[at])[1]
+        for twin in (row for row in members if row["control_of"] is not None):
+            assert f"{twin['model']} {twin['oracle']:.3f} ({twin['status']})" in told
+            assert not any(line.startswith(f"  {twin['model']} ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("p", "difference", "told"),
+    [
+        (0.04, 0.1, "a above b (+0.100 [+0.050, +0.150])"),
+        (0.04, -0.1, "b above a (+0.100 [+0.050, +0.150])"),
+        (0.06, -0.1, "a not told from b (-0.100 [-0.150, -0.050])"),
+    ],
+)
+def test_terminal_compares_trained_models_by_the_adjusted_p(p, difference, told):
+    rows = [make_row("neurosieve-base", "token-roles") | {"model": m, "ranks": {"score": i, "n_minimal": None}}
+            for i, m in enumerate("ab", 1)]  # fmt: skip
+    pair = {
+        "a": "a", "b": "b", "difference": difference, "low": difference - 0.05, "high": difference + 0.05, "p_holm": p,
+    }  # fmt: skip
+    other = pair | {"b": "a-twin", "p_holm": 0.001}
+    text = table.format_table(rows, {"token-roles": {"score": [pair, other]}})
+    assert f"\n  {told}\n" in text and "a-twin" not in text
+    ranks = [line.split()[text.splitlines()[0].split().index("rank")] for line in text.splitlines()[3:5]]
+    assert ranks == ["1", "2"]
+    # one trained model: nothing to compare
+    alone = table.format_table(rows[:1], {"token-roles": {"score": [pair]}})
+    assert "rank" not in alone and "above" not in alone
 
 
 def test_terminal_has_the_bound_only_where_it_fits_beside_whole_names():
@@ -769,6 +803,7 @@ def build(tmp_path: Path, machine: str = "", **changed: object) -> Paths:
     with Writer(paths.leaderboard(), "leaderboard", {}) as out:
         out.text("leaderboard.csv", table.to_csv(table.build_table([row])))
         out.json("rows/minilm__token-roles.json", row)
+        out.json("comparisons.json", {"token-roles": {"score": []}})
         out.text("index.html", f"page {machine}".strip())
         out.facts = {"numerics": [machine]} if machine else {}
     return paths
@@ -791,7 +826,8 @@ def test_first_publication_copies_the_folder(tmp_path):
     report = publish.publish(Benchmark, paths, results)
     assert report.against == "nothing" and not report.equal
     found = {p.relative_to(results / "tiny").as_posix() for p in (results / "tiny").rglob("*") if p.is_file()}
-    assert found == {"leaderboard.csv", "rows/minilm__token-roles.json", "index.html", "manifest.json"}
+    files = {"leaderboard.csv", "rows/minilm__token-roles.json", "comparisons.json", "index.html", "manifest.json"}
+    assert found == files
     assert sorted(p.name for p in results.iterdir()) == ["tiny"]
 
 
@@ -828,6 +864,29 @@ def test_difference_to_the_commit_is_named_cell_by_cell(tmp_path):
     git(tmp_path, "add", "-A", "results")
     git(tmp_path, "commit", "-m", "new")
     assert publish.compare(Benchmark, paths, results).equal
+
+
+def test_two_publications_at_once_wait_for_each_other(tmp_path):
+    """While somebody holds the folder nothing is written there."""
+    paths, results = build(tmp_path), tmp_path / "results"
+    results.mkdir()
+    runs = [threading.Thread(target=publish.publish, args=(Benchmark, paths, results)) for _ in range(2)]
+    with publish._alone(results):
+        for run in runs:
+            run.start()
+        for run in runs:
+            run.join(0.5)
+            assert run.is_alive()
+        assert list(results.iterdir()) == []
+    for run in runs:
+        run.join()
+    assert sorted(p.name for p in results.iterdir()) == ["tiny"]
+    assert (results / "tiny" / "leaderboard.csv").read_bytes() == (paths.leaderboard() / "leaderboard.csv").read_bytes()
+
+
+def test_an_interval_without_an_upper_end_says_so():
+    row = make_row("minilm", "token-roles", n_minimal=260, n_minimal_low=119, n_minimal_high=None)
+    assert tracked.metrics(row)["n_minimal_5_95"] == "119-none"
 
 
 def test_N4_results_of_other_hardware_are_compared_within_tolerance(tmp_path):
@@ -883,6 +942,4 @@ def test_show_prints_table_page_and_verdict(tmp_path, capsys):
     commit(tmp_path)
     publish.show(Benchmark, paths, results)
     text = capsys.readouterr().out
-    assert (
-        "minilm token-roles " in text and "index.html" in text and text.endswith("results equal the committed ones\n")
-    )
+    assert "\ntoken-roles: " in text and "index.html" in text and text.endswith("results equal the committed ones\n")

@@ -1,6 +1,8 @@
-"""name-scope: where the names of a function are bound, against a function labelled by hand."""
+"""name-scope, last-use and enclosing-block against functions labelled by hand."""
 
-from neurosieve.prepare.python_tokens import SCOPES, scoped_reads
+import pytest
+
+from neurosieve.prepare.python_tokens import BLOCKS, MENTIONS, SCOPES, blocks, mentions, scoped_reads
 
 SOURCE = '''def f(a, b=1, *args, **kw):
     """len of a"""
@@ -34,3 +36,141 @@ def test_offsets_are_characters_and_receivers_are_left_out():
 
 def test_names_of_global_statements_are_unclear_and_left_out():
     assert scoped_reads("def f():\n    global n\n    n = 1\n    return n\n") == []
+
+
+def check(function, marks, expected):
+    """``expected`` is a source with the mark of its class behind every name that is a row."""
+    source = expected
+    for mark in marks:
+        source = source.replace(mark, "")
+    for token in reversed(function(source)):
+        assert source[token.start : token.end] == token.text
+        source = f"{source[: token.end]}{marks[token.label]}{source[token.end :]}"
+    assert source == expected
+
+
+MENTIONED = {
+    "parameters, writes, reads and calls; a default is read outside; attributes and keywords are other names": """
+def f(a:A, b:A=a, *c:L, g:A):
+    a:A = a:L.b
+    return g:L(b=b:L).a
+""",
+    "a loop's next turn is no later text": """
+def f(xs:A):
+    for x:A, _ in xs:L:
+        y:A = x:L
+    with y:L as z:A:
+        z:L += 1
+""",
+    "inner scopes mention what they read, but make no row; a name that they bind anew is left out": """
+def f(a:A, b:A, c, d:A, x):
+    a:A, b:A, d:A
+    return [c for c in a], lambda: b, lambda x=d: x
+""",
+    "a nested function is a variable": """
+def f(a:A):
+    a:A
+    def g(y):
+        return a
+    return g:A(g:L)
+""",
+    "names that go out of scope, or that are none of the function's": """
+def f(self, k, cls):
+    global m
+    m = n
+    del k
+    try:
+        m()
+    except E as e:
+        e()
+""",
+    "imports, f-strings, conditions of patterns": """
+def f(x:A):
+    import os
+    match x:A:
+        case [y:A] if y:L:
+            os:L.z(f'{x:L} x')
+""",
+    "async, and letters of more than one byte": """
+async def f(a:A, *, é:A=1):
+    async with a:A as a:A:
+        await é:L(a:L)
+""",
+}
+
+
+@pytest.mark.parametrize("what", MENTIONED)
+def test_mentions_by_hand(what):
+    assert MENTIONS == ("AGAIN", "LAST")
+    check(mentions, (":A", ":L"), MENTIONED[what])
+
+
+ENCLOSED = {
+    "a header is in the block around its statement, an `else` of a loop is a branch": """
+def f(a=b):
+    for i^ in a^:
+        i*.j*
+    else:
+        k+ = 1
+    return i^
+""",
+    "the innermost counts": """
+def f():
+    while a^:
+        if b*:
+            c+
+        elif d*:
+            for e+ in g+:
+                h*
+        else:
+            i+
+        j*
+""",
+    "with, try and finally are looked through": """
+def f():
+    with a^ as b^:
+        try:
+            c^
+        except d^ as e^:
+            g+
+        else:
+            h+
+        finally:
+            i^
+    for j^ in k^:
+        with l*:
+            m*
+""",
+    "comprehensions are loops, a conditional expression is no block": """
+def f():
+    if a^: return {b*: c* for d* in e*}, g+ if h+ else i+
+    return (j* for k* in [l* for l* in m*])
+""",
+    "nested functions, classes and lambdas hold no rows": """
+def f():
+    @a^
+    def g(b): c
+    class d(e): h = 1
+    return lambda i: i, g^
+""",
+    "async, match, and letters of more than one byte": """
+async def f():
+    async for a^ in b^:
+        match c*:
+            case [d*]:
+                e+
+    ü^: x^ = 1
+""",
+}
+
+
+@pytest.mark.parametrize("what", ENCLOSED)
+def test_blocks_by_hand(what):
+    assert BLOCKS == ("BODY", "BRANCH", "LOOP")
+    check(blocks, "^+*", ENCLOSED[what])
+
+
+@pytest.mark.parametrize("function", [mentions, blocks, scoped_reads])
+@pytest.mark.parametrize("source", ["", "x = 1\n", "class A: pass\n"])
+def test_a_text_without_a_function_has_no_rows(function, source):
+    assert function(source) == []

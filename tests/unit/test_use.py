@@ -22,7 +22,16 @@ from test_cost import save_albert
 from neurosieve import cli
 from neurosieve.activations import dump_activations
 from neurosieve.activations.models import load_folder
-from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_tensors, sha256_file
+from neurosieve.artifacts import (
+    ArtifactError,
+    Paths,
+    Writer,
+    read_json,
+    read_jsonl,
+    read_manifest,
+    read_tensors,
+    sha256_file,
+)
 from neurosieve.config import SPLITS, Model, load_params
 from neurosieve.prepare.records import PrepareError
 from neurosieve.subsets.score import predict_frozen
@@ -100,6 +109,17 @@ def test_export_refuses_a_search_of_other_activations(tmp_path: Path) -> None:
     with pytest.raises(NeuronsError, match="made from other activations than lie in"):
         export_neurons(build.params, build.paths, model="tiny", task="token")
     export_neurons(build.params, build.paths, model="tiny", task="pair")
+
+
+@pytest.mark.parametrize("name", ["frozen.json", "frozen.safetensors", "curves.json"])
+def test_export_refuses_neurons_that_are_not_what_the_search_wrote(tmp_path: Path, name: str) -> None:
+    build = Build(tmp_path)
+    path = build.paths.search("tiny", "token") / name
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError, match=f"{name}: changed"):
+        export_neurons(build.params, build.paths, model="tiny", task="token")
 
 
 # --- features

@@ -10,7 +10,7 @@ import pytest
 import stub_chain
 import yaml
 
-from neurosieve import chain, cli, config, flow, pull, verify
+from neurosieve import chain, cli, config, flow, numerics, pull, verify
 from neurosieve.artifacts import Paths
 from neurosieve.verify import committed, tree
 
@@ -449,3 +449,44 @@ def test_pull_names_files_that_it_would_replace_and_no_option_that_it_lacks(tmp_
     with pytest.raises(pull.PullError, match=r": build/tiny/probes/status/status\.json; keep them") as caught:
         pull._dvc(["pull"], "the pull failed")
     assert "--force" not in str(caught.value)
+
+
+def test_dumps_that_were_deleted_to_make_room_are_judged_by_what_was_made_from_them(ran, capsys):
+    shutil.rmtree("build/tiny/activations")
+    assert cli.main(["verify"]) == 0
+    ran.score = 0.501
+    assert cli.main(["verify"]) == 2
+    assert "activations/tiny/doc-match/train: different, content: gone before" in capsys.readouterr().out
+
+
+def test_a_run_on_other_hardware_is_compared_with_what_is_committed(ran, checkout, capsys, monkeypatch, tmp_path):
+    """By the leaderboard; of what dvc.lock has the sums alone it is said that it was not compared."""
+    monkeypatch.setattr(committed, "cache_folder", lambda root: None)
+    lock(chain.PHASE_OF[rule] for rule in chain.PHASE_OF)
+    shutil.copytree("build/tiny/leaderboard", "results/tiny")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "locked")
+    shutil.rmtree("build/tiny")
+    monkeypatch.setattr(numerics, "shortfall", lambda: "aarch64")
+    # what is prepared has no bits that may differ
+    ran.act = lambda place: make(checkout, Paths("tiny", place / "build"), only=lambda a: a.phase == "prepare")
+    ran.score = 0.501
+    assert cli.main(["verify", "--report", str(tmp_path / "r.json")]) == 1
+    lines = last(capsys)
+    assert lines[0].split()[-2:] == ["not", "compared"] and lines[2].split() == ["activations", "0", "0", "0", "1"]
+    assert "activations: not compared, numerics: other hardware (native: aarch64), other bytes; " in "\n".join(lines)
+    assert lines[-2].endswith("12 artifacts compared with the committed results and dvc.lock: equal within tolerance")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["status"] == 1 and report["phases"]["probes"] == {"not compared": 1}
+    ran.score = 0.6
+    assert cli.main(["verify"]) == 2
+    assert (
+        "numerics: other hardware (portable before, native: aarch64 now); figures.json: score: 0.5" in last(capsys)[-1]
+    )
+    # changed code is no hardware
+    text = yaml.safe_load(Path("dvc.lock").read_text())
+    text["stages"]["probes"]["deps"] = [{"path": "requirements.lock", "md5": "of before"}]
+    Path("dvc.lock").write_text(yaml.safe_dump(text))
+    git("commit", "--quiet", "--all", "--message", "another")
+    assert cli.main(["verify"]) == 2
+    assert last(capsys)[-1].startswith("first: phase probes, probes, lock: requirements.lock is not what dvc.lock says")

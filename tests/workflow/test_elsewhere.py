@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 ROOT = Path(__file__).parents[2]
 MODULE = f"""
@@ -76,6 +78,28 @@ def test_a_module_of_another_workflow_plans_every_job_also_under_other_names(fol
     assert jobs(snakemake(folder, "--dry-run")) == {
         rule if rule == "total" else f"ns_{rule}": number for rule, number in planned.items()
     }
+
+
+def test_a_module_is_looked_at_before_its_run_as_the_workflow_by_itself_is(folder):
+    """Snakemake runs `onstart` of the main Snakefile alone; what is there is run too, after it."""
+    hook = '\nonstart:\n    print("of mine", file=sys.stderr)\n'
+    (folder / "workflow" / "Snakefile").write_text(f"import sys\n{MODULE.rstrip()} as ns_*\n{hook}")
+    config, target = folder / "config" / "config.yaml", "build/tiny/prepare/corpora/tiny/manifest.json"
+    text = config.read_text()
+    config.write_text(re.sub(r"(tiny_corpus\n +sha256: )\w+", rf"\g<1>{'a' * 64}", text))
+    done = snakemake(folder, target)  # a model that is not there
+    assert done.returncode == 1 and "the run cannot start\nmodels.tiny" in done.stderr, done.stderr
+    (folder / "models" / "tiny").mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json"):
+        (folder / "models" / "tiny" / name).write_text("{}")
+    save_file({"weight": np.zeros(1)}, folder / "models" / "tiny" / "model.safetensors")
+    done = snakemake(folder, target)
+    assert done.returncode == 1 and "the run cannot start\nprepare.corpora.tiny" in done.stderr, done.stderr
+    assert not (folder / "build").exists() and "of mine" not in done.stderr
+    config.write_text(text)
+    done = snakemake(folder, target)
+    assert done.returncode == 0 and (folder / target).is_file(), done.stderr
+    assert "of mine" in done.stderr
 
 
 @pytest.mark.parametrize(

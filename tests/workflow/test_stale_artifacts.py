@@ -116,6 +116,8 @@ def test_X1_X2_a_run_makes_again_what_was_made_with_other_params_whatever_the_ti
         made.params(new, old)
     found = planned(plan)
     assert rules <= found and "build_leaderboard" in found and not spared & found, plan.stdout + plan.stderr
+    told = {"window: 48, b": "activations.window 48, this run has 24", "\nseed: 5": "seed 5, this run has 2"}[old]
+    assert f"Reason: Forced execution: made with {told}\n" in plan.stdout + plan.stderr
 
 
 def test_X1_a_job_by_itself_refuses_what_was_made_with_other_params(made):

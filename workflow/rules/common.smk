@@ -22,7 +22,7 @@ shell.prefix(
 )
 
 try:
-    from neurosieve import artifacts, check, cluster_run, estimates, run
+    from neurosieve import artifacts, cluster_run, estimates, run
     from neurosieve import config as benchmark_config
 except ModuleNotFoundError as error:
     sys.exit(

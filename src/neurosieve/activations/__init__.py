@@ -2,9 +2,9 @@
 
 Reads a task's splits (inputs.jsonl, rows.jsonl) and the model's folder, or the one that it has for the task; writes per
 split an artifact with layer_00.npy ... layer_LL.npy, float32 (vectors, width), those of `only_layers` where a model
-names them. Of hidden states layer 0 is the
-embedding output; of feed-forward activations and attention outputs it is block 1's. For token tasks vector i belongs
-to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
+names them. Of hidden states layer 0 is the embedding output; of feed-forward activations and attention outputs it is
+block 1's. For token tasks vector i belongs to row i of rows.jsonl, for sequence and pair tasks to input i of
+inputs.jsonl.
 """
 
 from __future__ import annotations

@@ -6,11 +6,14 @@ Writes: results/<benchmark>/, only where its content differs.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,20 +165,38 @@ def _places(before: dict[str, bytes], built: Path, judge: Judge) -> list[Any]:
 
 
 def publish(params: Params, paths: Paths, results: Path = Path("results"), judge: Judge | None = None) -> Report:
-    """Copy the built leaderboard to results/<benchmark>/, whole or not at all; the report is of the state before."""
-    report = compare(params, paths, results, judge)
+    """Copy the built leaderboard to results/<benchmark>/, whole or not at all; the report is of the state before.
+
+    One at a time: another that publishes there meanwhile is waited for.
+    """
     built, target = paths.leaderboard(), results / params.benchmark
-    if _read_folder(built) != _read_folder(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part, old = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.old")
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        shutil.copytree(built, part)
-        if target.exists():
-            target.replace(old)
-        part.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
+    with _alone(target.parent):
+        report = compare(params, paths, results, judge)
+        if _read_folder(built) != _read_folder(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part, old = target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.old")
+            for leftover in (part, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+            shutil.copytree(built, part)
+            if target.exists():
+                target.replace(old)
+            part.replace(target)
+            shutil.rmtree(old, ignore_errors=True)
     return report
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else publishes to the folder meanwhile; nothing is written for it. Some network disks know no locks."""
+    if not folder.is_dir():
+        folder = folder.absolute().parent
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def show(params: Params, paths: Paths, results: Path = Path("results"), report: Report | None = None) -> None:
@@ -186,7 +207,7 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     built = paths.leaderboard()
     report = report or compare(params, paths, results)
     names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
-    print(format_table([read_json(built / name) for name in names]))
+    print(format_table([read_json(built / name) for name in names], read_json(built / "comparisons.json")))
     # the published copy where it is the same: its links lead to docs/
     copy = results / params.benchmark
     print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / PAGE}")

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosieve.artifacts import csv_lines
+from neurosieve.leaderboard.ranks import better_scores
 from neurosieve.probes.status import FAILS
 
 # Order and spelling of leaderboard.csv, with the meaning that the page shows.
@@ -214,60 +215,117 @@ def best_baseline(row: Mapping[str, Any]) -> tuple[str, float] | None:
     return max(named, key=lambda pair: pair[1]) if named else None
 
 
-def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The leaderboard for a terminal of 120 columns, with a line that says what the columns are.
+def format_table(rows: Sequence[Mapping[str, Any]], comparisons: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """The leaderboard for a terminal of 120 columns: a block per task, its trained models as lines, its twins as one.
 
-    Rows are those of collect.py. A line below a row says why it is not supported where its figures do not. The bound is
-    shown where it fits beside whole names.
+    Rows are those of collect.py, ``comparisons`` is comparisons.json, by which the trained models of a task are
+    compared where there are several. A line below a row says why it is not supported where its figures do not. The
+    bound is shown where it fits beside whole names.
     """
-    bounded = any(row["n_bound"] for row in rows)
-    lines = _lines(rows, bounded)
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    trained = [row for row in rows if row["control_of"] is None]
+    ranked = len(trained) > len({row["task"] for row in trained})
+    bounded = any(row["n_bound"] for row in trained)
+    lines = _lines(trained, bounded, ranked)
     widths = _widths(lines)
     if bounded and sum(widths) + len(widths) - 1 > TERMINAL_WIDTH:
         bounded = False
-        lines = _lines(rows, bounded)
+        lines = _lines(trained, bounded, ranked)
         widths = _widths(lines)
-    for i in (0, 1):  # only long names can make it too wide; the csv has them whole
-        excess = max(0, sum(widths) + len(widths) - 1 - TERMINAL_WIDTH)
-        widths[i] -= min(excess, max(0, widths[i] - 12))
+    # only long names can make it too wide; the csv has them whole
+    excess = max(0, sum(widths) + len(widths) - 1 - TERMINAL_WIDTH)
+    widths[0] -= min(excess, max(0, widths[0] - 12))
+    left = [lines[0].index(name) for name in ("model", "status", "neurons")]
 
     def text(line: Sequence[str]) -> str:
         cells = [c if len(c) <= w else c[: w - 2] + ".." for c, w in zip(line, widths, strict=True)]
-        return " ".join(c.ljust(w) if i < 6 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+        return " ".join(
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
 
-    body = [text(line).rstrip() for line in lines]
-    indent = 4 * " "
-    below = [
-        textwrap.wrap(hidden_reason(row) or "", TERMINAL_WIDTH, initial_indent=indent, subsequent_indent=indent)
-        for row in rows
+    told = [text(lines[0]), " ".join("-" * w for w in widths)]
+    body = dict(zip(map(id, trained), lines[1:], strict=True))
+    for task in tasks:
+        members = [row for row in rows if row["task"] == task]
+        told += _wrapped(_task_line(members[0]), 0)
+        for row in members:
+            if row["control_of"] is None:
+                told.append(text(body[id(row)]))
+                told += _wrapped(hidden_reason(row) or "", 6)
+        twins = [f"{r['model']} {_score(r['oracle'])} ({r['status']})" for r in members if r["control_of"] is not None]
+        told += _wrapped(f"twins: {', '.join(twins)}" if twins else "", 2)
+        if comparisons is not None and ranked:
+            told += _wrapped(_compared(comparisons[task]["score"], members), 2)
+    legend = [
+        "score: all neurons, test; untrained: of the twin; neurons: minimal subset [on another judge, 5-95 %], ! not "
+        "confirmed on test, ~ no claim; subset, random: test."
     ]
-    rule = " ".join("-" * w for w in widths)
-    legend = (
-        "score: all neurons, test; neurons: minimal subset [on another judge, 5-95 %], ! not confirmed on test, ~ no "
-        "claim;\n"
-        "subset, random: test."
-    )
+    if ranked:
+        legend.append(
+            "rank: 1 + the number of models shown to be better, by score (Holm over the pairs of a task) and by "
+            "neurons (disjoint intervals)."
+        )
     if bounded:
-        legend += " >=: no set of fewer neurons fits train as well at that penalty; not a bound on accuracy."
-    told = [line for row, why in zip(body[1:], below, strict=True) for line in (row, *why)]
-    return "\n".join([body[0], rule, *told, legend]) + "\n"
+        legend.append(">=: no set of fewer neurons fits train as well at that penalty; not a bound on accuracy.")
+    return "\n".join([*told, *(line for words in legend for line in _wrapped(words, 0))]) + "\n"
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    """Lines of at most TERMINAL_WIDTH; none of an empty text."""
+    return textwrap.wrap(
+        text,
+        TERMINAL_WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + 2 if indent else 0),
+        break_on_hyphens=False,
+    )
 
 
 def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
     return [max(map(len, column)) for column in zip(*lines, strict=True)]
 
 
-def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool) -> list[tuple[str, ...]]:
-    """Cells of the terminal's table, the heads first; ``bounded``: with n_bound beside the number of neurons."""
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
-    def score(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
+
+def _task_line(row: Mapping[str, Any]) -> str:
+    """A task, its metric and what it gives away without a model: the same in all its rows."""
+    surface = "" if row["surface"] is None else f", surface {_score(row['surface'])} ({row['surface_name']})"
+    return f"{row['task']}: {row['metric']}, majority {_score(row['majority'])}{surface}"
+
+
+def _compared(pairs: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Every pair of trained models of a task: which scores more, by how much, and its interval."""
+    trained = {row["model"] for row in rows if row["control_of"] is None}
+    told = []
+    for pair in pairs:
+        if not trained.issuperset((pair["a"], pair["b"])):
+            continue
+        a, b, d, low, high = (pair[key] for key in ("a", "b", "difference", "low", "high"))
+        won = better_scores([pair], rows[0]["confidence"])
+        if won and won[0] == (b, a):
+            a, b, d, low, high = b, a, -d, -high, -low
+        told.append(f"{a} {'above' if won else 'not told from'} {b} ({d:+.3f} [{low:+.3f}, {high:+.3f}])")
+    return "; ".join(told)
+
+
+def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> list[tuple[str, ...]]:
+    """Cells of the terminal's table, the heads first; ``bounded``: with n_bound beside the number of neurons;
+    ``ranked``: with the ranks of score and neurons."""
+
+    def rank(row: Mapping[str, Any] | None, name: str) -> tuple[str, ...]:
+        if not ranked:
+            return ()
+        return ("rank" if row is None else str(row["ranks"][name] or "-"),)
 
     lines: list[tuple[str, ...]] = [
-        ("model", "task", "status", "score", "best baseline", "neurons", "of", "share", "subset", "random")
-    ]
+        (
+            "model", "status", "score", *rank(None, "score"), "untrained", "neurons", *rank(None, "n_minimal"), "of",
+            "share", "subset", "random",
+        )
+    ]  # fmt: skip
     for row in rows:
-        base = best_baseline(row)
         minimal = "-"
         if row["n_minimal"] is not None:
             minimal = str(row["n_minimal"])
@@ -280,16 +338,17 @@ def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool) -> list[tuple[str, 
             minimal = f"~{row['estimate']}"
         lines.append(
             (
-                row["model"],
-                row["task"],
+                f"  {row['model']}",
                 row["status"],
-                score(row["oracle"]),
-                f"{score(base[1])} {base[0]}" if base else "-",
+                _score(row["oracle"]),
+                *rank(row, "score"),
+                _score(row["untrained"]),
                 minimal,
+                *rank(row, "n_minimal"),
                 str(row["n_neurons"]),
                 "-" if row["share"] is None else f"{100 * row['share']:.1f}%",
-                score(row["subset_test"]),
-                score(row["random_test"]),
+                _score(row["subset_test"]),
+                _score(row["random_test"]),
             )
         )
     return lines

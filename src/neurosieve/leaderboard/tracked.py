@@ -28,12 +28,13 @@ def metrics(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a reader compares of a row; a missing figure has no key.
 
     ``score`` and ``baseline`` (the best of majority, surface, untrained) and ``subset`` on test, ``n_minimal`` with
-    its interval as text ("156-418"), and ``status``.
+    its interval as text ("156-418", "119-none" where no size is its upper end), and ``status``.
     """
     base = best_baseline(row)
     interval = None
     if row["n_minimal"] is not None and row["n_minimal_low"] is not None:
-        interval = f"{row['n_minimal_low']}-{row['n_minimal_high']}"
+        high = row["n_minimal_high"]
+        interval = f"{row['n_minimal_low']}-{'none' if high is None else high}"
     found = {
         "baseline": None if base is None else base[1],
         "n_minimal": row["n_minimal"],

@@ -1,4 +1,5 @@
-"""Tokens of a Python function, from the pinned tree-sitter grammar: roles of names, lexical classes, variable uses.
+"""Tokens of a Python function, from the pinned tree-sitter grammar: roles and scopes of names, mentions of variables,
+the blocks that names stand in, lexical classes, variable uses.
 
 Reads and writes no files. All offsets are in characters of the given text.
 """
@@ -64,25 +65,29 @@ _NAMED: dict[tuple[str, str | None], str] = {
     ("function_definition", "name"): "FUNCDEF",
     ("class_definition", "name"): "CLASSDEF",
 }
-_SCOPES = frozenset(
-    [
-        "function_definition",
-        "class_definition",
-        "lambda",
-        "type",
-        "list_comprehension",
-        "set_comprehension",
-        "dictionary_comprehension",
-        "generator_expression",
-    ]
-)
 SCOPES = ("PARAMETER", "LOCAL", "OUTER")
+MENTIONS = ("AGAIN", "LAST")
+BLOCKS = ("BODY", "BRANCH", "LOOP")
+_COMPREHENSIONS = frozenset(
+    ["list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"]
+)
+_SCOPES = _COMPREHENSIONS | {"function_definition", "class_definition", "lambda", "type"}
+# What a block hangs on, and what it is then; `with`, `try` and `finally` say nothing of how often it is run.
+_HEADS = {
+    "for_statement": "LOOP",
+    "while_statement": "LOOP",
+    "if_statement": "BRANCH",
+    "elif_clause": "BRANCH",
+    "else_clause": "BRANCH",
+    "except_clause": "BRANCH",
+    "case_clause": "BRANCH",
+}
 _RECEIVERS = frozenset(("self", "cls", "_"))  # `_` is a place to throw values away, not a variable
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A labelled stretch [start, end) of a text; `label` indexes ROLES, LEXICAL or SCOPES."""
+    """A labelled stretch [start, end) of a text; `label` indexes the classes of its task, such as ROLES."""
 
     start: int
     end: int
@@ -290,6 +295,82 @@ def scoped_reads(source: str) -> list[Token]:
     return tokens
 
 
+def mentions(source: str) -> list[Token]:
+    """Variables of a function wherever its own scope names them: does the rest of its text name them again?
+
+    AGAIN  the variable is read, written or called somewhere below     LAST  it is not
+
+    Variables are the parameters and what the body binds, imports and nested definitions too. What a nested function, a
+    class, a lambda or a comprehension mentions counts as a later mention, but makes no row. Left out: `self`, `cls` and
+    `_`, names of `global` and `nonlocal`, deleted ones and those of `except ... as`, which go out of scope before the
+    end; and names that an inner scope binds anew, where a mention may be of the other. A loop's next turn is no later
+    text.
+    """
+    text = _Text(source)
+    body, parameters = _parts(text)
+    if body is None or parameters is None:
+        return []
+    roles = [(n, "PARAM") for n in _own(parameters) if _role(n) == "PARAM"]
+    roles += [(n, _role(n)) for n in _own(body)]
+    bound = {_name(n) for n, role in roles if role in ("PARAM", "VAR_STORE", "IMPORT")} | _nested_names(body)
+    own = {n.start_byte for n, _ in roles}
+    inner = [(n, _role(n)) for n in _leaves(body) if n.type == "identifier" and n.start_byte not in own]
+    bound -= _RECEIVERS | {_name(n) for n, role in roles if role in ("VAR_DEL", "OTHER") or _is_caught(n, role)}
+    # a nested definition's own name is bound in this scope
+    bound -= {_name(n) for n, role in inner if role in ("PARAM", "VAR_STORE", "IMPORT", "OTHER")}
+    named = ("PARAM", "VAR_LOAD", "VAR_STORE", "CALL", "FUNCDEF", "CLASSDEF", "IMPORT")
+    last = {_name(n): n.start_byte for n in sorted((n for n, role in [*roles, *inner] if role in named), key=_start)}
+    return [
+        Token(
+            text.at(n.start_byte),
+            text.at(n.end_byte),
+            name,
+            MENTIONS.index("LAST" if last[name] == n.start_byte else "AGAIN"),
+        )
+        for n, role in roles
+        if role in ("PARAM", "VAR_LOAD", "VAR_STORE", "CALL") and (name := _name(n)) in bound
+    ]
+
+
+def _start(node: Node) -> int:
+    return node.start_byte
+
+
+def _is_caught(node: Node, role: str) -> bool:
+    """Whether a name is bound by `except ... as`, which deletes it again at the end of the clause."""
+    target = node.parent
+    clause = target.parent.parent if role == "VAR_STORE" and target is not None and target.parent is not None else None
+    return clause is not None and clause.type == "except_clause"
+
+
+def blocks(source: str) -> list[Token]:
+    """Names in a function's body with the innermost block that they stand in, in the order of the text.
+
+    LOOP    the block of a `for` or `while`, or a comprehension
+    BRANCH  the block of an `if`, `elif`, `else`, `except` or `case`
+    BODY    neither: the statement is run once in every call that reaches it
+
+    `with`, `try` and `finally` are looked through. A header (the condition of an `if`, what a `for` goes through) is in
+    no block of its own statement. Left out: the function's header, and what nested functions, classes and lambdas hold.
+    """
+    text = _Text(source)
+    body, _ = _parts(text)
+    if body is None:
+        return []
+    tokens: list[Token] = []
+    stack = [(body, "BODY")]
+    while stack:
+        node, block = stack.pop()
+        if node.type == "identifier":
+            tokens.append(Token(text.at(node.start_byte), text.at(node.end_byte), _name(node), BLOCKS.index(block)))
+        for child in reversed(node.children):
+            if child.type in ("function_definition", "class_definition", "lambda"):
+                continue
+            inside = _HEADS.get(node.type) if child.type == "block" else None
+            stack.append((child, "LOOP" if child.type in _COMPREHENSIONS else inside or block))
+    return tokens
+
+
 def _parts(text: _Text) -> tuple[Node | None, Node | None]:
     """Body and parameters of the first function; None where it has none."""
     function = next((n for n in text.root.named_children if n.type == "function_definition"), None)
@@ -330,9 +411,7 @@ def variable_uses(source: str) -> list[Use]:
     for node, role in roles:
         if role == "VAR_STORE":
             stores[_name(node)].append(_bound_from(node))
-            target = node.parent
-            clause = target.parent.parent if target is not None and target.parent is not None else None
-            if clause is not None and clause.type == "except_clause":
+            if _is_caught(node, role):
                 gone.add(_name(node))
         elif role in ("VAR_DEL", "OTHER"):
             gone.add(_name(node))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurosieve.artifacts import Paths, read_json, read_manifest, read_tensors
+from neurosieve.artifacts import Paths, check_files, read_json, read_manifest, read_tensors
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import certified
 from neurosieve.use.neurons import ENTRY, FORMAT, SCHEMA, NeuronsError, manifest_sha256, short
@@ -22,9 +22,13 @@ def export_neurons(
     ------
     NeuronsError
         for names that are not in the run, a search that is not in build/ or is out of date, and a row without a subset.
+    ArtifactError
+        where a file of the search or of the status is not what was written.
     """
     _check_there(params, paths, model, task)
     folder, activations = paths.search(model, task), paths.activations(model, task, "train")
+    for read in (folder, paths.status()):
+        check_files(read)
     frozen, curves = read_json(folder / "frozen.json"), read_json(folder / "curves.json")
     tensors, manifest = read_tensors(folder / "frozen.safetensors"), read_manifest(activations)
     status = read_json(paths.status() / "status.json")["rows"][f"{model}/{task}"]

@@ -16,10 +16,20 @@ from typing import Any
 import yaml
 
 from neurosieve import config
-from neurosieve.compare import DIFFERENT, IDENTICAL, Compared, artifacts_below, compare_artifact, compare_builds
+from neurosieve.artifacts import read_manifest
+from neurosieve.compare import (
+    DIFFERENT,
+    IDENTICAL,
+    NOT_COMPARED,
+    Compared,
+    artifacts_below,
+    compare_artifact,
+    compare_builds,
+)
 from neurosieve.config import Params
 from neurosieve.verify.tree import VerifyError
 
+PULL = "`neurosieve pull` brings the artifacts, to say where and by how much"
 PARAMS_FILE = "params.yaml"  # the one that dvc.yaml, and so dvc.lock, is about
 
 
@@ -73,7 +83,8 @@ def compare(params: Params, root: Path, place: Path) -> list[Compared]:
 
     By phase: an equal hash of the whole folder says that all of its artifacts are identical. Where it is another, the
     artifacts are compared with DVC's cache, if they are in it; if not, the phase differs as a whole, and the cause is
-    looked for among the stage's deps and params. The leaderboard is compared with results/ in any case.
+    looked for among the stage's deps and params. Where that leaves other hardware, nothing is said of the phase but
+    that it was not compared. The leaderboard is compared with results/ in any case.
     """
     fresh, linked = place / "build" / params.benchmark, place.parent / "cache"
     published = place / "results" / params.benchmark
@@ -94,8 +105,13 @@ def compare(params: Params, root: Path, place: Path) -> list[Compared]:
             (linked / phase).symlink_to(published)
             by_artifact.append(phase)
         else:
-            kind, why = _cause(stages(place).get(phase, {}), place)
-            found.append(Compared(phase, DIFFERENT, kind, why))
+            marks = sorted(
+                {mark for name in names for mark in read_manifest(fresh / name)["facts"].get("numerics", [])}
+            )
+            kind, why = _cause(stages(place).get(phase, {}), place, bool(marks))
+            if marks and kind == "numerics":
+                why = f"other hardware ({', '.join(marks)}), other bytes; {PULL}"
+            found.append(Compared(phase, NOT_COMPARED if marks and kind == "numerics" else DIFFERENT, kind, why))
     found += compare_builds(linked, fresh, by_artifact)
     locked_leaderboard = linked / "leaderboard" if "leaderboard" in by_artifact else fresh / "leaderboard"
     if "leaderboard" in locked and published.is_dir() and not locked_leaderboard.is_symlink():
@@ -107,10 +123,15 @@ def compare(params: Params, root: Path, place: Path) -> list[Compared]:
     return sorted(found, key=lambda one: config.PHASES.index(one.artifact.split("/")[0]))
 
 
-def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
-    """Which kind of difference explains that a stage's output is another, from its entry in dvc.lock."""
+def _cause(stage: Mapping[str, Any], place: Path, other_hardware: bool = False) -> tuple[str, str]:
+    """Which kind of difference explains that a stage's output is another, from its entry in dvc.lock.
+
+    On other hardware the artifacts that it reads are others too, which is no cause of its own.
+    """
     for dep in stage.get("deps", []):
         path = place / dep["path"]
+        if other_hardware and dep["path"].split("/")[0] == "build":
+            continue
         found = folder_md5(path) if path.is_dir() else md5_of(path) if path.is_file() else "nothing"
         if found != dep["md5"]:
             first = dep["path"].split("/")[0]
@@ -126,8 +147,7 @@ def _cause(stage: Mapping[str, Any], place: Path) -> tuple[str, str]:
         if now != value:
             return "params", f"`{key}:` is not what dvc.lock says"
     return "numerics", (
-        "the hash of its folder is not that of dvc.lock, with the same code, params and inputs; `neurosieve pull` "
-        "brings the artifacts, to say where and by how much"
+        f"the hash of its folder is not that of dvc.lock, with the same code, params and inputs; {PULL}"
     )
 
 

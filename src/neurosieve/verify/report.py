@@ -9,7 +9,7 @@ from typing import Any
 
 from neurosieve import config
 from neurosieve.artifacts import dump_json, printable
-from neurosieve.compare import DIFFERENT, IDENTICAL, VERDICTS, WITHIN, Compared, Difference, worst
+from neurosieve.compare import DIFFERENT, IDENTICAL, NOT_COMPARED, VERDICTS, WITHIN, Compared, Difference, worst
 from neurosieve.config import Params
 
 SCHEMA = 1
@@ -30,7 +30,7 @@ def counts(found: Sequence[Compared]) -> dict[str, dict[str, int]]:
     numbers: dict[str, Counter[str]] = {phase: Counter() for phase in config.PHASES}
     for one in found:
         numbers.setdefault(one.artifact.split("/")[0], Counter())[one.verdict] += 1
-    return {phase: {v: n[v] for v in VERDICTS if n[v]} for phase, n in numbers.items() if n}
+    return {phase: {v: n[v] for v in (*VERDICTS, NOT_COMPARED) if n[v]} for phase, n in numbers.items() if n}
 
 
 def first_cause(found: Sequence[Compared]) -> Compared | None:
@@ -47,10 +47,12 @@ def largest(found: Sequence[Compared]) -> tuple[Compared, Difference] | None:
 
 def as_text(params: Params, part: str | None, against: str, found: Sequence[Compared]) -> str:
     """Counts by phase, a line for each artifact that is not identical, and the verdict as the last lines."""
+    unknown = sum(one.verdict == NOT_COMPARED for one in found)
     lines = [f"{'phase':<12} {'identical':>9} {'within tolerance':>17} {'different':>10}"]
+    lines[0] += f" {NOT_COMPARED:>13}" if unknown else ""
     for phase, numbers in counts(found).items():
-        a, b, c = (str(numbers.get(v, 0)) for v in VERDICTS)
-        lines.append(f"{phase:<12} {a:>9} {b:>17} {c:>10}")
+        a, b, c, d = (str(numbers.get(v, 0)) for v in (*VERDICTS, NOT_COMPARED))
+        lines.append(f"{phase:<12} {a:>9} {b:>17} {c:>10}" + (f" {d:>13}" if unknown else ""))
     odd = [one for one in found if one.verdict != IDENTICAL]
     if odd:
         lines.append("")
@@ -58,7 +60,7 @@ def as_text(params: Params, part: str | None, against: str, found: Sequence[Comp
     lines.append("")
     what = f"{params.benchmark} {params.version}" + ("" if part is None else f", {part}")
     verdict = worst(found)
-    lines.append(f"{what}: {len(found)} artifacts compared with {AGAINST[against]}: {verdict}")
+    lines.append(f"{what}: {len(found) - unknown} artifacts compared with {AGAINST[against]}: {verdict}")
     if verdict == WITHIN and (most := largest(found)) is not None:
         one, difference = most
         lines.append(
