@@ -1,6 +1,9 @@
 """What the jobs of a run took beside what `neurosieve plan` says of them, and the factors that make both agree.
 
+    NEUROSIEVE_FORKS=off make benchmark
     python benchmarks/estimates.py [--params params.yaml] [--timings timings]
+
+Of a job that is a fork Snakemake sees the process that asks for it, which takes nothing: such files are left out.
 
 Reads the benchmark files that Snakemake writes for every job below timings/<benchmark>/. Prints, for each rule, seconds
 and megabytes measured over planned (mean, and from least to most), and at the end the table FITTED for
@@ -23,17 +26,19 @@ from neurosieve import estimates
 from neurosieve.config import ConfigError, load_params
 
 LEAST_SECONDS, LEAST_MEMORY = 0.02, 0.3  # factors below these would say that a rule costs nothing
+NO_JOB = 30.0  # megabytes of a process that has not even read the params file
 
 
 def measured(folder: Path, job: estimates.Job) -> tuple[float, float] | None:
-    """Processor seconds and megabytes of a job; None where it has no file, or Snakemake could not measure it."""
+    """Processor seconds and megabytes of a job; None where it has no file, or Snakemake has not measured it."""
     place = folder / job.rule
     for part in (job.model, job.task, job.corpus):
         place = place / part if part is not None else place
     try:
         with place.with_name(f"{place.name}.tsv").open(encoding="utf-8") as lines:
             row = next(csv.DictReader(lines, delimiter="\t"))
-        return float(row["cpu_time"]), float(row["max_rss"]) * 2**20 / 1e6
+        seconds, megabytes = float(row["cpu_time"]), float(row["max_rss"]) * 2**20 / 1e6
+        return (seconds, megabytes) if megabytes > NO_JOB else None
     except (OSError, StopIteration, KeyError, ValueError):
         return None
 
@@ -66,7 +71,10 @@ def main() -> None:
         if taken is not None:
             found[job.rule].append((estimates.need(params, job), estimates.counted(params, job), taken))
     if not found:
-        sys.exit(f"{folder}: no benchmark file of a job of {args.params}; run it first, or name others by --timings")
+        sys.exit(
+            f"{folder}: no benchmark file of a job of {args.params} that was a process of its own; run it with "
+            "NEUROSIEVE_FORKS=off, or name others by --timings"
+        )
     heads = f"{'seconds':>9}{'from':>7}{'to':>6}{'MB':>9}{'from':>7}{'to':>6}"
     print(f"{'rule':22}{'jobs':>5}  measured over planned: {heads}")
     table = []

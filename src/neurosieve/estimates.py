@@ -23,9 +23,10 @@ On other machines, and where a solver needs more steps, a job takes several time
 estimates to a factor of five. `runtime`, a cluster's limit, is three times the estimate, ten minutes at least.
 Memory is what the code allocates at once; tests hold it to what Snakemake measured of jobs of the default benchmark.
 
-To refit: run a benchmark, then `python benchmarks/estimates.py --params FILE`. It sets what Snakemake measured of every
-job beside what is counted here, by rule, and prints the table FITTED anew; paste it, and run
-tests/unit/test_estimates.py. A factor far from those of its neighbours says that a rule's count is wrong, not its rate.
+To refit: run a benchmark with NEUROSIEVE_FORKS=off, then `python benchmarks/estimates.py --params FILE`. It sets what
+Snakemake measured of every job beside what is counted here, by rule, and prints the table FITTED anew; paste it, and
+run tests/unit/test_estimates.py. A factor far from those of its neighbours says that a rule's count is wrong, not its
+rate.
 """
 
 from __future__ import annotations

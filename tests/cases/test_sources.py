@@ -327,7 +327,7 @@ MEASURED = {
     ("fit_baselines", "token-classes"): 294,
     ("fit_baselines", "doc-match"): 232,
     ("fit_probes", "name-scope"): 229,
-    ("measure_redundancy", "name-scope"): 137,
+    ("measure_redundancy", "name-scope"): 129,
     ("prepare_task", "token-classes"): 156,
 }
 

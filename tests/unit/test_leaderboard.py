@@ -346,6 +346,11 @@ def test_a_row_of_a_twin_with_the_trained_embeddings_says_so():
     params = params.model_copy(update={"models": kept})
     wanted = "freshly initialised; its embeddings are the trained ones"
     assert collect._model_note(params, "neurosieve-base-untrained") == wanted
+    some = params.models["neurosieve-base"].model_copy(update={"only_layers": [0, 4]})
+    params = params.model_copy(update={"models": {**params.models, "neurosieve-base": some}})
+    measured = "of its neurons those of the layers 0, 4 are measured"
+    assert collect._model_note(params, "neurosieve-base").endswith(f"; {measured}")
+    assert measured in collect._model_note(params, "neurosieve-base-untrained")
 
 
 @pytest.mark.parametrize("status", ["supported", "untrained"])

@@ -2,16 +2,16 @@
 
 Reads a task's splits (inputs.jsonl, rows.jsonl) and the model's folder, or the one that it has for the task; writes per
 split an artifact with layer_00.npy ... layer_LL.npy, float32 (vectors, width), those of `only_layers` where a model
-names them. Of hidden states layer 0 is the
-embedding output; of feed-forward activations and attention outputs it is block 1's. For token tasks vector i belongs
-to row i of rows.jsonl, for sequence and pair tasks to input i of inputs.jsonl.
+names them. Of hidden states layer 0 is the embedding output; of feed-forward activations and attention outputs it is
+block 1's. For token tasks vector i belongs to row i of rows.jsonl, for sequence and pair tasks to input i of
+inputs.jsonl.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,8 +32,20 @@ __all__ = ["ActivationsError", "dump_activations", "finetune_model"]
 MOST_FILES = 500  # open at once: half of what a process may by default
 
 
-def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cache: Path = DEFAULT_CACHE) -> None:
+def dump_activations(
+    params: Params,
+    paths: Paths,
+    *,
+    model: str,
+    task: str,
+    cache: Path = DEFAULT_CACHE,
+    others: Sequence[str] = (),
+    ready: Paths | None = None,
+) -> None:
     """Write the four activation artifacts of a model and a task; the model is loaded once.
+
+    Those of ``others``, tasks for which the model has the same weights, are written below ``ready`` at the same time,
+    where company changes no bits and they can be computed; what they share is run once.
 
     Threads are taken from the environment variable NEUROSIEVE_THREADS (default 1); they change no batch. So does
     NEUROSIEVE_DUMP_SHARDS, a number of processes.
@@ -53,16 +65,28 @@ def dump_activations(params: Params, paths: Paths, *, model: str, task: str, cac
         )
     cost = layer_costs(loaded, params.activations.window)
     plans = make_plans(params, paths, task, loaded.coding)  # what cannot be computed is said before anything is
-    crew = Crew(params, paths, model, [task], cache)
+    tasks = [task]
+    for other in others if loaded.coding.free and ready is not None else ():
+        try:
+            plans |= make_plans(params, paths, other, loaded.coding)
+            tasks.append(other)
+        except ActivationsError:  # its own job will say it
+            continue
+    crew = Crew(params, paths, model, tasks, cache)
     for keys in together(plans, loaded):
         with ExitStack() as stack:
-            outs = [
-                stack.enter_context(writer(params, paths, "dump_activations", model=model, task=of, split=split))
-                for of, split in keys
-            ]
+            outs = []
+            for of, split in keys:
+                to = paths if of == task else ready
+                outs.append(
+                    stack.enter_context(
+                        writer(params, paths, "dump_activations", to, model=model, task=of, split=split)
+                    )
+                )
+            every = range(loaded.layers)
             aparts = [out.path(".left_out") for out in outs]  # one place for all layers that are not measured
             files = [
-                [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in range(loaded.layers)]
+                [out.path(f"layer_{n:02d}.npy") if only is None or n in only else apart for n in every]
                 for out, apart in zip(outs, aparts, strict=True)
             ]
             crew.write_layers(loaded, plans, keys, files, params.activations.batch_tokens)

@@ -193,7 +193,7 @@ def _of_the_model(params: Params, model: str, found: _Found) -> dict[str, Any]:
     return {
         "layers": layers,
         "width": width,
-        "constant_neurons": layers * width - probes["kept"],
+        "constant_neurons": sum(probes["constant_neurons"]),
         "model_note": _model_note(params, model),
         "control_of": params.models[model].untrained,
         "reference_name": reference_name(found.curves["reference"], probes["sets"], layers),
@@ -296,6 +296,8 @@ def _model_note(params: Params, model: str) -> str:
     if trained.neurons != "hidden":
         what = {"feed-forward": "feed-forward activations", "attention": "attention outputs"}[trained.neurons]
         parts.append(f"neurons are {what}, layer 0 is block 1")
+    if trained.only_layers is not None:
+        parts.append(f"of its neurons those of the layers {', '.join(map(str, trained.only_layers))} are measured")
     if params.models[model].embeddings == "kept":
         parts.append("its embeddings are the trained ones")
     return "; ".join(filter(None, parts))
