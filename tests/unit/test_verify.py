@@ -10,7 +10,7 @@ import pytest
 import stub_chain
 import yaml
 
-from neurosieve import chain, cli, config, flow, numerics, pull, verify
+from neurosieve import chain, cli, config, flow, pull, verify
 from neurosieve.artifacts import Paths
 from neurosieve.verify import committed, tree
 
@@ -467,7 +467,7 @@ def test_a_run_on_other_hardware_is_compared_with_what_is_committed(ran, checkou
     git("add", "--all")
     git("commit", "--quiet", "--message", "locked")
     shutil.rmtree("build/tiny")
-    monkeypatch.setattr(numerics, "shortfall", lambda: "aarch64")
+    monkeypatch.setattr("neurosieve.numerics.shortfall", lambda: "aarch64")
     # what is prepared has no bits that may differ
     ran.act = lambda place: make(checkout, Paths("tiny", place / "build"), only=lambda a: a.phase == "prepare")
     ran.score = 0.501
