@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import ModernBertForMaskedLM
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import read_json, write_json
-from neurosieve.train.loop import load_model, mask_tokens, masked_logits
-from neurosieve.train.params import TrainError, load_params
+from neurosieve.train.loop import LanguageModel, load_model, logits_at, questions
+from neurosieve.train.params import ModelParams, TrainError, load_params
 from neurosieve.train.tokenizer import load_tokens
 
 #: Absolute discount of the bigram counts; what it takes off goes to the unigram (Ney et al. 1994).
@@ -26,17 +25,18 @@ BATCH = 32
 DIGITS = 4
 
 
-def masked_scores(
-    model: ModernBertForMaskedLM, blocks: torch.Tensor, share: float, vocabulary: int, seed: int
+def model_scores(
+    model: LanguageModel, params: ModelParams, blocks: torch.Tensor, vocabulary: int, seed: int
 ) -> dict[str, float]:
-    """Mean loss (nats) and accuracy over the chosen tokens of `blocks` (blocks, block), all shown as [MASK]."""
+    """Mean loss (nats) and accuracy over the tokens of `blocks` (blocks, block) that are to be predicted.
+
+    A masked model is shown each of them as [MASK]; a causal one is asked for every token but a block's first.
+    """
     loss, right, count = 0.0, 0, 0
     with torch.inference_mode():
         for step, start in enumerate(range(0, len(blocks), BATCH)):
-            ids = blocks[start : start + BATCH]
-            inputs, chosen = mask_tokens(ids, share, vocabulary, seed, step, as_mask=1.0)
-            target = ids[chosen]
-            logits = masked_logits(model, inputs, chosen)
+            inputs, places, target = questions(params, blocks[start : start + BATCH], vocabulary, seed, step, 1.0)
+            logits = logits_at(model, inputs, places)
             loss += float(functional.cross_entropy(logits.double(), target, reduction="sum"))
             right += int((logits.argmax(-1) == target).sum())
             count += len(target)
@@ -44,9 +44,9 @@ def masked_scores(
 
 
 def baseline_scores(
-    train: np.ndarray, blocks: np.ndarray, share: float, vocabulary: int, seed: int
+    train: np.ndarray, blocks: np.ndarray, params: ModelParams, vocabulary: int, seed: int
 ) -> dict[str, dict[str, float]]:
-    """The same for counts of the training stream, on the same chosen tokens.
+    """The same for counts of the training stream, on the same tokens.
 
     `unigram` has one added to every count. `bigram` predicts from the token before, which it is always
     shown, even where the model sees [MASK] there: discounted counts, the rest from the unigram.
@@ -62,7 +62,9 @@ def baseline_scores(
     targets, contexts = [], []
     for step, start in enumerate(range(0, len(blocks), BATCH)):
         ids = blocks[start : start + BATCH].astype(np.int64)
-        chosen = mask_tokens(torch.from_numpy(ids), share, vocabulary, seed, step, as_mask=1.0)[1].numpy()
+        places = questions(params, torch.from_numpy(ids), vocabulary, seed, step, 1.0)[1].numpy()
+        # where a causal model answers, the next token is asked for
+        chosen = places if params.objective == "masked" else np.roll(places, 1, axis=1)
         previous = np.concatenate([np.zeros_like(ids[:, :1]), ids[:, :-1]], axis=1)
         if start:  # the token before a block is the last of the block before it
             previous[0, 0] = blocks[start - 1, -1]
@@ -101,7 +103,7 @@ def run(params_path: Path, name: str, tokens: Path, run_folder: Path, threads: i
     ids = torch.from_numpy(blocks.astype(np.int64))
 
     def scores(folder: Path) -> dict[str, float]:
-        return masked_scores(load_model(folder), ids, params.mask_share, vocabulary, seed)
+        return model_scores(load_model(folder, params.objective), params, ids, vocabulary, seed)
 
     weights = run_folder / "model" / "model.safetensors"
     write_json(
@@ -111,10 +113,9 @@ def run(params_path: Path, name: str, tokens: Path, run_folder: Path, threads: i
             "weights_sha256": sha256_file(weights),
             "tokens_sha256": read_json(run_folder / "run.json")["tokens_sha256"],
             "heldout_tokens": int(blocks.size),
-            "mask_share": params.mask_share,
             "scores": {
                 "model": scores(weights.parent),
-                **baseline_scores(streams["train"], blocks, params.mask_share, vocabulary, seed),
+                **baseline_scores(streams["train"], blocks, params, vocabulary, seed),
             },
             "checkpoints": {
                 f"step-{step:06d}": scores(run_folder / "checkpoints" / f"step-{step:06d}")

@@ -1,4 +1,4 @@
-"""Masked-language-model training that can be stopped at any time and resumed to the same bytes.
+"""Language-model training, masked or causal, that can be stopped at any time and resumed to the same bytes.
 
 Reads the token streams; writes into the model's run folder:
 
@@ -33,7 +33,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from transformers import ModernBertConfig, ModernBertForMaskedLM
+from transformers import (
+    ModernBertConfig,
+    ModernBertDecoderConfig,
+    ModernBertDecoderForCausalLM,
+    ModernBertForMaskedLM,
+)
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import whole, write_json
@@ -46,10 +51,18 @@ AS_MASK, AS_RANDOM = 0.8, 0.1
 LOSS_EVERY = 50
 PROGRESS_EVERY = 20
 
+#: Two sisters: the same layers, the one looks both ways and the other only back.
+LanguageModel = ModernBertForMaskedLM | ModernBertDecoderForCausalLM
+ARCHITECTURES: dict[str, tuple[type, type[ModernBertForMaskedLM] | type[ModernBertDecoderForCausalLM]]] = {
+    "masked": (ModernBertConfig, ModernBertForMaskedLM),
+    "next": (ModernBertDecoderConfig, ModernBertDecoderForCausalLM),
+}
 
-def build_model(params: ModelParams, vocabulary: int, max_length: int, seed: int) -> ModernBertForMaskedLM:
+
+def build_model(params: ModelParams, vocabulary: int, max_length: int, seed: int) -> LanguageModel:
     """A freshly initialised model; the same seed gives the same weights."""
-    config = ModernBertConfig(
+    config_class, model_class = ARCHITECTURES[params.objective]
+    config = config_class(
         vocab_size=vocabulary,
         hidden_size=params.width,
         intermediate_size=params.intermediate,
@@ -69,7 +82,8 @@ def build_model(params: ModelParams, vocabulary: int, max_length: int, seed: int
     # Measured on CPU with bfloat16: eager 9 to 12 % faster than the fused kernel at this size
     config._attn_implementation = "eager"
     torch.manual_seed(seed)
-    return ModernBertForMaskedLM(config)
+    model: LanguageModel = model_class(config)
+    return model
 
 
 class Blocks:
@@ -125,10 +139,27 @@ def mask_tokens(
     return inputs, chosen
 
 
-def masked_logits(model: ModernBertForMaskedLM, inputs: Tensor, chosen: Tensor) -> Tensor:
-    """Logits at the chosen places only, (chosen, vocabulary): 30 % of the work of all places."""
-    hidden = model.model(input_ids=inputs).last_hidden_state
-    return model.decoder(model.head(hidden[chosen]))
+def questions(
+    params: ModelParams, ids: Tensor, vocabulary: int, seed: int, step: int, as_mask: float = AS_MASK
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a model is asked on blocks of ids (batch, block).
+
+    Returns its input (batch, block), the places whose states answer (bool) and the tokens to predict there, in the
+    order of those places. No special token is to be predicted, nor the first of a block by a causal model.
+    """
+    if params.mask_share is not None:
+        inputs, chosen = mask_tokens(ids, params.mask_share, vocabulary, seed, step, as_mask)
+        return inputs, chosen, ids[chosen]
+    places = torch.zeros_like(ids, dtype=torch.bool)
+    places[:, :-1] = ids[:, 1:] >= len(SPECIALS)
+    return ids, places, ids[:, 1:][places[:, :-1]]
+
+
+def logits_at(model: LanguageModel, inputs: Tensor, places: Tensor) -> Tensor:
+    """Logits at the chosen places only, (places, vocabulary): of a masked model 30 % of the work of all."""
+    if isinstance(model, ModernBertForMaskedLM):
+        return model.decoder(model.head(model.model(input_ids=inputs).last_hidden_state[places]))
+    return model.decoder(model.lm_head(model.model(input_ids=inputs, use_cache=False).last_hidden_state[places]))
 
 
 def rate(params: ModelParams, step: int) -> float:
@@ -140,7 +171,7 @@ def rate(params: ModelParams, step: int) -> float:
     return 1.0
 
 
-def _optimisers(model: ModernBertForMaskedLM, params: ModelParams) -> dict[str, torch.optim.Optimizer]:
+def _optimisers(model: LanguageModel, params: ModelParams) -> dict[str, torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024) for hidden matrices, its update scaled to the size that AdamW's would have."""
     hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and ".embeddings." not in n and "decoder" not in n]
     others = [p for p in model.parameters() if all(p is not other for other in hidden)]
@@ -151,7 +182,7 @@ def _optimisers(model: ModernBertForMaskedLM, params: ModelParams) -> dict[str, 
     }
 
 
-def save_weights(model: ModernBertForMaskedLM, folder: Path) -> None:
+def save_weights(model: LanguageModel, folder: Path) -> None:
     """Write config.json and model.safetensors (float16, tied decoder left out) to `folder`.
 
     The config asks for float32: the stored numbers are rounded to float16, arithmetic is not.
@@ -165,20 +196,21 @@ def save_weights(model: ModernBertForMaskedLM, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with whole(folder / "model.safetensors") as temporary:
         save_file(weights, temporary, metadata={"format": "pt"})  # two keys would make the bytes vary
-    config = model.config.to_diff_dict() | {"architectures": ["ModernBertForMaskedLM"], "dtype": "float32"}
+    config = model.config.to_diff_dict() | {"architectures": [type(model).__name__], "dtype": "float32"}
     config.pop("transformers_version", None)
     config.pop("torch_dtype", None)
     write_json(folder / "config.json", config)
 
 
-def load_model(folder: Path) -> ModernBertForMaskedLM:
+def load_model(folder: Path, objective: str) -> LanguageModel:
     """The stored model in float32, as the benchmark loads it."""
-    return ModernBertForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: LanguageModel = ARCHITECTURES[objective][1].from_pretrained(folder, dtype=torch.float32)
+    return model.eval()
 
 
 def _save_state(
     path: Path,
-    model: ModernBertForMaskedLM,
+    model: LanguageModel,
     optimisers: dict[str, torch.optim.Optimizer],
     facts: dict[str, object],
     losses: list[float],
@@ -194,7 +226,7 @@ def _save_state(
         save_file(tensors, temporary, metadata={"facts": json.dumps(facts, sort_keys=True)})
 
 
-def _load_state(path: Path, model: ModernBertForMaskedLM, optimisers: dict[str, torch.optim.Optimizer]) -> list[float]:
+def _load_state(path: Path, model: LanguageModel, optimisers: dict[str, torch.optim.Optimizer]) -> list[float]:
     parameters = dict(model.named_parameters())
     losses: list[float] = []
     with safe_open(path, framework="pt") as file, torch.no_grad():
@@ -245,7 +277,7 @@ def _identity(params: ModelParams, seed: int, vocabulary: int, stream: np.ndarra
 
 
 def _train_step(
-    model: ModernBertForMaskedLM,
+    model: LanguageModel,
     optimisers: dict[str, torch.optim.Optimizer],
     params: ModelParams,
     ids: Tensor,
@@ -255,10 +287,10 @@ def _train_step(
     step: int,
 ) -> float:
     """One step on the blocks ids (batch, block), at ``scale`` times the learning rates: its loss."""
-    inputs, chosen = mask_tokens(ids, params.mask_share, vocabulary, seed, step)
+    inputs, places, targets = questions(params, ids, vocabulary, seed, step)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=params.precision == "bfloat16"):
-        logits = masked_logits(model, inputs, chosen)
-    loss = functional.cross_entropy(logits.float(), ids[chosen])
+        logits = logits_at(model, inputs, places)
+    loss = functional.cross_entropy(logits.float(), targets)
     loss.backward()
     o = params.optimiser
     for optimiser, lr in ((optimisers["muon"], o.muon_lr), (optimisers["adam"], o.adam_lr)):

@@ -67,6 +67,9 @@ class Optimiser(_Strict):
 class ModelParams(_Strict):
     """Shape and training of one model."""
 
+    objective: Literal["masked", "next"] = Field(
+        description="what is predicted: masked tokens, from both sides, or each next token, from those before it"
+    )
     layers: int = Field(ge=1)
     width: int = Field(ge=8)
     intermediate: int = Field(ge=8, description="width of the gated feed-forward layer")
@@ -76,7 +79,9 @@ class ModelParams(_Strict):
     block: int = Field(ge=8, description="tokens in one packed block")
     batch: int = Field(ge=1, description="blocks in one step")
     steps: int = Field(ge=1)
-    mask_share: float = Field(gt=0, lt=1, description="part of the tokens that is chosen for prediction")
+    mask_share: float | None = Field(
+        default=None, gt=0, lt=1, description="part of the tokens that is chosen for prediction; of `masked` only"
+    )
     precision: Literal["float32", "bfloat16"] = Field(description="of matrix products while training")
     save_every: int = Field(ge=1, description="steps between two resumable states")
     checkpoints: list[Annotated[int, Field(ge=0)]] = Field(description="steps whose weights are kept")
@@ -86,6 +91,8 @@ class ModelParams(_Strict):
     def _consistent(self) -> Self:
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(f"width {self.width} over {self.heads} heads must give an even width per head")
+        if (self.objective == "masked") != (self.mask_share is not None):
+            raise ValueError("mask_share belongs to objective: masked, and only there: each next token is predicted")
         if self.checkpoints != sorted(set(self.checkpoints)):
             raise ValueError("checkpoints must rise and not repeat")
         if self.checkpoints and self.checkpoints[-1] != self.steps:

@@ -15,7 +15,7 @@ from typing import Any
 
 from neurosieve.artifacts import sha256_file
 from neurosieve.train.files import read_json
-from neurosieve.train.loop import AS_MASK, AS_RANDOM
+from neurosieve.train.loop import ARCHITECTURES, AS_MASK, AS_RANDOM
 from neurosieve.train.params import TrainError, load_params
 from neurosieve.train.tokenizer import TOKENS_FILE
 
@@ -41,7 +41,7 @@ def card(name: str, run: dict[str, Any], evaluation: dict[str, Any], corpus: dic
     tasks = ", ".join(f"{wheel['name']} {wheel['version']}" for wheel in corpus["task_wheels"])
 
     def paragraph(*sentences: str) -> list[str]:
-        return [*textwrap.wrap(" ".join(sentences), 110, break_on_hyphens=False), ""]
+        return [*textwrap.wrap(" ".join(filter(None, sentences)), 110, break_on_hyphens=False), ""]
 
     def table(head: str, rule: str, rows: Iterable[Sequence[object]]) -> list[str]:
         return [head, rule, *["| " + " | ".join(map(str, row)) + " |" for row in rows], ""]
@@ -49,24 +49,33 @@ def card(name: str, run: dict[str, Any], evaluation: dict[str, Any], corpus: dic
     def figures(score: dict[str, float]) -> tuple[str, str]:
         return f"{score['loss']:.3f}", f"{score['accuracy']:.1%}"
 
-    lines = ["---", "license: mit", "tags: [code, python, fill-mask]", "---", "", f"# {name}", ""]
+    masked = p["objective"] == "masked"
+    tag, kind = ("fill-mask", "masked") if masked else ("text-generation", "causal")
+    lines = ["---", "license: mit", f"tags: [code, python, {tag}]", "---", "", f"# {name}", ""]
     lines += paragraph(
-        "A small masked language model of Python functions, trained from scratch for NeuroSieve on source that no",
+        f"A small {kind} language model of Python functions, trained from scratch for NeuroSieve on source that no",
         "task of the benchmark uses. `neurosieve promote` writes this file; every figure is measured.",
     )
     lines += ["## Model", ""]
     lines += paragraph(
-        f"ModernBERT architecture (`ModernBertForMaskedLM`): {p['layers']} layers of width {p['width']},",
+        f"ModernBERT architecture (`{ARCHITECTURES[p['objective']][1].__name__}`): {p['layers']} layers of width",
+        f"{p['width']},",
         f"{p['heads']} heads, gated feed-forward of {p['intermediate']}, {run['parameters']:,} parameters.",
         f"Every {p['global_every']} layers, from the first, one looks everywhere; the others look at a window of",
-        f"{p['local_attention']} tokens. Byte-level BPE tokenizer with {run['vocabulary']:,} entries.",
+        f"{p['local_attention']} tokens.",
+        "" if masked else "A token sees those before it only, in a window its half of them.",
+        f"Byte-level BPE tokenizer with {run['vocabulary']:,} entries.",
         "The weights are stored as float16 and are meant to be loaded as float32.",
     )
     lines += ["## Training", ""]
     lines += paragraph(
         f"{run['steps']:,} steps of {p['batch']} blocks of {p['block']} tokens: {run['tokens']:,} tokens,",
-        f"{run['epochs']} epochs. {p['mask_share']:.0%} of the tokens are predicted ({AS_MASK:.0%} of them masked,",
-        f"{AS_RANDOM:.0%} random, the rest as they are). Muon for hidden matrices (rate {o['muon_lr']}), AdamW for the",
+        f"{run['epochs']} epochs.",
+        f"{p['mask_share']:.0%} of the tokens are predicted ({AS_MASK:.0%} of them masked, {AS_RANDOM:.0%} random,"
+        " the rest as they are)."
+        if masked
+        else "Each next token of a block is predicted.",
+        f"Muon for hidden matrices (rate {o['muon_lr']}), AdamW for the",
         f"rest (rate {o['adam_lr']}), {o['warmup_steps']} steps of warm-up, linear decay over the last",
         f"{o['decay_share']:.0%}, weight decay {o['weight_decay']}, seed {run['seed']}, matrix products in",
         f"{p['precision']}, on a CPU.",
@@ -75,8 +84,11 @@ def card(name: str, run: dict[str, Any], evaluation: dict[str, Any], corpus: dic
     lines += [f"    neurosieve promote {name}", "", "## Held-out loss", ""]
     lines += paragraph(
         f"On {evaluation['heldout_tokens']:,} tokens of wheels that were held out whole ({heldout});",
-        f"{evaluation['mask_share']:.0%} of them are to be predicted, and the model sees [MASK] in their place.",
-        "The bigram always sees the token before, the model only where that is not masked.",
+        f"{p['mask_share']:.0%} of them are to be predicted, and the model sees [MASK] in their place. The bigram"
+        " always sees the token before, the model only where that is not masked."
+        if masked
+        else "each but the first of a block is to be predicted from those before it in the block of"
+        f" {p['block']} tokens; no special token is.",
     )
     lines += table(
         "| predictor | loss (nats per token) | accuracy |",
