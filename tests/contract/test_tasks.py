@@ -31,7 +31,7 @@ ROW_KEYS = {
 }
 KINDS = task_kinds()
 TOKEN_KINDS = [kind for kind in KINDS if load_kind(kind).UNIT == "token"]
-BALANCED = ["doc-match", "poj-104", "variable-misuse"]
+BALANCED = ["doc-match", "indentation", "poj-104", "variable-misuse"]
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_token_kind = pytest.mark.parametrize("kind", TOKEN_KINDS)

@@ -1,8 +1,14 @@
-"""name-scope, last-use and enclosing-block against functions labelled by hand."""
+"""name-scope, last-use, enclosing-block and indentation against functions labelled by hand."""
 
+import ast
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from neurosieve.prepare.python_source import functions
 from neurosieve.prepare.python_tokens import BLOCKS, MENTIONS, SCOPES, blocks, mentions, misplaced, scoped_reads
+from neurosieve.prepare.tasks import indentation
 
 SOURCE = '''def f(a, b=1, *args, **kw):
     """len of a"""
@@ -176,7 +182,7 @@ def test_a_text_without_a_function_has_no_rows(function, source):
     assert function(source) == []
 
 
-MOVABLE = '''def f(a):
+MOVABLE = """def f(a):
     x = 1
     y = 2
     if a:
@@ -191,7 +197,7 @@ MOVABLE = '''def f(a):
         c
     # d
     return x
-'''
+"""
 
 
 def test_lines_that_break_a_function_by_hand():
@@ -202,3 +208,18 @@ def test_lines_that_break_a_function_by_hand():
     assert misplaced("def f(a):\n    x = 1\n    return x\n") == []  # nothing stands at the column to come to
     assert misplaced("def f(a):\n    if a:\n        x\n    y\n") == []  # nothing else stands at the column of x
     assert misplaced("def f(a): return a\n") == []
+
+
+def test_a_function_with_moved_lines_has_the_same_words_and_does_not_parse():
+    paths = sorted(Path("tests/data/tiny_corpus").rglob("*.py"))
+    sources = [function.source for path in paths for function in functions(path.read_text(encoding="utf-8"))]
+    rng, found = np.random.default_rng(0), 0
+    for source in [*sources, MOVABLE] * 3:
+        if places := misplaced(source):
+            broken = indentation._broken(source, places, rng)
+            ast.parse(source)
+            assert broken != source and broken.split() == source.split()
+            with pytest.raises(SyntaxError):
+                ast.parse(broken)
+            found += 1
+    assert found > 30
