@@ -1,8 +1,14 @@
-"""name-scope, last-use and enclosing-block against functions labelled by hand."""
+"""name-scope, last-use, enclosing-block and indentation against functions labelled by hand."""
 
+import ast
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from neurosieve.prepare.python_tokens import BLOCKS, MENTIONS, SCOPES, blocks, mentions, scoped_reads
+from neurosieve.prepare.python_source import functions
+from neurosieve.prepare.python_tokens import BLOCKS, MENTIONS, SCOPES, blocks, mentions, misplaced, scoped_reads
+from neurosieve.prepare.tasks import indentation
 
 SOURCE = '''def f(a, b=1, *args, **kw):
     """len of a"""
@@ -174,3 +180,46 @@ def test_blocks_by_hand(what):
 @pytest.mark.parametrize("source", ["", "x = 1\n", "class A: pass\n"])
 def test_a_text_without_a_function_has_no_rows(function, source):
     assert function(source) == []
+
+
+MOVABLE = """def f(a):
+    x = 1
+    y = 2
+    if a:
+        x = 3
+        y = 4; z = 5
+        g(x,
+          y)
+        return y
+    for b in a:
+        pass
+    else:
+        c
+    # d
+    return x
+"""
+
+
+def test_lines_that_break_a_function_by_hand():
+    """Left: a block's first line, or one that others follow; right: below a simple statement. Never `a; b`, never a
+    statement of several lines, never a line without another one at the column that it leaves or comes to."""
+    found = [(MOVABLE[start:].split("\n")[0], by) for start, by in misplaced(MOVABLE)]
+    assert found == [("y = 2", 4), ("x = 3", -4), ("pass", -4), ("c", -4)]
+    assert misplaced("def f(a):\n    x = 1\n    return x\n") == []  # nothing stands at the column to come to
+    assert misplaced("def f(a):\n    if a:\n        x\n    y\n") == []  # nothing else stands at the column of x
+    assert misplaced("def f(a): return a\n") == []
+
+
+def test_a_function_with_moved_lines_has_the_same_words_and_does_not_parse():
+    paths = sorted(Path("tests/data/tiny_corpus").rglob("*.py"))
+    sources = [function.source for path in paths for function in functions(path.read_text(encoding="utf-8"))]
+    rng, found = np.random.default_rng(0), 0
+    for source in [*sources, MOVABLE] * 3:
+        if places := misplaced(source):
+            broken = indentation._broken(source, places, rng)
+            ast.parse(source)
+            assert broken != source and broken.split() == source.split()
+            with pytest.raises(SyntaxError):
+                ast.parse(broken)
+            found += 1
+    assert found > 30

@@ -6,7 +6,7 @@ Reads and writes no files. All offsets are in characters of the given text.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -72,6 +72,19 @@ _COMPREHENSIONS = frozenset(
     ["list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"]
 )
 _SCOPES = _COMPREHENSIONS | {"function_definition", "class_definition", "lambda", "type"}
+_COMPOUND = frozenset(
+    [
+        "if_statement",
+        "for_statement",
+        "while_statement",
+        "with_statement",
+        "try_statement",
+        "match_statement",
+        "function_definition",
+        "class_definition",
+        "decorated_definition",
+    ]
+)
 # What a block hangs on, and what it is then; `with`, `try` and `finally` say nothing of how often it is run.
 _HEADS = {
     "for_statement": "LOOP",
@@ -369,6 +382,49 @@ def blocks(source: str) -> list[Token]:
             inside = _HEADS.get(node.type) if child.type == "block" else None
             stack.append((child, "LOOP" if child.type in _COMPREHENSIONS else inside or block))
     return tokens
+
+
+def misplaced(source: str) -> list[tuple[int, int]]:
+    """Lines of a function that break it when they are moved by one level: (character at which the line's code begins,
+    characters to the right, negative to the left), in the order of the text.
+
+    A level is the indentation of the body. Such a line is a whole simple statement. To the right: one below another
+    simple one of its block, for an indent that Python does not expect. To the left: the first of its block, which then
+    is missing, or one that others follow, which then are indented for nothing; it stays within the function. The
+    columns that it leaves and that it comes to are those of other statements too, so that no single line tells.
+    """
+    text = _Text(source)
+    body, _ = _parts(text)
+    level = body.start_point.column if body is not None else 0
+    if body is None or not level or body.start_point.row == 0:
+        return []
+    lines = source.split("\n")
+    found: list[tuple[int, int]] = []
+    columns: Counter[int] = Counter()
+    stack = [body]
+    while stack:
+        node = stack.pop()
+        stack.extend(reversed(node.named_children))
+        if node.type != "block":
+            continue
+        statements = [n for n in node.named_children if n.type != "comment"]
+        for i, here in enumerate(statements):
+            columns[here.start_point.column] += 1
+            row, column = here.start_point
+            simple = here.end_point.row == row and here.type not in _COMPOUND
+            if not simple or lines[row][: len(lines[row]) - len(lines[row].lstrip(" "))] != " " * column:
+                continue
+            near = [statements[j].start_point.row == row for j in (i - 1, i + 1) if 0 <= j < len(statements)]
+            if any(near):  # `a; b`
+                continue
+            if i and statements[i - 1].type not in _COMPOUND:
+                found.append((text.at(here.start_byte), level))
+            if column >= 2 * level and (i == 0 or i + 1 < len(statements)):
+                found.append((text.at(here.start_byte), -level))
+    column_of = {start: start - source.rfind("\n", 0, start) - 1 for start, _ in found}
+    return sorted(
+        (start, by) for start, by in found if columns[column_of[start]] > 1 and columns[column_of[start] + by]
+    )
 
 
 def _parts(text: _Text) -> tuple[Node | None, Node | None]:

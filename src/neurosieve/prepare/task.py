@@ -111,7 +111,8 @@ def _made(params: Params, task: str, kind: Kind, records: list[Record]) -> tuple
             classes=classes,
             max_rows_per_input=spec.max_rows_per_input,
             cap_per_type=spec.cap_per_type if split == "train" else None,
-            rng=rng(params.seed, spec.kind, split),
+            # token kinds take functions in one order: tasks of a corpus share texts, and a model runs once on each
+            rng=rng(params.seed, kind.UNIT if kind.UNIT == "token" else spec.kind, split),
             cap_per_class=-(-getattr(spec.rows, split) // max(1, len(classes))) if spec.balanced else None,
             language=language,
             tagset=spec.tagset,
