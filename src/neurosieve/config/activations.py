@@ -18,6 +18,6 @@ class Activations(Block):
     window: int = Field(gt=8, description="sub-words per window, special tokens included; windows overlap by half")
     batch_tokens: int = Field(
         gt=0,
-        description="sub-words per batch, padding included: a scientific parameter, "
-        "for the composition of a batch changes the last bits",
+        description="sub-words per batch, all of one length: a scientific parameter under `numerics: fast`, "
+        "where the composition of a batch changes the last bits",
     )
