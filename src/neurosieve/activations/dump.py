@@ -208,8 +208,8 @@ def _run_batch(
         shapes = sorted({tuple(state.shape[:2]) for state in states})
         raise ActivationsError(
             f"model {loaded.name}: found states of the shapes {shapes} for {stop - first} windows of {length} "
-            "sub-words; it gives no vector per sub-word and layer at this length: write another `activations.window`, or leave "
-            "such texts out"
+            "sub-words; it gives no vector per sub-word and layer at this length: write another "
+            "`activations.window`, or leave such texts out"
         )
     lo, hi = plan.part_bounds[first], plan.part_bounds[stop]
     window = np.repeat(np.arange(stop - first), np.diff(plan.part_bounds[first : stop + 1]))
