@@ -204,6 +204,13 @@ def _run_batch(
             "more memory, or write a smaller activations.batch_tokens (and raise `version:`: the last bits change)"
         ) from error
 
+    if any(state.shape[:2] != ids.shape for state in states):
+        shapes = sorted({tuple(state.shape[:2]) for state in states})
+        raise ActivationsError(
+            f"model {loaded.name}: found states of the shapes {shapes} for {stop - first} windows of {length} "
+            "sub-words; it gives no vector per sub-word and layer at this length: write another "
+            "`activations.window`, or leave such texts out"
+        )
     lo, hi = plan.part_bounds[first], plan.part_bounds[stop]
     window = np.repeat(np.arange(stop - first), np.diff(plan.part_bounds[first : stop + 1]))
     offset = window * length + len(loaded.coding.prefix)

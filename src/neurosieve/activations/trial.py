@@ -364,7 +364,11 @@ def find_manners(
             for one, other in zip(wanted, found, strict=True)
             for a, b in zip(one, other, strict=True)
         )
-    return Manners(differ(alone, beside) is None, kept, _free(values, text, longest))
+    try:
+        free = _free(values, text, longest)
+    except TrialError:  # a length that it cannot run; whoever has such a text is told then
+        free = False
+    return Manners(differ(alone, beside) is None, kept, free)
 
 
 def _free(values: Callable[..., list[torch.Tensor]], text: Callable[[int], list[int]], longest: int) -> bool:
