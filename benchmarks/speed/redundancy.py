@@ -159,7 +159,7 @@ def rows(options: Options) -> Iterator[Row]:
             costs.append(got["ours"])
             yield Row(
                 f"clusters, {neurons:,} neurons x {tokens:,} tokens", got["ours"], got["against"], "CPU s",
-                "half product and linkage", 0.85, moved=got["moved"], **facts,
+                "half product and linkage", 0.85 if tokens == most else None, moved=got["moved"], **facts,
             )  # fmt: skip
             if tokens == sizes[0] and numerics == "fast":
                 yield from _beside_neurox(options, folder, tokens, neurons, got["ours"])
