@@ -2,7 +2,8 @@
 
 A function of the split makes two rows: as it is (INTACT), and with up to LINES of its lines moved (BROKEN; see
 `misplaced`). Both have the same words in the same order, and only a reader who knows what the lines above and below
-ask for can tell. An untrained network tells much of it too, from neighbouring sub-words. Docstrings are left out: long ones would fill the input with text that says nothing of it.
+ask for can tell. An untrained network tells much of it too, from neighbouring sub-words. Docstrings are left out: long
+ones would fill the input with text that says nothing of it.
 """
 
 from __future__ import annotations
