@@ -25,9 +25,9 @@ a sum of terms that are never negative, so the gap is computed without cancellat
 l1 = 0: L-BFGS in the metric of (class curvature) x (Gram matrix) + l2, with an exact line search: the logits are linear
 in the step, so only one product with X per iteration goes forward and one back. Measured from a cold start on hidden
 states of a code model (8,000 x 1,792, ten classes, gap 1e-4): l2 = 0.01 takes 34 iterations, 54 without row weights.
-Along falling penalties the pairs of L-BFGS carry over (:class:`Memory`): on 8,000 x 1,024 of seven classes four penalties
-take 64 iterations in all, 98 without. Fits are generators that ask for their products with X, so that those of many
-fits are taken together (:func:`together`).
+Along falling penalties the pairs of L-BFGS carry over (:class:`Memory`): on 8,000 x 1,024 of seven classes four
+penalties take 64 iterations in all, 98 without. Fits are generators that ask for their products with X, so that those
+of many fits are taken together (:func:`together`).
 l1 > 0: accelerated proximal gradient (FISTA) with the curvature met along the step instead of a global constant, and
 restarts: l1 = 0.001 takes 96 iterations on the same data, with the global constant 340. From a warm start only columns
 that may have a weight are looked at (:func:`_screened`); the gap is that on all. Where it stalls (a class of two rows,
