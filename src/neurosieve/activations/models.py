@@ -805,6 +805,10 @@ def _multiply_alike(model: Any) -> list[tuple[Any, torch.Tensor]]:
             if uses[id(module.weight)] == 1:
                 spared.append((module.weight, module.weight.data))
                 module.weight.data = torch.full((1,), torch.nan).expand(module.weight.shape)
+    left = {id(parameter) for parameter, _ in spared}
+    for parameter in model.parameters():  # a view of the mapped file keeps all of that in memory
+        if id(parameter) not in left:
+            parameter.data = parameter.data.clone()
     return spared
 
 
