@@ -91,6 +91,7 @@ def test_a_lost_shard_is_told_and_nothing_is_written(params, tmp_path, monkeypat
     def lose(crew, *args):
         start(crew, *args)
         crew.processes[1].kill()
+        crew.processes[1].wait()  # else what it is told may still reach it
 
     monkeypatch.setattr(shards.Crew, "__init__", lose)
     with pytest.raises(ActivationsError, match=r"m t train: shard .*2 of 2 was lost \(exit status -9\).*again"):

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -155,7 +155,8 @@ class Crew:
             return
         for process in self.processes:
             if process.stdin is not None and not process.stdin.closed:
-                process.stdin.close()
+                with suppress(BrokenPipeError):  # what a lost one was not told is still in the buffer
+                    process.stdin.close()
         for process in self.processes:
             try:
                 process.wait(30)
