@@ -57,6 +57,11 @@ MEASURED_TURNS = {
 }
 
 
+def running(params: config.Params, task: str) -> config.Params:
+    """The same with one task alone in its run."""
+    return params.model_copy(update={"run": params.run.model_copy(update={"tasks": [task]})})
+
+
 def with_task(name: str, **changes) -> config.Params:
     """The default benchmark with another entry of a task."""
     tasks = {**PARAMS.prepare.tasks, name: PARAMS.prepare.tasks[name].model_copy(update=changes)}
@@ -138,8 +143,9 @@ def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking()
 def test_robustness_is_planned_for_trained_models_at_what_is_asked():
     job = Job("check_robustness", BASE, "token-roles")
     assert [j for j in estimates.jobs(PARAMS) if j.rule == job.rule] == [
-        Job(job.rule, BASE, task) for task in PARAMS.run.tasks
-    ]
+        Job(job.rule, model, task) for model in PARAMS.run.models if not model.endswith("-untrained")
+        for task in PARAMS.run.tasks
+    ]  # fmt: skip
     asked = PARAMS.subsets.robustness
     more = with_subsets(robustness=asked.model_copy(update={"resamples": 2 * asked.resamples}))
     fewer = with_subsets(robustness=asked.model_copy(update={"disjoint": 1}))
@@ -250,7 +256,7 @@ def test_the_jobs_are_those_of_snakemake(tmp_path):
     assert (
         params.run.protocols == ["strict", "published"] and params.subsets.transfer and params.run.twins == ["second"]
     )
-    assert "2 models and 1 further untrained twin, 5 tasks" in estimates.plan(params)
+    assert "6 models and 1 further untrained twin, 6 tasks" in estimates.plan(params)
     jobs = list(estimates.jobs(params))
     assert Counter(job.rule for job in jobs) == wanted and len(set(jobs)) == len(jobs)
     for job in jobs:
@@ -260,7 +266,7 @@ def test_the_jobs_are_those_of_snakemake(tmp_path):
 
 def test_fine_tuning_is_planned_where_a_model_asks_for_it():
     tuned = {"tasks": ["doc-match"], "epochs": 2, "learning_rate": 1e-5, "batch": 8}
-    params = with_model(path="models/neurosieve-base", finetune=tuned)
+    params = running(with_model(path="models/neurosieve-base", finetune=tuned), "doc-match")
     jobs = [job for job in estimates.jobs(params) if job.rule == "finetune_model"]
     assert jobs == [Job("finetune_model", "m", "doc-match")]
     # 1,600 pairs of two inputs of 200 / 3.3 sub-words, two epochs, six operations a parameter
@@ -300,7 +306,8 @@ def test_what_is_missing_or_left_open_is_told_with_where_to_get_it(tmp_path, mon
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "there.jsonl").write_text("{}")
     params = with_task("doc-match", kind="cosqa", corpus=None, packages=None, folder="folder", files=files)
-    params = params.model_copy(update={"models": {**params.models, BASE: config.Model(hub="some/model")}})
+    models = {**params.models, BASE: config.Model(hub="some/model")}
+    params = running(params.model_copy(update={"models": models}), "doc-match")
     text = estimates.plan(params)
     gone = tmp_path / "folder" / "gone.jsonl"
     assert f"prepare.tasks.doc-match: no file {gone}; get it from a public place" in text
