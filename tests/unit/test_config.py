@@ -132,7 +132,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_number_with_an_exponent_and_no_dot_is_a_number(write):
-    assert config.load_params(write("gap: 1e-4", "gap: 2E-5")).probes.gap == 2e-5
+    assert config.load_params(write("gap: 1e-5", "gap: 2E-5")).probes.gap == 2e-5
 
 
 def test_twins():
