@@ -443,6 +443,7 @@ def test_P6_a_user_s_file_is_named_without_its_folders(load, tmp_path):
 
 def test_N6_held_out_packages_are_wheels_of_the_corpus(tmp_path):
     raw = yaml.safe_load(DEFAULT.read_text())
+    raw["run"]["tasks"].append("doc-match")
     task = raw["prepare"]["tasks"]["doc-match"]
     del task["packages"]
     task["shares"] = {"train": 0.5, "dev": 0.3, "test": 0.2, "held_out": ["nltk", "djangoo"]}
