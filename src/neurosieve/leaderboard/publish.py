@@ -62,7 +62,9 @@ class Report:
         if self.places and not self.settings:
             return self._beside_others(those)
         lines = [f"results differ from {those} in {len(self.files)} files: "]
-        lines[0] += ", ".join(f"{name} ({what})" for name, what in self.files.items())
+        named = [f"{name} ({what})" for name, what in self.files.items()]
+        more = len(named) - CELLS_SHOWN
+        lines[0] += ", ".join(named[:CELLS_SHOWN]) + (f", and {more} more" if more > 0 else "")
         before = "committed" if self.against == "committed" else "before"
         if self.settings:
             keys = ", ".join(f"`{key}:`" for key in self.settings)
