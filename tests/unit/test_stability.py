@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from neurosieve.config import load_params
 from neurosieve.probes.stability import resample_spread, resamples, solved, starts_and_orders
 
 
@@ -20,13 +21,14 @@ def make(n: int, p: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("n", "p", "k", "l1", "l2", "gap"),
-    [(800, 60, 5, 0.0, 0.01, 1e-4), (60, 90, 2, 0.0, 0.1, 1e-4), (400, 30, 3, 0.002, 0.01, 1e-6)],
+    ("n", "p", "k", "l1", "l2"), [(800, 60, 5, 0.0, 0.01), (60, 90, 2, 0.0, 0.1), (400, 30, 3, 0.002, 0.01)]
 )
-def test_starts_and_orders_agree(n, p, k, l1, l2, gap):
-    """METHOD 3.2, row 2: five random starts and five row orders. A sparse probe needs a smaller gap for it."""
+def test_starts_and_orders_agree(n, p, k, l1, l2):
+    """METHOD 3.2, row 2: five random starts and five row orders, at the gap of params.yaml; ten times that is not
+    enough on few rows, nor with l1."""
     X, y = make(n, p, k, 1)
     held_out, _ = make(5000, p, k, 2)
+    gap = load_params("params.yaml").probes.gap
     found = starts_and_orders(X, y, held_out, k, l1, l2, seed=3, gap=gap)
     assert len(found["objectives"]) == len(found["iterations"]) == 10
     assert min(len(set(found["objectives"][:5])), len(set(found["objectives"][5:]))) > 1  # not the same fit again

@@ -110,7 +110,7 @@ def starts_and_orders(
     bounds by gap / (1 - gap); "agreement": smallest share of equal predictions on X_eval between two of the fits.
 
     Measured at gap 1e-4, l1 = 0, on hidden states of a code model (8,000 x 1,792 and less): spread below 4e-6,
-    agreement 0.9991 to 0.9999. With l1 > 0 an agreement of 0.999 may need a gap of 1e-5 or less.
+    agreement 0.9991 to 0.9999. With l1 > 0 or few rows an agreement of 0.999 needs a gap of 1e-5.
 
     A random start has standard normal weights over the root of the columns: logits of size one, far from the solution.
     """
