@@ -24,8 +24,8 @@ SPELLED = {
     "KEYWORD": "if else for in while return and or not def class with",
     "TYPE": "int float str bool bytes dict set tuple object complex",
     "MODIFIER": "public private static final async global",
-    # of operators and numbers none before which the tokenizer leaves the white space a sub-word of its own: NeuroX takes
-    # that for the word's
+    # operators and numbers: none before which the tokenizer leaves the white space a sub-word of its own, for NeuroX
+    # takes that for the word's
     "OPERATOR": "( [ { : = + - * .",
     "IDENT": "self value other index name names node items key result data args path size count text line file state "
     "type left right start stop first last list width height score",
