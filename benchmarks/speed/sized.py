@@ -24,11 +24,12 @@ SPELLED = {
     "KEYWORD": "if else for in while return and or not def class with",
     "TYPE": "int float str bool bytes dict set tuple object complex",
     "MODIFIER": "public private static final async global",
-    # none before which the tokenizer leaves the white space a sub-word of its own, which NeuroX takes for the word's
+    # operators and numbers: none before which the tokenizer leaves the white space a sub-word of its own, for NeuroX
+    # takes that for the word's
     "OPERATOR": "( [ { : = + - * .",
     "IDENT": "self value other index name names node items key result data args path size count text line file state "
     "type left right start stop first last list width height score",
-    "NUMBER": " ".join(map(str, range(300))),
+    "NUMBER": " ".join(str(number) for number in range(300) if number not in (64, 99)),
 }
 WORDS = {tag: words.split() for tag, words in SPELLED.items()}  # of each tag
 WORDS["STRING"] = [f'"{name}"' for name in WORDS["IDENT"]]

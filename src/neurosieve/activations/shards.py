@@ -37,11 +37,10 @@ RANKS = ("SLURM_PROCID", "NEUROSIEVE_SHARD")  # which shard a process is
 
 
 def titled(model: str, keys: Sequence[Key]) -> str:
-    """What runs: the model, and its tasks with their splits."""
-    splits: dict[str, list[str]] = {}
-    for task, split in keys:
-        splits.setdefault(task, []).append(split)
-    return f"{model} " + ", ".join(f"{task} {' '.join(own)}" for task, own in splits.items())
+    """What runs, in a few words: the model, its first task with its splits, how many tasks come along."""
+    first, tasks = keys[0][0], {task for task, _ in keys}
+    title = f"{model} {first} {' '.join(split for task, split in keys if task == first)}"
+    return title if len(tasks) == 1 else f"{title} and {len(tasks) - 1} more tasks"
 
 
 def shards() -> int:

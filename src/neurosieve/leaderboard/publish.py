@@ -25,6 +25,7 @@ from neurosieve.flow import inputs_of, sources_of
 from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 CELLS_SHOWN = 30  # differing cells that are listed one by one
+FILES_SHOWN = 8  # differing files that are named
 PAGE = "index.html"
 # neurosieve.compare.compare_results; the command line hands it in, for no leaderboard depends on it
 Judge = Callable[[Path, Path], list[Any]]
@@ -62,7 +63,9 @@ class Report:
         if self.places and not self.settings:
             return self._beside_others(those)
         lines = [f"results differ from {those} in {len(self.files)} files: "]
-        lines[0] += ", ".join(f"{name} ({what})" for name, what in self.files.items())
+        named = [f"{name} ({what})" for name, what in self.files.items()]
+        more = len(named) - FILES_SHOWN
+        lines[0] += ", ".join(named[:FILES_SHOWN]) + (f", and {more} more" if more > 0 else "")
         before = "committed" if self.against == "committed" else "before"
         if self.settings:
             keys = ", ".join(f"`{key}:`" for key in self.settings)

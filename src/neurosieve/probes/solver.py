@@ -644,7 +644,7 @@ class Problem:
     def loss(self, A: np.ndarray) -> tuple[np.ndarray, float]:
         """Logits (K', n) -> probabilities and the mean loss, in the precision of the logits, summed in float64."""
         if self.k == 1:
-            own = np.maximum(A, 0) + np.log1p(np.exp(-np.abs(A))) - self.y * A
+            own = np.maximum(A, 0) + np.log1p(np.exp(-np.abs(A)), dtype=np.float64) - self.y * A
             return _sigmoid(A), float(own.mean(dtype=np.float64))
         P, log_sum = _softmax(A)
         return P, float(log_sum.mean(dtype=np.float64) - self.own(A).mean(dtype=np.float64))
