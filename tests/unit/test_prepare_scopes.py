@@ -265,10 +265,13 @@ def test_a_function_is_cut_off_after_a_new_name_and_after_its_neighbour():
     first = []
     for one, other in zip(sample.rows[::2], sample.rows[1::2], strict=True):
         short, long = (sample.inputs[row["input"]] for row in (one, other))
-        assert sources[int(short["file"][2:-3])].startswith(long["text"]) and long["text"].startswith(short["text"])
-        assert {one["label"], other["label"]} == {0, 1}
-        at = [len(first_mentions(text["text"])) for text in (short, long)]
+        source = sources[int(short["file"][2:-3])]
+        assert source.startswith(long["text"]) and source.startswith(short["text"])
+        names = first_mentions(source)
+        at = [[t.end for t in names].index(len(text["text"])) for text in (short, long)]
         assert at[1] == at[0] + 1
+        assert [names[i].label for i in at] == [one["label"], other["label"]]
+        assert {one["label"], other["label"]} == {0, 1}
         first.append(one["label"])
     assert 5 < sum(first) < 25  # the new name is the first of the two about as often as the second
 
