@@ -2,7 +2,7 @@
 
 A function of the split makes two rows: its text up to a name that stands for the first time (NEW), and up to one that
 stood above (AGAIN). The two are neighbours, and either is the first of them with equal chance, where both are left: how
-long the text is tells little, and what the last letters are tells nothing of what stands above. Docstrings are left
+long the text is tells little, and the letters around the name tell only what is usual there. Docstrings are left
 out: long ones would fill the input with text that says nothing of it.
 
 For `activations.pooling: last`: the mean over a text says less of its end.
