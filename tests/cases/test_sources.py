@@ -136,14 +136,14 @@ def test_M4_shards_of_any_name_are_loaded_from_folder_and_hub(
     tmp_path: Path,
     names: list[str],
 ) -> None:
-    whole = load_folder(model, "m", "portable")
+    whole = load_folder(model, "m", "fast")  # under portable a model holds its weights packed alone
     shard(model, names)
     (model / "stray.safetensors").write_bytes(b"not weights")
     commit = server.add("org/tiny", {p.name: p.read_bytes() for p in model.iterdir()})
     there, facts = hub_folder(config.Model(hub="org/tiny", revision=commit), "m", tmp_path / "wheels")
     assert set(names) <= set(facts["files"]) and "stray.safetensors" not in facts["files"]
     for place in (model, there):
-        found = load_folder(place, "m", "portable")
+        found = load_folder(place, "m", "fast")
         assert [p.name for p in found.weights] == names
         state, wanted = found.model.state_dict(), whole.model.state_dict()
         assert state.keys() == wanted.keys() and all(torch.equal(state[k], wanted[k]) for k in wanted)
@@ -270,7 +270,12 @@ def test_M7_data_that_is_there_in_name_only_is_told(tmp_path: Path, capsys: pyte
         update={"kind": "cosqa", "corpus": None, "packages": None, "folder": str(tmp_path), "files": files}
     )
     tasks = {**PARAMS.prepare.tasks, "doc-match": task}
-    params = PARAMS.model_copy(update={"prepare": PARAMS.prepare.model_copy(update={"tasks": tasks})})
+    params = PARAMS.model_copy(
+        update={
+            "prepare": PARAMS.prepare.model_copy(update={"tasks": tasks}),
+            "run": PARAMS.run.model_copy(update={"tasks": ["doc-match"]}),
+        }
+    )
     lines = "\n".join(params.missing_files())
     for text in (
         "lfs is a git-lfs pointer",
@@ -393,7 +398,8 @@ def test_E3_a_plan_too_large_says_which_keys_make_it_smaller(monkeypatch: pytest
     assert not [line for line in fits if line.startswith(of_neurons)]
     more = [n * 32 // len(layers) for n in range(len(layers) + 1)]  # one more, and it would not fit
     assert [line for line in advice.notes(with_model(**entry, only_layers=more)) if line.startswith(of_neurons)]
-    probes = next(line for line in lines if line.startswith("fit_probes"))
+    pairs = params.model_copy(update={"run": params.run.model_copy(update={"tasks": ["doc-match"]})})
+    probes = next(line for line in advice.notes(pairs) if line.startswith("fit_probes"))
     assert "probes.pair_features: 1 instead of 2: 22" in probes
     dump = next(line for line in lines if line.startswith("dump_activations"))
     assert "activations.dtype: bfloat16" in dump
