@@ -187,7 +187,7 @@ def test_card_is_complete(kind, prepared):
     assert (card["types"] is None) == (module.UNIT != "token")
 
 
-@pytest.mark.parametrize("kind", [*BALANCED, "indentation"])
+@pytest.mark.parametrize("kind", [*BALANCED, "first-mention", "indentation"])
 def test_classes_are_balanced_where_promised(kind, prepared):
     for split in SPLITS:
         counts = Counter(row["label"] for row in read(prepared(kind), split)[1])

@@ -329,6 +329,30 @@ def test_the_same_bytes_twice_and_never_test(tmp_path):
     assert manifests[0] == manifests[1]
 
 
+def test_ngrams_of_the_ending_see_no_more_than_the_last_characters(tmp_path):
+    """The class stands at the end of half of the texts, further up in the others, which all end alike."""
+    paths, filler = Paths("b", tmp_path), "x" * baselines.CONTEXT
+    splits = {
+        s: (
+            [
+                (
+                    f"{filler}{i * k:03}{'ab'[i % 2]}" if i % 4 < 2 else f"{i * k:03}{'ab'[i % 2]}{filler}",
+                    f"f{i % 7}.py",
+                )
+                for i in range(96)
+            ],
+            [{"input": i, "label": i % 2} for i in range(96)],
+        )
+        for k, s in enumerate(("train", "tune", "judge"), start=1)
+    }
+    write_task(paths, "kind", "sequence", ["a", "b"], "accuracy", splits)
+    baselines.fit_baselines(settings(), paths, task="kind")
+    found = read_json(paths.baselines("kind") / "baselines.json")
+    assert found["baselines"]["char-ngrams"]["judge"]["accuracy"] == 1
+    assert found["baselines"]["ending-ngrams"]["judge"]["accuracy"] == 0.75
+    assert found["surface"] == "char-ngrams"
+
+
 def test_sequence_task_has_ngrams_of_the_text(tmp_path):
     paths = Paths("b", tmp_path)
     splits = {
@@ -341,6 +365,6 @@ def test_sequence_task_has_ngrams_of_the_text(tmp_path):
     write_task(paths, "kind", "sequence", ["a", "b", "c"], "accuracy", splits)
     baselines.fit_baselines(settings(), paths, task="kind")
     result = read_json(paths.baselines("kind") / "baselines.json")
-    assert result["order"] == ["majority", "char-ngrams"]
+    assert result["order"] == ["majority", "char-ngrams", "ending-ngrams"]
     assert result["baselines"]["char-ngrams"]["judge"]["accuracy"] == 1
     assert "unseen" not in result["baselines"]["char-ngrams"]["judge"]

@@ -1,4 +1,4 @@
-"""name-scope, last-use, enclosing-block and indentation against functions labelled by hand."""
+"""name-scope, last-use, enclosing-block, first-mention and indentation against functions labelled by hand."""
 
 import ast
 from pathlib import Path
@@ -6,9 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurosieve.prepare.python_source import functions
-from neurosieve.prepare.python_tokens import BLOCKS, MENTIONS, SCOPES, blocks, mentions, misplaced, scoped_reads
-from neurosieve.prepare.tasks import indentation
+from neurosieve.prepare.python_source import folded_key, functions
+from neurosieve.prepare.python_tokens import (
+    BLOCKS,
+    MENTIONS,
+    NOVELTY,
+    SCOPES,
+    blocks,
+    first_mentions,
+    mentions,
+    misplaced,
+    scoped_reads,
+)
+from neurosieve.prepare.records import Record
+from neurosieve.prepare.sampling import Want
+from neurosieve.prepare.tasks import first_mention, indentation
 
 SOURCE = '''def f(a, b=1, *args, **kw):
     """len of a"""
@@ -223,3 +235,50 @@ def test_a_function_with_moved_lines_has_the_same_words_and_does_not_parse():
                 ast.parse(broken)
             found += 1
     assert found > 30
+
+
+CUT = """def f(a, self, d=e):
+    ä = a.b  # c
+    if self.c(ä, f"{h}", c=e):
+        b = c(h)
+        h += b
+    return ä
+"""
+
+
+def test_new_names_and_such_that_stood_above_by_hand():
+    """The header counts as above; attributes, keywords, strings and comments do not; `self` makes no row."""
+    found = [(CUT[: t.start].count("\n"), t.text, NOVELTY[t.label]) for t in first_mentions(CUT)]
+    assert found == [
+        (1, "ä", "NEW"), (1, "a", "AGAIN"), (2, "ä", "AGAIN"), (2, "e", "AGAIN"), (3, "b", "NEW"), (3, "c", "NEW"),
+        (3, "h", "NEW"), (4, "h", "AGAIN"), (4, "b", "AGAIN"), (5, "ä", "AGAIN"),
+    ]  # fmt: skip
+    assert all(CUT[t.start : t.end] == t.text for t in first_mentions(CUT))
+    assert first_mentions("x = y.z") == []
+
+
+def test_a_function_is_cut_off_after_a_new_name_and_after_its_neighbour():
+    sources = [CUT.replace("# c", f"# {i}") for i in range(40)]
+    records = [Record("p", f"p/{i}.py", "f", s, folded_key(s), "", None) for i, s in enumerate(sources)]
+    sample = first_mention.build(records, Want(61, NOVELTY, 1, None, np.random.default_rng(0)))
+    assert len(sample.rows) == len(sample.inputs) == 60 and sample.left_out == {"not needed": 10}
+    first = []
+    for one, other in zip(sample.rows[::2], sample.rows[1::2], strict=True):
+        short, long = (sample.inputs[row["input"]] for row in (one, other))
+        source = sources[int(short["file"][2:-3])]
+        assert source.startswith(long["text"]) and source.startswith(short["text"])
+        names = first_mentions(source)
+        at = [[t.end for t in names].index(len(text["text"])) for text in (short, long)]
+        assert at[1] == at[0] + 1
+        assert [names[i].label for i in at] == [one["label"], other["label"]]
+        assert {one["label"], other["label"]} == {0, 1}
+        first.append(one["label"])
+    assert 5 < sum(first) < 25  # the new name is the first of the two about as often as the second
+
+
+def test_a_docstring_is_left_out_of_first_mention():
+    [function] = functions('def f(a):\n    """x(a)."""\n    b = a\n')
+    record = Record("p", "p/m.py", "f", function.source, "", function.docstring, function.docstring_span)
+    sample = first_mention.build([record], Want(8, NOVELTY, 1, None, np.random.default_rng(0)))
+    assert [i["text"].split() for i in sample.inputs] == [["def", "f(a):", "b"], ["def", "f(a):", "b", "=", "a"]]
+    assert [row["label"] for row in sample.rows] == [0, 1]

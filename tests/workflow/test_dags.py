@@ -222,17 +222,17 @@ def test_a_model_is_trained_before_its_activations_are_taken(jobs, tmp_path):
     """Only the model and the task that are named; the dump, and what runs the model again, take the trained one."""
     text = Path("params.yaml").read_text()
     assert text.count("\n  neurosieve-base:\n") == 1
-    block = "finetune: {tasks: [doc-match], epochs: 1, learning_rate: 1e-4, batch: 8}"
+    block = "finetune: {tasks: [first-mention], epochs: 1, learning_rate: 1e-4, batch: 8}"
     tuned = tmp_path / "params.yaml"
     tuned.write_text(text.replace("\n  neurosieve-base:\n", f"\n  neurosieve-base:\n    {block}\n"))
     planned = list_jobs(tuned)
     (made,) = [path for path, (rule, _) in planned.items() if rule == "finetune_model"]
-    assert made == f"build/{PARAMS.benchmark}/activations/neurosieve-base/doc-match/finetuned/manifest.json"
+    assert made == f"build/{PARAMS.benchmark}/activations/neurosieve-base/first-mention/finetuned/manifest.json"
     splits = {path for path in planned[made][1] if "/prepare/tasks/" in path}
     assert {Path(path).parent.name for path in splits} == {"train", "card"}
     readers = {(rule, path.split("/")[-4], path.split("/")[-3]) for path, (rule, inputs) in planned.items()
                if made in inputs and rule == "dump_activations"}  # fmt: skip
-    assert readers == {("dump_activations", "neurosieve-base", "doc-match")}
+    assert readers == {("dump_activations", "neurosieve-base", "first-mention")}
     assert {rule for rule, inputs in planned.values() if made in inputs} == {"dump_activations", "ablate_neurons"}
     assert set(planned) - {made} == set(jobs)
     assert inside(made, [plain(STAGES["activations"]["outs"][0])]) and "finetune_model" in allowed(

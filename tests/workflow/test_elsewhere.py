@@ -67,7 +67,7 @@ def test_another_folder_has_a_build_of_its_own_and_the_code_and_data_of_the_chec
 
 def test_without_a_file_of_its_own_a_folder_runs_the_params_of_the_checkout(tmp_path):
     planned = jobs(snakemake(ROOT, "--directory", str(tmp_path), "--dry-run"))
-    assert planned["dump_activations"] == 10 and planned["build_leaderboard"] == 1
+    assert planned["dump_activations"] == 36 and planned["build_leaderboard"] == 1
 
 
 def test_a_module_of_another_workflow_plans_every_job_also_under_other_names(folder):

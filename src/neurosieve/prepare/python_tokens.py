@@ -1,5 +1,5 @@
 """Tokens of a Python function, from the pinned tree-sitter grammar: roles and scopes of names, mentions of variables,
-the blocks that names stand in, lexical classes, variable uses.
+new names, the blocks that names stand in, lexical classes, variable uses.
 
 Reads and writes no files. All offsets are in characters of the given text.
 """
@@ -68,6 +68,7 @@ _NAMED: dict[tuple[str, str | None], str] = {
 SCOPES = ("PARAMETER", "LOCAL", "OUTER")
 MENTIONS = ("AGAIN", "LAST")
 BLOCKS = ("BODY", "BRANCH", "LOOP")
+NOVELTY = ("NEW", "AGAIN")
 _COMPREHENSIONS = frozenset(
     ["list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"]
 )
@@ -425,6 +426,31 @@ def misplaced(source: str) -> list[tuple[int, int]]:
     return sorted(
         (start, by) for start, by in found if columns[column_of[start]] > 1 and columns[column_of[start] + by]
     )
+
+
+def first_mentions(source: str) -> list[Token]:
+    """Variables and functions that a function's body names: NEW for the first time, or AGAIN, in the order of the text.
+
+    Above counts the header too. Left out: attributes, keywords and names within strings, which make no row and count as
+    no mention; `self`, `cls` and `_`.
+    """
+    text = _Text(source)
+    body, _ = _parts(text)
+    if body is None:
+        return []
+    tokens: list[Token] = []
+    above: set[str] = set()
+    for node in _leaves(text.root, whole=("string",)):
+        name = _name(node)
+        if node.type != "identifier" or name in _RECEIVERS:
+            continue
+        if _role(node) not in ("PARAM", "VAR_LOAD", "VAR_STORE", "CALL"):
+            continue
+        if node.start_byte >= body.start_byte:
+            label = NOVELTY.index("AGAIN" if name in above else "NEW")
+            tokens.append(Token(text.at(node.start_byte), text.at(node.end_byte), name, label))
+        above.add(name)
+    return tokens
 
 
 def _parts(text: _Text) -> tuple[Node | None, Node | None]:

@@ -13,7 +13,7 @@ models.json, models.safetensors   the fitted baselines, from which :func:`predic
 | unit | baselines beside ``majority`` (the best constant of the scored split) |
 |---|---|
 | token | lookup, previous, char-ngrams, and context-ngrams |
-| sequence | char-ngrams |
+| sequence | char-ngrams, ending-ngrams |
 | pair | word-overlap, tfidf-cosine, left-only, right-only |
 
 ``majority`` always gives one class: the one that scores best by the primary metric on the very split that is scored. It
@@ -25,6 +25,7 @@ mean of the train numbers of its key, the others are least squares (ridge, elast
 context-ngrams sees CONTEXT characters on both sides of the token beside the token itself: a tagger of its own, trained
 for the task, rather than a surface baseline. It is scored and shown, and the note of a row says where it is better than
 the model; "surface" is chosen among the others.
+ending-ngrams sees the last CONTEXT characters alone: of a text that breaks off they may say what the whole drowns.
 left-only and right-only are character n-grams of one side: a pair that can be told from half of it is no pair task.
 Ties between classes go to the lower class, between penalties to the stronger, between baselines to the one named first.
 """
@@ -53,7 +54,9 @@ from neurosieve.probes.fit import strongest_first
 from neurosieve.probes.metrics import NUMBER, counts_by_file, primary, scored_among
 from neurosieve.probes.solver import GramCache, Memory, Probe, Solver, SolverError, alone, fitting
 
-CONTEXT = 12  # characters each side of a token that context-ngrams sees: the neighbouring word or operator
+CONTEXT = (
+    12  # characters each side of a token, or at the end of a text, that n-grams see: a neighbouring word or operator
+)
 CONTEXT_NGRAMS = "context-ngrams"
 VOCABULARY = 20_000  # n-grams kept, by the number of train texts they occur in
 MIN_TEXTS = 2  # distinct train texts; an n-gram of one text alone can only be learnt by heart
@@ -134,6 +137,7 @@ _VIEWS: dict[str, Callable[[Examples], list[str]]] = {
     ],
     "after": lambda e: ["\x02" + t[b : b + CONTEXT] for t, (_, b) in zip(e.text, _given(e.spans), strict=True)],
     "text": lambda e: [f"\x02{t}\x03" for t in e.text],
+    "ending": lambda e: [t[-CONTEXT:] + "\x03" for t in e.text],
     "right": lambda e: [f"\x02{t}\x03" for t in _given(e.right)],
 }
 
@@ -586,7 +590,11 @@ _BASELINES: dict[str, dict[str, _Kind]] = {
         "char-ngrams": (Ngrams, ("token",)),
         CONTEXT_NGRAMS: (Ngrams, ("token", "before", "after")),
     },
-    "sequence": {MAJORITY: (Constant, ()), "char-ngrams": (Ngrams, ("text",))},
+    "sequence": {
+        MAJORITY: (Constant, ()),
+        "char-ngrams": (Ngrams, ("text",)),
+        "ending-ngrams": (Ngrams, ("ending",)),
+    },
     "pair": {
         MAJORITY: (Constant, ()),
         "word-overlap": (Similarity, "overlap"),
@@ -600,7 +608,8 @@ _BASELINES: dict[str, dict[str, _Kind]] = {
 _OF_NUMBERS: dict[str, dict[str, _Kind]] = {
     "token": _BASELINES["token"],
     "sequence": {
-        MAJORITY: (Constant, ()), "length": (Similarity, "length"), "char-ngrams": _BASELINES["sequence"]["char-ngrams"]
+        MAJORITY: (Constant, ()), "length": (Similarity, "length"),
+        **{name: kind for name, kind in _BASELINES["sequence"].items() if name != MAJORITY},
     },
     "pair": _BASELINES["pair"],
 }  # fmt: skip
