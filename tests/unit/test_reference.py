@@ -73,7 +73,8 @@ def test_with_a_weak_reference_nothing_is_claimed():
     weak = {"curve": "b", "neurons": 1200, "difference": 0.0312, "lower": 0.02}
     why = report.no_claim(False, None, weak)
     assert why == "the reference is weak: 1,200 neurons of b score 0.0312 more on judge"
-    assert report.no_claim(True, None, weak) == "dev too small"
+    assert "not above the untrained twin on judge" in report.no_claim(False, "untrained", weak)
+    assert report.no_claim(True, "untrained", weak) == "dev too small"
 
 
 def test_why_no_size_passes():
