@@ -69,11 +69,12 @@ def test_a_reference_is_weak_where_a_set_is_a_margin_above_it_for_sure(judge, no
 
 def test_with_a_weak_reference_nothing_is_claimed():
     passing = curve(n3=(0.79, 0.80), n9=(0.80, 0.80))
-    assert report.no_claim(False, None) is None and report.why_none_passes(passing, rival(), "surface") is None
+    assert report.no_claim(False, None, None) is None and report.why_none_passes(passing, rival(), "surface") is None
     weak = {"curve": "b", "neurons": 1200, "difference": 0.0312, "lower": 0.02}
-    why = report.no_claim(False, weak)
+    why = report.no_claim(False, None, weak)
     assert why == "the reference is weak: 1,200 neurons of b score 0.0312 more on judge"
-    assert report.no_claim(True, weak) == "dev too small"
+    assert "not above the untrained twin on judge" in report.no_claim(False, "untrained", weak)
+    assert report.no_claim(True, "untrained", weak) == "dev too small"
 
 
 def test_why_no_size_passes():
