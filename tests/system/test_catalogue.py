@@ -75,7 +75,7 @@ def test_deployed_by_snakedeploy_it_runs_and_makes_the_same_bytes(done, deployed
     assert (
         'github("owner/neurosieve", path="workflow/Snakefile", tag="v1")' in (folder / "workflow/Snakefile").read_text()
     )
-    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("build/**/*") if p.is_file()}
+    found = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.glob("build/tiny/**/*") if p.is_file()}
     assert found == {f"build/tiny/{name}": text for name, text in done.files("build/tiny").items()}
     (copy,) = (folder / ".snakemake" / "neurosieve").iterdir()
     assert re.fullmatch("[0-9a-f]{40}", copy.name) and not (folder / "results").exists()
