@@ -66,8 +66,12 @@ class Checkout:
         return list(csv.DictReader(io.StringIO(text)))
 
     def files(self, folder: str) -> dict[str, bytes]:
+        """Of a folder, by name; not the empty locks that dumps of one model leave in build/.ready."""
         base = self.root / folder
-        return {p.relative_to(base).as_posix(): p.read_bytes() for p in sorted(base.rglob("*")) if p.is_file()}
+        found = [
+            p for p in sorted(base.rglob("*")) if p.is_file() and not (".ready" in p.parts and p.suffix == ".lock")
+        ]
+        return {p.relative_to(base).as_posix(): p.read_bytes() for p in found}
 
 
 @pytest.fixture(scope="session")
