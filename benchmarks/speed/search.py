@@ -9,7 +9,7 @@ NeuroX's users train a probe on all neurons, order them by its weights and train
 size; what one of them costs is measured and the others are counted, which the note says.
 
 Which set is the smaller one is asked at one score, on the same rows: that of NeuroX's probe on all neurons less one
-percent. By each one's own probe on all neurons would favour the worse one, for its score is easier to reach.
+percent. At the score of its own probe on all neurons the worse probe would win, for its score is easier to reach.
 """
 
 from __future__ import annotations
