@@ -41,7 +41,7 @@ def divide(folder: str) -> None:
 
 
 def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
-    """CPU seconds of our search, and the sizes it ends at by contender."""
+    """CPU seconds of our search, its probes, and the headline's accuracies on judge, [size, accuracy] by size."""
     from types import SimpleNamespace
 
     import numpy as np
@@ -98,21 +98,15 @@ def walk(folder: str, layers: int, width: int) -> dict[str, Any]:
     constant = metrics.best_constant(y["judge"], CLASSES, metrics.accuracy)
     majority = data.judged(np.full(len(y["judge"]), constant))
     rival = Rival(best.judged, majority, MARGIN, params.probes.confidence)
-    sizes = {}
-    for name, curve in walked.items():
+    for curve in walked.values():
         steps.close_in(curve, rival, claims=True)
-        sizes[name] = minimal.bracket(curve.sizes, curve.passes(rival)).first
         fits += len(curve.points)
     headline = walked[settings.headline]
-    smallest = sizes[settings.headline]
     return {
         "seconds": time.process_time() - began,
-        "sizes": sizes,
         "fits": len(data.penalties) * fits,
         "contenders": len(walked),
-        "smallest": smallest,
-        "judged": {int(size): headline.points[size].judged.value for size in headline.sizes},
-        "score": None if smallest is None else walked[settings.headline].points[smallest].judged.value,
+        "judged": [[int(size), headline.points[size].judged.value] for size in sorted(headline.points)],
         "full": full.judged.value,
     }
 
@@ -149,14 +143,13 @@ def rows(options: Options) -> Iterator[Row]:
             numerics=numerics, partly=options.partly,
             note=f"one penalty measured, 36 counted; {neurox_peer.note(options)}",
         )  # fmt: skip
-        judged = {int(size): score for size, score in ours["judged"].items()}  # JSON has no numbers for keys
         enough = kept = None
         note = neurox_peer.note(options)
         if peer:
             base, *scores = peer.value["scores"]
             target = (1 - SHARE) * base
             kept = next((n for n, s in zip(sizes, scores, strict=True) if s > target), layers * width)
-            enough = next((n for n, score in sorted(judged.items()) if score > target), layers * width)
+            enough = next((n for n, score in ours["judged"] if score > target), layers * width)
             note = f"{target:.4f}; on all neurons NeuroX has {base:.4f}, ours {ours['full']:.4f}; {note}"
         yield Row(
             f"{work}: neurons kept for the accuracy of NeuroX on all of them less 1 %", enough, kept, "neurons",
