@@ -111,6 +111,21 @@ class Paths:
     def ablation(self, model: str, task: str) -> Path:
         return self.root / "concepts" / "ablation" / model / task
 
+    def attribution(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "attribution" / model / task
+
+    def faithfulness(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "faithfulness" / model / task
+
+    def effects(self, model: str) -> Path:
+        return self.root / "concepts" / "effects" / model
+
+    def lens(self, lens: str, model: str, task: str) -> Path:
+        return self.root / "concepts" / "lenses" / lens / model / task
+
+    def languages(self, model: str) -> Path:
+        return self.root / "concepts" / "languages" / model
+
     def leaderboard(self) -> Path:
         return self.root / "leaderboard"
 

@@ -56,12 +56,25 @@ class Params(Block):
         """Untrained twins of ``model`` among those that are probed, in that order; a twin has none."""
         return [name for name in self.probed if self.models[name].untrained == model]
 
+    def searched_twins_of(self, model: str) -> list[str]:
+        """Those of them that run, so that their minimal subset is searched too."""
+        return [name for name in self.run.models if self.models[name].untrained == model]
+
     @property
     def asked(self) -> list[str]:
         """Models whose minimal subsets ``subsets.robustness`` asks about: trained ones that run, none where it is
         null."""
-        trained = [name for name in self.run.models if self.models[name].untrained is None]
-        return trained if self.subsets.robustness is not None else []
+        return self.trained_models if self.subsets.robustness is not None else []
+
+    @property
+    def trained_models(self) -> list[str]:
+        """Models that run and are no untrained twins: what is asked of a model itself is asked of these."""
+        return [name for name in self.run.models if self.models[name].untrained is None]
+
+    @property
+    def lenses(self) -> list[str]:
+        """Names of the lenses that the run looks through."""
+        return list(self.concepts.lenses)
 
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus
