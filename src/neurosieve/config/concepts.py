@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from neurosieve.config.base import Block, Share
+from neurosieve.config.lenses import Lenses
 
 
 class Ablation(Block):
@@ -41,6 +42,9 @@ class Concepts(Block):
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
     ablation: Ablation | None = Field(
         None, description="change the described neurons inside the model and measure its own predictions; null: off"
+    )
+    lenses: Lenses | None = Field(
+        None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
     )
 
     @model_validator(mode="after")
