@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from neurosieve.config.base import Block, Share
+from neurosieve.config.lenses import Lenses
 
 
 def _different(value: list[float], name: str) -> list[float]:
@@ -79,6 +80,8 @@ class Concepts(Block):
     )
     effects: Effects | None = Field(
         None, description="doses, side effects, tasks against each other, a set against its members; null: off"
+    lenses: Lenses | None = Field(
+        None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
     )
 
     @model_validator(mode="after")
