@@ -45,7 +45,17 @@ CODE: dict[str, tuple[str, ...]] = {
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "memory.py", "sources", "activations", "probes", "concepts"),
+    "concepts": (
+        *COMMON,
+        "constant.py",
+        "memory.py",
+        "sources",
+        "activations",
+        "probes",
+        "redundancy",
+        "subsets",
+        "concepts",
+    ),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 

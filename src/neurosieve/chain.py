@@ -66,7 +66,7 @@ def artifacts(params: Params, paths: Paths) -> list[Artifact]:
         found.append(Artifact(folder_of(paths, rule, **wildcards), rule, wildcards, inputs))
 
     tasks, models = params.run.tasks, params.run.models
-    for corpus in sorted({corpus for task in tasks for corpus in params.task_corpora(task)}):
+    for corpus in params.corpora:
         add("extract_corpus", corpus=corpus)
     for task in tasks:
         for split in SPLITS:

@@ -39,6 +39,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neurosieve.config import SPLITS, Params, Task
 from neurosieve.sources.folder import BYTES, CONFIG, FolderError, elements, faults, neurons_of, read_object
@@ -134,7 +135,7 @@ def jobs(params: Params) -> Iterator[Job]:
     run = params.run
     cells = [(model, task) for model in run.models for task in run.tasks]
     probed = [(model, task) for model in params.probed for task in run.tasks]
-    yield from (Job("extract_corpus", corpus=c) for c in sorted({c for t in run.tasks for c in params.task_corpora(t)}))
+    yield from (Job("extract_corpus", corpus=c) for c in params.corpora)
     yield from (Job("prepare_task", task=t) for t in run.tasks)
     yield from (Job("finetune_model", m, t) for m, t in probed if params.finetunes(m, t))
     yield from (Job("dump_activations", m, t) for m, t in probed)
@@ -444,10 +445,13 @@ def _subwords_of(params: Params, rule: str) -> float:
         return points * (len(asked.orders) + asked.random_orders) * _windows(asked)
     if rule == "measure_effects":
         asked, tasks = concepts.effects, len(params.run.tasks)
-        passes = 1 + (len(asked.doses) + asked.members + tasks) * (1 + asked.random_draws)
+        passes = (len(asked.doses) + 2 * tasks) * (1 + asked.random_draws)
+        passes += (asked.members + 1) * (asked.member_draws + 1) + asked.members + 2
         return passes * tasks * _windows(asked)
     asked = concepts.languages
-    return len(asked.sources) * asked.tokens * (3 + len(asked.sources) * (1 + asked.random_draws))
+    chosen = 2 * len(asked.sources) * asked.subwords * 4  # two halves of files; gradients, and the untrained twin
+    passes = 1 + 4 * len(asked.sources) * (1 + asked.ablation_draws)  # two methods, two values
+    return chosen + passes * len(asked.sources) * asked.tokens / asked.per_window * asked.predict_window
 
 
 def _windows(asked: Any) -> float:

@@ -179,23 +179,18 @@ def inputs_of(
             for folder in (*tasks("judge", "card", of=t), *dumps("train", "judge", of=t), paths.search(model, t))
         ]
     if rule == "apply_lens":
-        twins = params.searched_twins_of(model)
-        others = [paths.search(model, t) for t in params.run.tasks if t != task]
+        opened = params.lens_rows(lens, model, task)
         return [
-            *tasks(*DEV, "card"),
-            *(folder for m in (model, *twins) for folder in (*_dumps_of(paths, m, task), paths.search(m, task))),
-            paths.probes(model, task),
-            *others,
+            *(folder for t in dict.fromkeys(t for _, t in opened) for folder in tasks(*DEV, "card", of=t)),
+            *(paths.activations(m, t, split) for m, t in opened for split in DEV),
+            *(folder(m, t) for m, t in opened for folder in (paths.probes, paths.search)),
+            *tuned(),
         ]
     if rule == "find_language_neurons":
-        return []
+        return list(map(paths.corpus, params.language_corpora))
     if rule == "build_leaderboard":
         return _leaderboard_inputs(params, paths)
     raise KeyError(rule)
-
-
-def _dumps_of(paths: Paths, model: str, task: str) -> list[Path]:
-    return [paths.activations(model, task, split) for split in DEV]
 
 
 def _leaderboard_inputs(params: Params, paths: Paths) -> list[Path]:
@@ -247,14 +242,10 @@ def sources_of(
         wheel = params.models[params.trained(model)].wheel
         if wheel is not None:
             yield Source(f"{wheel.requirement}.whl", wheel.sha256)
-        seen = set()
-        for of in (None,) if rule == "finetune_model" else (task,) if task else params.run.tasks:
-            folder = params.model_folder(model, of)
-            for name in params.model_files(model, of):
-                label = Path(name).relative_to(folder or "").as_posix()
-                if name not in seen:
-                    yield Source(label if of in (None, task) else f"{of}/{label}", None, Path(name))
-                seen.add(name)
+        of = None if rule == "finetune_model" else task or None
+        folder = params.model_folder(model, of)
+        for name in params.model_files(model, of):
+            yield Source(Path(name).relative_to(folder or "").as_posix(), None, Path(name))
     elif rule == "build_leaderboard":
         for name in params.figure_files():
             yield Source("published_figures", None, Path(name))

@@ -26,8 +26,14 @@ MODELS = {
     "dump-activations": ("transformers.modeling_utils",),
     **{
         command: ("neurosieve.activations", "transformers.modeling_utils")
-        for command in ("ablate-neurons", "attribute-neurons", "measure-faithfulness", "measure-effects", "apply-lens",
-                        "find-language-neurons")
+        for command in (
+            "ablate-neurons",
+            "attribute-neurons",
+            "measure-faithfulness",
+            "measure-effects",
+            "apply-lens",
+            "find-language-neurons",
+        )
     },
 }
 # What other commands import when they are at work. Not sklearn: it brings pandas and pyarrow, which starts a thread.

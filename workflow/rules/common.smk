@@ -152,17 +152,28 @@ def attributions(cells=None):
     """Causal rankings of these rows, of all trained models where none are named, if the params file asks for them."""
     if P.concepts.attribution is None:
         return []
-    return [made(PATHS.attribution(m, t)) for m, t in cells or product(P.trained_models, P.run.tasks)]
+    return [
+        made(PATHS.attribution(m, t))
+        for m, t in cells or product(P.trained_models, P.run.tasks)
+    ]
 
 
 def faithfulness():
     """The curves of all rows of trained models, where the params file asks for them."""
-    return rows(PATHS.faithfulness, P.trained_models) if P.concepts.faithfulness is not None else []
+    return (
+        rows(PATHS.faithfulness, P.trained_models)
+        if P.concepts.faithfulness is not None
+        else []
+    )
 
 
 def effects():
     """The effects of each task's neurons on the others, of every trained model, where the params file asks."""
-    return [made(PATHS.effects(m)) for m in P.trained_models] if P.concepts.effects is not None else []
+    return (
+        [made(PATHS.effects(m)) for m in P.trained_models]
+        if P.concepts.effects is not None
+        else []
+    )
 
 
 def lenses():
@@ -173,12 +184,11 @@ def lenses():
 
 def languages():
     """The language neurons of every trained model, where the params file asks for them."""
-    return [made(PATHS.languages(m)) for m in P.trained_models] if P.concepts.languages is not None else []
-
-
-def models_of(model):
-    """Files of a model, and of the folders that it has for single tasks of the run."""
-    return sorted({path for task in P.run.tasks for path in P.model_files(model, task)})
+    return (
+        [made(PATHS.languages(m)) for m in P.trained_models]
+        if P.concepts.languages is not None
+        else []
+    )
 
 
 def need(rule, resource):

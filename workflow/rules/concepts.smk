@@ -147,7 +147,9 @@ rule measure_faithfulness:
         minutes=need("measure_faithfulness", "minutes"),
     params:
         others=lambda w: others(P.model_files(w.model, w.task)),
-        settings=lambda w: P.settings("measure_faithfulness", model=w.model, task=w.task),
+        settings=lambda w: P.settings(
+            "measure_faithfulness", model=w.model, task=w.task
+        ),
     message:
         "ablating, and keeping alone, the neurons of {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
@@ -166,7 +168,7 @@ rule measure_effects:
             for path in activation_splits(w.model, t, ["train", "judge"])
         ],
         search=lambda w: [made(PATHS.search(w.model, t)) for t in P.run.tasks],
-        weights=lambda w: plain(models_of(w.model)),
+        weights=lambda w: plain(P.model_files(w.model)),
     output:
         effects=made(PATHS.effects("{model}")),
     log:
@@ -185,7 +187,7 @@ rule measure_effects:
         runtime=need("measure_effects", "runtime"),
         minutes=need("measure_effects", "minutes"),
     params:
-        others=lambda w: others(models_of(w.model)),
+        others=lambda w: others(P.model_files(w.model)),
         settings=lambda w: P.settings("measure_effects", model=w.model),
     message:
         "trying the neurons of each task of {wildcards.model} on the predictions of the others (disk {resources.disk_mb} MB, about {resources.minutes} min)"
@@ -197,18 +199,20 @@ rule measure_effects:
 rule apply_lens:
     input:
         code=code("concepts"),
-        splits=lambda w: task_splits(w.task, DEV),
-        card=lambda w: made(PATHS.task(w.task) / "card"),
-        activations=lambda w: [
+        # of its row, and of the others that a lens opens
+        tasks=lambda w: [
             path
-            for m in [w.model, *P.searched_twins_of(w.model)]
-            for path in activation_splits(m, w.task, DEV)
+            for t in dict.fromkeys(t for _, t in P.lens_rows(w.lens, w.model, w.task))
+            for path in task_splits(t, [*DEV, "card"])
         ],
-        probes=lambda w: made(PATHS.probes(w.model, w.task)),
-        # those of the other tasks too
-        search=lambda w: [
-            *(made(PATHS.search(w.model, t)) for t in P.run.tasks),
-            *(made(PATHS.search(m, w.task)) for m in P.searched_twins_of(w.model)),
+        rows=lambda w: [
+            path
+            for m, t in P.lens_rows(w.lens, w.model, w.task)
+            for path in [
+                *activation_splits(m, t, DEV),
+                made(PATHS.probes(m, t)),
+                made(PATHS.search(m, t)),
+            ]
         ],
         weights=lambda w: plain(P.model_files(w.model, w.task)),
         finetuned=lambda w: finetuned(w.model, w.task),
@@ -231,7 +235,9 @@ rule apply_lens:
         minutes=need("apply_lens", "minutes"),
     params:
         others=lambda w: others(P.model_files(w.model, w.task)),
-        settings=lambda w: P.settings("apply_lens", lens=w.lens, model=w.model, task=w.task),
+        settings=lambda w: P.settings(
+            "apply_lens", lens=w.lens, model=w.model, task=w.task
+        ),
     message:
         "looking at the neurons of {wildcards.model}, {wildcards.task} through the lens {wildcards.lens} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
@@ -242,7 +248,8 @@ rule apply_lens:
 rule find_language_neurons:
     input:
         code=code("concepts"),
-        weights=lambda w: plain(models_of(w.model)),
+        corpora=[made(PATHS.corpus(c)) for c in P.language_corpora],
+        weights=lambda w: plain(P.model_files(w.model)),
     output:
         languages=made(PATHS.languages("{model}")),
     log:
@@ -261,7 +268,7 @@ rule find_language_neurons:
         runtime=need("find_language_neurons", "runtime"),
         minutes=need("find_language_neurons", "minutes"),
     params:
-        others=lambda w: others(models_of(w.model)),
+        others=lambda w: others(P.model_files(w.model)),
         settings=lambda w: P.settings("find_language_neurons", model=w.model),
     message:
         "looking for neurons of single languages in {wildcards.model} (disk {resources.disk_mb} MB, about {resources.minutes} min)"

@@ -18,8 +18,13 @@ PHASE_RULES: dict[str, tuple[str, ...]] = {
     "probes": ("fit_baselines", "fit_probes", "fit_controls", "decide_status"),
     "subsets": ("search_subsets", "check_robustness", "transfer_subsets", "score_test", "reproduce_published"),
     "concepts": (
-        "describe_neurons", "ablate_neurons", "attribute_neurons", "measure_faithfulness", "measure_effects",
-        "apply_lens", "find_language_neurons",
+        "describe_neurons",
+        "ablate_neurons",
+        "attribute_neurons",
+        "measure_faithfulness",
+        "measure_effects",
+        "apply_lens",
+        "find_language_neurons",
     ),
     "leaderboard": ("build_leaderboard",),
 }

@@ -14,6 +14,7 @@ from neurosieve.config.base import Block, Name
 from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
+from neurosieve.config.lenses import lens_facts
 from neurosieve.config.models import Model
 from neurosieve.config.names import CONTROL_RANKINGS, PACKAGE
 from neurosieve.config.prepare import DataFile, Prepare
@@ -74,7 +75,29 @@ class Params(Block):
     @property
     def lenses(self) -> list[str]:
         """Names of the lenses that the run looks through."""
-        return list(self.concepts.lenses)
+        return self.concepts.lenses.names() if self.concepts.lenses is not None else []
+
+    def lens_rows(self, lens: str, model: str, task: str) -> list[tuple[str, str]]:
+        """The rows that a lens opens for a row, model and task: its own, and others where its file says so."""
+        others = lens_facts(lens).others
+        if others is None:
+            return [(model, task)]
+        if others == "tasks":
+            return [(model, task), *((model, other) for other in self.run.tasks if other != task)]
+        assert self.concepts.lenses is not None
+        named = getattr(self.concepts.lenses.of(lens), "models", [])
+        return [(model, task), *((other, task) for other in named if other != model)]
+
+    @property
+    def corpora(self) -> list[str]:
+        """Corpora that the run reads: of its tasks, and of the languages whose neurons are looked for."""
+        of_tasks = {corpus for task in self.run.tasks for corpus in self.task_corpora(task)}
+        return sorted(of_tasks | set(self.language_corpora))
+
+    @property
+    def language_corpora(self) -> list[str]:
+        languages = self.concepts.languages
+        return [] if languages is None else sorted({source.corpus for source in languages.sources.values()})
 
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus
@@ -119,13 +142,17 @@ class Params(Block):
         return {role: self.resolve(folder) / file.name for role, file in files.items()}
 
     def data_of_run(self) -> Iterator[tuple[str, str | None, dict[str, DataFile] | None]]:
-        """Key, folder and files of every entry that the run's tasks read; a corpus of several tasks comes each time."""
+        """Key, folder and files of every entry that the run reads; a corpus of several tasks comes each time."""
         for name in self.run.tasks:
             task = self.prepare.tasks[name]
             yield f"prepare.tasks.{name}", task.folder, task.files
             for corpus in self.task_corpora(name):
-                entry = self.prepare.corpora[corpus]
-                yield f"prepare.corpora.{corpus}", entry.folder, entry.files
+                yield self._of_corpus(corpus)
+        yield from map(self._of_corpus, self.language_corpora)
+
+    def _of_corpus(self, corpus: str) -> tuple[str, str | None, dict[str, DataFile] | None]:
+        entry = self.prepare.corpora[corpus]
+        return f"prepare.corpora.{corpus}", entry.folder, entry.files
 
     def figure_files(self) -> list[str]:
         """The file of published figures that the leaderboard reads, if any."""

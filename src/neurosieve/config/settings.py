@@ -17,7 +17,6 @@ _BLOCK_OF = {
     "attribute_neurons": "attribution",
     "measure_faithfulness": "faithfulness",
     "measure_effects": "effects",
-    "find_language_neurons": "languages",
 }
 # What says where something lies, and so may name this machine: what lies there is known by its sha256.
 _PLACES: dict[str, Any] = {
@@ -111,7 +110,21 @@ def rule_settings(
             "confidence": params.probes.confidence,
             "headline": params.subsets.headline,
         }
-    if rule in ("attribute_neurons", "measure_faithfulness", "measure_effects", "find_language_neurons"):
+    if rule == "find_language_neurons":
+        return {
+            **common,
+            "models": _model_settings(params, str(model), None),
+            "languages": params.concepts.model_dump(mode="json")["languages"],
+            "batch_tokens": params.activations.batch_tokens,
+            "twins": params.twins_of(str(model)),
+            # of each corpus, packages that hold the test rows of a task of the run
+            "test": {
+                t: entry.packages.test
+                for t in params.run.tasks
+                if (entry := params.prepare.tasks[t]).packages is not None
+            },
+        }
+    if rule in _BLOCK_OF:
         block = getattr(params.concepts, _BLOCK_OF[rule])
         tasks = [str(task)] if task is not None else params.run.tasks
         return {
@@ -127,13 +140,13 @@ def rule_settings(
         return {
             **common,
             "models": _model_settings(params, str(model), task),
-            "lens": params.concepts.model_dump(mode="json")["lenses"][str(lens)],
+            "lens": params.concepts.lenses.of(str(lens)).model_dump(mode="json") if params.concepts.lenses else None,
+            "neurons": params.concepts.neurons,
+            "rows": params.lens_rows(str(lens), str(model), str(task)),
             "batch_tokens": params.activations.batch_tokens,
             "probes": params.probes.model_dump(mode="json"),
             "headline": params.subsets.headline,
             "margin": params.margin(str(task)).model_dump(mode="json"),
-            "twins": params.searched_twins_of(str(model)),
-            "tasks": params.run.tasks,
         }
     if rule == "build_leaderboard":
         return params.model_dump(mode="json", exclude=_PLACES)
