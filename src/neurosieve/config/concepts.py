@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -67,6 +67,47 @@ class Effects(Block):
         return _different(value, "doses")
 
 
+class Faithfulness(Block):
+    """Orders of neurons, the first of each ablated and alone kept inside the model: are they necessary, sufficient?
+
+    Passes of a row, for each method and order: 2 (points) (1 + random_orders + 1 for a twin), points being the shares
+    below 1 and the size of the chosen subset; a pass of 200 tokens takes a third of a second for a model of five
+    million weights. ``shares: []`` leaves the size of the chosen subset alone.
+    """
+
+    tokens: int = Field(200, gt=0, description="judge tokens (rows, for a task head) that m is measured on, at most")
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
+        description="of all neurons, that are first in an order; those of MIB; none: no curve, no area",
+    )
+    methods: list[Literal["mean", "resample"]] = Field(
+        ["mean", "resample"],
+        min_length=1,
+        description="what neurons are set to: the mean on train; the value at another token of the class, another file",
+    )
+    sites: list[Literal["hidden", "feed-forward", "attention"]] = Field(
+        ["hidden"], min_length=1, description="rows whose `neurons:` are of these are measured"
+    )
+    orders: list[str] = Field(
+        ["chosen"],
+        min_length=1,
+        description="chosen: the headline's subset, best first, then the rest; a ranking of `probes.rankings`; or one "
+        "of `concepts.attribution`, such as relp or relp.absolute",
+    )
+    random_orders: int = Field(20, ge=2, description="random orders with the layers of each order")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most; masked models mask them all")
+
+    _unique = field_validator("methods", "sites", "orders")(each_once)
+
+    @field_validator("shares")
+    @classmethod
+    def _ascending(cls, value: list[float]) -> list[float]:
+        if value != sorted(set(value)):
+            raise ValueError(f"shares are ascending, each once; write {sorted(set(value))}")
+        return value
+
+
 class LanguageSource(Block):
     """Code of one language: functions of a corpus under `prepare.corpora`, which pins what lies there by its sha256."""
 
@@ -111,6 +152,9 @@ class Concepts(Block):
     )
     effects: Effects | None = Field(
         None, description="doses, side effects, tasks against each other, a set against its members; null: off"
+    )
+    faithfulness: Faithfulness | None = Field(
+        None, description="are the first neurons of an order necessary, or sufficient, for the predictions? null: off"
     )
     lenses: Lenses | None = Field(
         None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
