@@ -131,7 +131,7 @@ def _read(params: Params, paths: Paths, model: str, task: str) -> _Found:
         robustness=asked(params.subsets.robustness, paths.robustness(model, task), "robustness.json"),
         attribution=asked(concepts.attribution, paths.attribution(model, task), "attribution.json"),
         faithfulness=asked(concepts.faithfulness, paths.faithfulness(model, task), "faithfulness.json"),
-        effects=asked(concepts.effects, paths.effects(model), "effects.json"),
+        effects=_effects_of(asked(concepts.effects, paths.effects(model), "effects.json"), task),
         lenses={lens: asked(True, paths.lens(lens, model, task), "lens.json") for lens in params.lenses if trained},
         cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
     )
@@ -303,7 +303,7 @@ def _of_the_neurons(found: _Found) -> dict[str, Any]:
         "robustness": found.robustness,
         "attribution": found.attribution,
         "faithfulness": found.faithfulness,
-        "effects": _effects_of(found.effects, task),
+        "effects": found.effects,
         "lenses": found.lenses,
     }
 

@@ -2,19 +2,17 @@
 
 Tiers, each with all before it:
 
-| tier | rule |
-|---|---|
-| none | status `at chance`: on judge the probe is not above the majority |
-| encoded | the probe is above the majority, but not shown to be above the surface baselines and the untrained twin |
-| encoded beyond baselines | status `supported`, on judge and, after Holm over the rows, on test |
-| necessary | with the chosen neurons ablated (their means instead) the model predicts tokens worse than with any random set \
-of as many neurons of the same layers, bootstrap bound included |
-| necessary and sufficient | with all other neurons ablated it predicts better than with any random set kept, likewise |
-| specific | ablating the chosen neurons hurts tokens of the task's classes more than other tokens, each against random \
-sets |
+none : status `at chance`: on judge the probe is not above the majority.
+encoded : it is, but it is not shown to be above the surface baselines and the untrained twin.
+encoded beyond baselines : status `supported`, on judge and, after Holm over the rows, on test.
+necessary : with the chosen neurons ablated (at their means) the model predicts tokens worse than with any random set of
+    as many neurons of the same layers ablated; the bootstrap bound of the difference says so too.
+necessary and sufficient : with all other neurons ablated it predicts better than with any such random set kept alone.
+specific : ablating the chosen neurons hurts tokens of the task's classes more than other tokens, each against random
+    sets.
 
-A test that was not made ends the tiers, and so does one that failed; `tests` tells the two apart. Necessary speaks of the
-model's own predictions of the tokens, not of the classes: no model here predicts classes.
+A test that was not made ends the tiers, and so does one that failed; ``evidence_tests`` tells the two apart. Necessary
+speaks of the model's own predictions of the tokens, not of the classes: no language model here predicts classes.
 """
 
 from __future__ import annotations
