@@ -7,7 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from neurosieve.config.base import Block, Share
+from neurosieve.config.base import Block, Name, Package, Share, each_once
+from neurosieve.config.lenses import Lenses
 
 
 def _different(value: list[float], name: str) -> list[float]:
@@ -66,6 +67,37 @@ class Effects(Block):
         return _different(value, "doses")
 
 
+class LanguageSource(Block):
+    """Code of one language: functions of a corpus under `prepare.corpora`, which pins what lies there by its sha256."""
+
+    corpus: Name = Field(description="a name under prepare.corpora: wheels, a folder of code, or tables of functions")
+    packages: list[Package] | None = Field(
+        None, min_length=1, description="of the corpus; null: all but those that are test packages of a task of the run"
+    )
+
+    @field_validator("packages")
+    @classmethod
+    def _unique(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else each_once(value)
+
+
+class Languages(Block):
+    """Neurons of single languages: LAPE and PLS as published, beside random neurons and the untrained twin."""
+
+    sources: dict[Name, LanguageSource] = Field(
+        min_length=2, description="by language, or whatever is to be told apart"
+    )
+    subwords: int = Field(6000, gt=0, description="of each language and half of its files, at most one function more")
+    window: int = Field(256, gt=8, description="first sub-words of a function that are read")
+    share: Share = Field(0.01, description="of all feed-forward neurons, that are chosen")
+    permutations: int = Field(200, ge=19, description="of the languages over files, for the null of LAPE")
+    random_draws: int = Field(20, ge=2, description="draws of as many random neurons of the same layers")
+    tokens: int = Field(200, gt=0, description="per language, predicted with neurons ablated")
+    ablation_draws: int = Field(5, ge=2, description="of the random draws, those that are ablated too")
+    predict_window: int = Field(64, gt=8, description="sub-words around the predicted tokens that the model sees")
+    per_window: int = Field(4, gt=0, description="tokens predicted in one window at most; masked models mask them all")
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
@@ -80,6 +112,10 @@ class Concepts(Block):
     effects: Effects | None = Field(
         None, description="doses, side effects, tasks against each other, a set against its members; null: off"
     )
+    lenses: Lenses | None = Field(
+        None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
+    )
+    languages: Languages | None = Field(None, description="neurons of single programming languages; null: off")
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
