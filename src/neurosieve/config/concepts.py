@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,10 @@ def _different(value: list[float], name: str) -> list[float]:
     if len({f"{amount:g}" for amount in value}) < len(value):
         raise ValueError(f"{name} must differ in their first six digits")
     return value
+
+# Those that pass both of NeuronEval's tests (concepts/sanity.py).
+Metric = Literal["correlation", "average-precision", "f1"]
+METRICS: tuple[str, ...] = get_args(Metric)
 
 
 class Ablation(Block):
@@ -103,6 +107,9 @@ class Concepts(Block):
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
     min_count: int = Field(gt=0, description="a type must occur so often to be listed")
     context: int = Field(ge=0, description="characters of context each side, kept in build/ only")
+    metric: Metric = Field(
+        "correlation", description="how well a neuron tells a class; AUROC is a column and names nothing"
+    )
     permutations: int = Field(200, gt=0, description="of the labels over token types, over functions for other tasks")
     level: Share = Field(0.05, description="family-wise, over the neurons and classes of a row, at which one is named")
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
