@@ -8,6 +8,13 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from neurosieve.config.base import Block, Name, Package, Share, each_once
+from neurosieve.config.lenses import Lenses
+
+
+def _different(value: list[float], name: str) -> list[float]:
+    if len({f"{amount:g}" for amount in value}) < len(value):
+        raise ValueError(f"{name} must differ in their first six digits")
+    return value
 
 
 class Ablation(Block):
@@ -26,9 +33,38 @@ class Ablation(Block):
     @field_validator("amounts")
     @classmethod
     def _unique(cls, value: list[float]) -> list[float]:
-        if len({f"{amount:g}" for amount in value}) < len(value):
-            raise ValueError("amounts must differ in their first six digits")
-        return value
+        return _different(value, "amounts")
+
+
+class Effects(Block):
+    """What the chosen neurons of all token tasks do to a language model's predictions; a forward pass of the sample of
+    a task is the unit of cost, about a third of a second for 200 tokens of a model of five million weights. Passes of a
+    task, of T tasks: (doses without 1 + 2 T) (random_draws + 1) + (members + 1) (member_draws + 1) + members + 2, and
+    2 (random_draws + 1) of the other tokens."""
+
+    neurons: int = Field(50, gt=0, description="at most so many of the chosen neurons are dosed, best first")
+    tokens: int = Field(200, gt=0, description="judge tokens of each task that the model predicts, at most")
+    outside: int = Field(100, ge=0, description="tokens of the same inputs that have no label, at most; 0: none")
+    doses: list[Annotated[float, Field(ge=0)]] = Field(
+        [0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0],
+        min_length=1,
+        description="what a neuron's deviation from its train mean is multiplied by: 0 ablates, 1 changes nothing",
+    )
+    random_draws: int = Field(5, ge=2, description="draws of as many random neurons of the same layers")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most; masked models mask them all")
+    members: int = Field(8, ge=0, description="of the first so many neurons each is ablated alone too; 0: none")
+    member_draws: int = Field(2, gt=0, description="random sets whose members are ablated alone too")
+    readout: int = Field(
+        0,
+        ge=0,
+        description="inputs of each task on which probes are scored, each set ablated inside the model; 0: none",
+    )
+
+    @field_validator("doses")
+    @classmethod
+    def _unique(cls, value: list[float]) -> list[float]:
+        return _different(value, "doses")
 
 
 class LanguageSource(Block):
@@ -72,6 +108,12 @@ class Concepts(Block):
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
     ablation: Ablation | None = Field(
         None, description="change the described neurons inside the model and measure its own predictions; null: off"
+    )
+    effects: Effects | None = Field(
+        None, description="doses, side effects, tasks against each other, a set against its members; null: off"
+    )
+    lenses: Lenses | None = Field(
+        None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
     )
     languages: Languages | None = Field(None, description="neurons of single programming languages; null: off")
 
