@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+<<<<<<< ours
 from typing import Annotated, Literal, Self, get_args
+=======
+from typing import Annotated, Literal, Self
+>>>>>>> theirs
 
 from pydantic import Field, field_validator, model_validator
 
@@ -71,6 +75,47 @@ class Effects(Block):
         return _different(value, "doses")
 
 
+class Faithfulness(Block):
+    """Orders of neurons, the first of each ablated and alone kept inside the model: are they necessary, sufficient?
+
+    Passes of a row, for each method and order: 2 (points) (1 + random_orders + 1 for a twin), points being the shares
+    below 1 and the size of the chosen subset; a pass of 200 tokens takes a third of a second for a model of five
+    million weights. ``shares: []`` leaves the size of the chosen subset alone.
+    """
+
+    tokens: int = Field(200, gt=0, description="judge tokens (rows, for a task head) that m is measured on, at most")
+    shares: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
+        description="of all neurons, that are first in an order; those of MIB; none: no curve, no area",
+    )
+    methods: list[Literal["mean", "resample"]] = Field(
+        ["mean", "resample"],
+        min_length=1,
+        description="what neurons are set to: the mean on train; the value at another token of the class, another file",
+    )
+    sites: list[Literal["hidden", "feed-forward", "attention"]] = Field(
+        ["hidden"], min_length=1, description="rows whose `neurons:` are of these are measured"
+    )
+    orders: list[str] = Field(
+        ["chosen"],
+        min_length=1,
+        description="chosen: the headline's subset, best first, then the rest; a ranking of `probes.rankings`; or one "
+        "of `concepts.attribution`, such as relp or relp.absolute",
+    )
+    random_orders: int = Field(20, ge=2, description="random orders with the layers of each order")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most; masked models mask them all")
+
+    _unique = field_validator("methods", "sites", "orders")(each_once)
+
+    @field_validator("shares")
+    @classmethod
+    def _ascending(cls, value: list[float]) -> list[float]:
+        if value != sorted(set(value)):
+            raise ValueError(f"shares are ascending, each once; write {sorted(set(value))}")
+        return value
+
+
 class LanguageSource(Block):
     """Code of one language: functions of a corpus under `prepare.corpora`, which pins what lies there by its sha256."""
 
@@ -102,6 +147,19 @@ class Languages(Block):
     per_window: int = Field(4, gt=0, description="tokens predicted in one window at most; masked models mask them all")
 
 
+class Attribution(Block):
+    """Rankings of neurons by what a language model's own predictions owe them; token tasks only."""
+
+    tokens: int = Field(200, gt=0, description="train tokens that the model predicts, at most")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most, a backward pass each")
+    methods: list[str] = Field(
+        ["gradient-mean", "relp", "activation-gradient"],
+        min_length=1,
+        description="files of src/neurosieve/concepts/attribution",
+    )
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
@@ -119,10 +177,16 @@ class Concepts(Block):
     effects: Effects | None = Field(
         None, description="doses, side effects, tasks against each other, a set against its members; null: off"
     )
+    faithfulness: Faithfulness | None = Field(
+        None, description="are the first neurons of an order necessary, or sufficient, for the predictions? null: off"
+    )
     lenses: Lenses | None = Field(
         None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
     )
     languages: Languages | None = Field(None, description="neurons of single programming languages; null: off")
+    attribution: Attribution | None = Field(
+        None, description="rank all neurons by what the model's own predictions owe them; null: off"
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
