@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-<<<<<<< ours
 from typing import Annotated, Literal, Self, get_args
-=======
-from typing import Annotated, Literal, Self
->>>>>>> theirs
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,6 +15,7 @@ def _different(value: list[float], name: str) -> list[float]:
     if len({f"{amount:g}" for amount in value}) < len(value):
         raise ValueError(f"{name} must differ in their first six digits")
     return value
+
 
 # Those that pass both of NeuronEval's tests (concepts/sanity.py).
 Metric = Literal["correlation", "average-precision", "f1"]
