@@ -121,7 +121,8 @@ def measured(params: Params, paths: Paths, model: str, cache: Any = DEFAULT_CACH
             rows[task] = Row(params, features, chosen)
     if not rows:
         raise NoAblation("no task of tokens with chosen neurons of the model itself")
-    loaded, mask = load_head(params, next(iter(rows.values())).features, settings.window, cache)
+    window = max(settings.window, params.activations.window if settings.readout else 0)
+    loaded, mask = load_head(params, next(iter(rows.values())).features, window, cache)
     for task, row in list(rows.items()):
         check_weights(row.features, loaded)
         row.sample = judge_sample(params, row.features, loaded, mask, settings)
@@ -143,7 +144,7 @@ def measured(params: Params, paths: Paths, model: str, cache: Any = DEFAULT_CACH
             except NoAblation as why:
                 tasks[task]["reason"] = str(why)
         whole = {task: row for task, row in rows.items() if tasks[task]["reason"] is None}
-        found |= {"tasks": tasks, "matrix": matrix(bench, whole)}
+        found |= {"tasks": tasks, "matrix": matrix(bench, whole), "readout": readout_matrix(bench, whole)}
         found["passes"] = progress.n
     return found
 
@@ -163,11 +164,9 @@ class Row:
         corpora = tuple(params.task_corpora(features.task))
         self.file_of = [(corpora, entry[key]) for entry in self.inputs]
 
-    @property
-    def files(self) -> list[tuple[tuple[str, ...], str]]:
-        """Of each token of the sample."""
-        inputs = self.features.rows("judge").inputs[self.sample.rows]
-        return [self.file_of[i] for i in inputs.tolist()]
+    def files(self, rows: np.ndarray) -> list[tuple[tuple[str, ...], str]]:
+        """Of judge rows."""
+        return [self.file_of[i] for i in self.features.rows("judge").inputs[rows].tolist()]
 
     def draw(self, size: int, draws: int) -> Neurons:
         """The first ``size`` of the set and random neurons beside them; the same for the same size."""
@@ -434,15 +433,10 @@ def matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any]:
     if len(rows) < 2:
         return {"reason": "fewer than two tasks of tokens"}
     params, tasks = bench.params, list(rows)
-    code = {name: i for i, name in enumerate(sorted({name for row in rows.values() for name in row.files}))}
-    files = {task: np.array([code[name] for name in row.files]) for task, row in rows.items()}
-    bootstrap = bench.bootstrap(np.arange(len(code)), "effects", *tasks)
-    if any(len(np.unique(own)) < MIN_FILES for own in files.values()):
-        bootstrap = None
+    files, bootstrap = _files_of(bench, {task: row.files(row.sample.rows) for task, row in rows.items()})
     ablated = {task: everything_ablated(bench, row) for task, row in rows.items()}
-    seed = [params.seed, zlib.crc32(next(iter(rows.values())).features.model.encode()), zlib.crc32(b"assignment")]
     equal = min(len(row.chosen) for row in rows.values())
-    found: dict[str, Any] = {"reason": None, "tasks": tasks, "files": len(code), "overlap": {}}
+    found: dict[str, Any] = {"reason": None, "tasks": tasks, "files": _number(files), "overlap": {}}
     for name in ("equal", "whole"):
         sizes = {task: equal if name == "equal" else len(row.chosen) for task, row in rows.items()}
         sets = {task: row.chosen[: sizes[task]] for task, row in rows.items()}
@@ -461,8 +455,56 @@ def matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any]:
                 both = bench.changes(row.sample.batches, neurons, 0.0)[0]
                 changes[a, b] = both[0], both[1:]
         cells = Cells(tasks, changes, ablated, files, bootstrap, params.probes.confidence)
-        found[name] |= cells.report(seed)
+        found[name] |= cells.report([params.seed, zlib.crc32(b"assignment")])
     return found
+
+
+def _files_of(
+    bench: Bench, names: dict[str, list[tuple[tuple[str, ...], str]]]
+) -> tuple[dict[str, np.ndarray], FileBootstrap | None]:
+    """Codes of the files of each task's tokens, one for a file in all tasks, and their bootstrap; None with a task of
+    too few."""
+    code = {name: i for i, name in enumerate(sorted({name for own in names.values() for name in own}))}
+    files = {task: np.array([code[name] for name in own]) for task, own in names.items()}
+    few = any(len(np.unique(own)) < MIN_FILES for own in files.values())
+    return files, None if few else bench.bootstrap(np.arange(len(code)), "effects", *names)
+
+
+def _number(files: dict[str, np.ndarray]) -> int:
+    return len(np.unique(np.concatenate(list(files.values()))))
+
+
+def readout_matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any] | None:
+    """Task x task at the readout, of the first n of every set: {"reason", "tasks", "inputs" (of a task, at most),
+    "files", "rows": {task}, "neurons": n, "accuracy": see readout.read_out, and effect_sizes.Cells.report}, harm being
+    of the log-probability of the right class by the probe. Null where it is off."""
+    from neurosieve.concepts.readout import Readout, read_out
+
+    params, inputs = bench.params, bench.settings.readout
+    if not inputs:
+        return None
+    rows = {task: row for task, row in rows.items() if not row.features.number}
+    if len(rows) < 2:
+        return {"reason": "fewer than two tasks of classes of tokens"}
+    equal = min(len(row.chosen) for row in rows.values())
+    try:
+        drawn = {task: row.draw(equal, bench.settings.random_draws) for task, row in rows.items()}
+    except NoAblation as why:
+        return {"reason": str(why)}
+    readouts = {task: Readout(params, row.features, bench.loaded, inputs) for task, row in rows.items()}
+    changes, whole, accuracy = read_out(readouts, drawn, bench.progress)
+    files, bootstrap = _files_of(bench, {task: row.files(readouts[task].rows) for task, row in rows.items()})
+    cells = Cells(list(rows), changes, whole, files, bootstrap, params.probes.confidence)
+    return {
+        "reason": None,
+        "tasks": list(rows),
+        "inputs": inputs,
+        "files": _number(files),
+        "rows": {task: len(found.rows) for task, found in readouts.items()},
+        "neurons": equal,
+        "accuracy": accuracy,
+        **cells.report([params.seed, zlib.crc32(b"assignment")]),
+    }
 
 
 def everything_ablated(bench: Bench, row: Row) -> np.ndarray:

@@ -19,8 +19,8 @@ The methods choose the top share (1 %) of all feed-forward neurons, their steps 
 
 Both take some neurons whatever the model is: a top share has no null. Beside them therefore:
 
-- the languages permuted over files: the entropy that the lowest of all neurons then has;
 - halves: files are cut in two, neurons chosen on each, overlap against the hypergeometric expectation;
+- the languages permuted over files: how many are then chosen, how low entropies come, how far the halves then agree;
 - separation: on the files not used to choose, are functions told apart by the shares of active sub-words of the chosen
   neurons (nearest centroid of the other half)? Against random neurons of the same layers;
 - ablation: the change of the log-probability of tokens of every language, set to 0 (as published) and to the mean:
@@ -542,8 +542,7 @@ def describe(
         "stability": overlap(chosen.neurons, again.neurons, layers * width),
         "separation": separation(tally, language, files, first, second, chosen.neurons, random, params),
     }
-    if method == "lape":
-        report["null"] = permuted(tally, language, files, first, chosen, settings, params)
+    report["null"] = permuted(method, tally, language, files, (first, second), (chosen, again), settings, params)
     return chosen, report
 
 
@@ -646,41 +645,49 @@ def _bound(which: Callable[..., np.ndarray], replicates: np.ndarray | None, para
 
 
 def permuted(
+    method: str,
     tally: Tally,
     language: np.ndarray,
     files: np.ndarray,
-    at: np.ndarray,
-    chosen: Selection,
+    halves: tuple[np.ndarray, np.ndarray],
+    own: tuple[Selection, Selection],
     settings: Languages,
     params: Params,
 ) -> dict[str, Any]:
-    """LAPE with the languages permuted over the files of the choosing half: what a top share of no language looks like.
+    """The same method with the languages permuted over the files of each half: what it finds where there is nothing.
 
-    entropy: mean over the chosen ones; expected: the mean of that under permutation; below: how many of the chosen
-    neurons have a lower entropy than the lowest of any neuron in all but a share 0.05 of the permutations.
+    chosen : how many neurons it then chooses, on average and at most. shared : neurons that both halves choose, on
+    average, and the p of as many as found: the hypergeometric expectation is too low, for both halves dismiss nearly
+    the same neurons whatever the languages are. Of LAPE, entropy : mean over the chosen ones, expected : the same of
+    the permutations; below : how many of the chosen lie below ``level``, under which no neuron's entropy comes in 95 %
+    of the permutations.
     """
-    names, first = np.unique(files[at], return_index=True)
-    own = language[at][first]
-    place = np.searchsorted(names, files[at])
-    rng = np.random.default_rng(_seed(params, "permuted"))
-    lowest, means = [], []
+    rng = np.random.default_rng(_seed(params, "permuted", method))
+    found: list[list[Selection]] = []
     for _ in range(settings.permutations):
         moved = language.copy()
-        moved[at] = rng.permutation(own)[place]
-        found = choose("lape", tally, moved, at, len(settings.sources), settings.share)
-        if len(found.value):
-            lowest.append(float(found.value[0]))
-            means.append(float(found.value.mean()))
-    if not lowest or not len(chosen.value):
-        return {"permutations": settings.permutations, "entropy": None, "expected": None, "level": None, "below": 0}
-    level = float(np.sort(lowest)[max(1, int(0.05 * (len(lowest) + 1))) - 1])
-    return {
+        for at in halves:
+            _, first, place = np.unique(files[at], return_index=True, return_inverse=True)
+            moved[at] = rng.permutation(language[at][first])[place]
+        found.append([choose(method, tally, moved, at, len(settings.sources), settings.share) for at in halves])
+    shared = np.array([len(np.intersect1d(one.neurons, other.neurons)) for one, other in found])
+    same = len(np.intersect1d(own[0].neurons, own[1].neurons))
+    counts = [len(one.neurons) for one, _ in found]
+    report: dict[str, Any] = {
         "permutations": settings.permutations,
-        "entropy": float(chosen.value.mean()),
-        "expected": float(np.mean(means)),
-        "level": level,
-        "below": int((chosen.value < level).sum()),
+        "chosen": {"mean": float(np.mean(counts)), "high": max(counts)},
+        "shared": {"mean": float(shared.mean()), "p": float((1 + (shared >= same).sum()) / (1 + len(shared)))},
     }
+    lowest = sorted(float(one.value[0]) for one, _ in found if len(one.value))
+    if method == "lape" and lowest and len(own[0].value):
+        level = lowest[max(1, int(0.05 * (len(lowest) + 1))) - 1]
+        report |= {
+            "entropy": float(own[0].value.mean()),
+            "expected": float(np.mean([one.value.mean() for one, _ in found if len(one.value)])),
+            "level": level,
+            "below": int((own[0].value < level).sum()),
+        }
+    return report
 
 
 # --- ablation --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,11 @@ def _different(value: list[float], name: str) -> list[float]:
     if len({f"{amount:g}" for amount in value}) < len(value):
         raise ValueError(f"{name} must differ in their first six digits")
     return value
+
+
+# Those that pass both of NeuronEval's tests (concepts/sanity.py).
+Metric = Literal["correlation", "average-precision", "f1"]
+METRICS: tuple[str, ...] = get_args(Metric)
 
 
 class Ablation(Block):
@@ -139,11 +144,27 @@ class Languages(Block):
     per_window: int = Field(4, gt=0, description="tokens predicted in one window at most; masked models mask them all")
 
 
+class Attribution(Block):
+    """Rankings of neurons by what a language model's own predictions owe them; token tasks only."""
+
+    tokens: int = Field(200, gt=0, description="train tokens that the model predicts, at most")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most, a backward pass each")
+    methods: list[str] = Field(
+        ["gradient-mean", "relp", "activation-gradient"],
+        min_length=1,
+        description="files of src/neurosieve/concepts/attribution",
+    )
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
     min_count: int = Field(gt=0, description="a type must occur so often to be listed")
     context: int = Field(ge=0, description="characters of context each side, kept in build/ only")
+    metric: Metric = Field(
+        "correlation", description="how well a neuron tells a class; AUROC is a column and names nothing"
+    )
     permutations: int = Field(200, gt=0, description="of the labels over token types, over functions for other tasks")
     level: Share = Field(0.05, description="family-wise, over the neurons and classes of a row, at which one is named")
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
@@ -160,6 +181,9 @@ class Concepts(Block):
         None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
     )
     languages: Languages | None = Field(None, description="neurons of single programming languages; null: off")
+    attribution: Attribution | None = Field(
+        None, description="rank all neurons by what the model's own predictions owe them; null: off"
+    )
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
