@@ -29,6 +29,7 @@ from neurosieve.concepts.null import (
     pooled,
     purity,
 )
+from neurosieve.concepts.properties import describe as describe_properties
 from neurosieve.concepts.sanity import checked
 from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
@@ -79,6 +80,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     "named" counts the named neurons by class and layer, beside what the permuted labels give (:func:`_counts`);
     "sanity" has NeuronEval's two tests of every metric on the best classes of these neurons
     (:mod:`neurosieve.concepts.sanity`).
+
+    "properties", of sequences and pairs: which properties of whole functions these neurons carry once length is held
+    fixed (:mod:`neurosieve.concepts.properties`).
 
     Where a number is predicted a neuron has "spearman" and "spearman_unseen" for "auroc" and "auroc_unseen", its null
     likewise, ``concept`` is "target", and there are no classes, no purity and no sanity; the report has "statistic":
@@ -133,6 +137,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
         "named": _counts(described, null, names, features.layers, settings.level),
         "sanity": None if features.number else checked(X, labels, *_claims(described, features.classes), rng),
+        "properties": (
+            describe_properties(params, features, neurons) if settings.properties and features.unit != "token" else None
+        ),
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
