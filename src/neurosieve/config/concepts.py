@@ -168,6 +168,9 @@ class Concepts(Block):
     permutations: int = Field(200, gt=0, description="of the labels over token types, over functions for other tasks")
     level: Share = Field(0.05, description="family-wise, over the neurons and classes of a row, at which one is named")
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
+    properties: bool = Field(
+        True, description="of tasks on whole functions: which properties the neurons carry once length is held fixed"
+    )
     ablation: Ablation | None = Field(
         None, description="change the described neurons inside the model and measure its own predictions; null: off"
     )
