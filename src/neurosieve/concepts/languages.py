@@ -270,7 +270,8 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
     from neurosieve.activations.models import NoHeadError, load_language_model, load_model, model_folder
     from neurosieve.concepts.language import check_head
 
-    entry = params.models[model]
+    entry, block = params.models[model], params.concepts.languages
+    assert block is not None
     try:
         loaded, mask = load_language_model(
             model_folder(params, model, cache)[0],
@@ -278,14 +279,15 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
             "fast",  # packed weights have no gradients
             entry.weights,
             entry.trust_remote_code,
-            params.activations.window,
+            block.window,
             params.activations.batch_tokens,
         )
         check_head(loaded)
         return loaded, mask, None
     except NoHeadError as why:
         own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
-        fast = {"numerics": "fast", "models": {**params.models, model: own}}
+        room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
+        fast = {"numerics": "fast", "activations": room, "models": {**params.models, model: own}}
         return load_model(params.model_copy(update=fast), model, cache), None, str(why)
 
 
