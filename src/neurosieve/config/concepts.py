@@ -31,6 +31,19 @@ class Ablation(Block):
         return value
 
 
+class Attribution(Block):
+    """Rankings of neurons by what a language model's own predictions owe them; token tasks only."""
+
+    tokens: int = Field(200, gt=0, description="train tokens that the model predicts, at most")
+    window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
+    per_window: int = Field(8, gt=0, description="tokens predicted in one window at most, a backward pass each")
+    methods: list[str] = Field(
+        ["gradient-mean", "relp", "activation-gradient"],
+        min_length=1,
+        description="files of src/neurosieve/concepts/attribution",
+    )
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
@@ -41,6 +54,9 @@ class Concepts(Block):
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
     ablation: Ablation | None = Field(
         None, description="change the described neurons inside the model and measure its own predictions; null: off"
+    )
+    attribution: Attribution | None = Field(
+        None, description="rank all neurons by what the model's own predictions owe them; null: off"
     )
 
     @model_validator(mode="after")
