@@ -32,7 +32,9 @@ TEXTS = ["x = " * i + "def add(first, second):\n    return first + second\n" for
 
 def draw(folder: Path) -> tuple[Loaded, language.Sample]:
     loaded, mask = load_language_model(folder, "m", "fast")
-    spans = [(i, at, at + 6) for i, t in enumerate(TEXTS) for at in range(len(t)) if t[at : at + 6] in ("return", "second")]
+    spans = [
+        (i, at, at + 6) for i, t in enumerate(TEXTS) for at in range(len(t)) if t[at : at + 6] in ("return", "second")
+    ]
     rows = Rows(*np.array(spans, np.int64).T.copy())
     inputs = [{"id": i, "text": text} for i, text in enumerate(TEXTS)]
     settings = {"tokens": 400, "per_window": 3, "window": 40, "batch_tokens": 120}
@@ -59,7 +61,7 @@ def test_contract_of_every_method(kind: str, samples: dict[str, Any]) -> None:
     for name, values in scores.items():
         assert values.shape == (len(sample.rows), loaded.layers * loaded.width) and values.dtype == np.float64
         assert np.isfinite(values).all() and (np.abs(values).max(axis=1) > 0).all()
-        assert attribution.load(name).SIGNED == (values < 0).any()
+        assert (values < 0).any() == attribution.load(name).SIGNED
     np.testing.assert_array_equal(true, language.predict(loaded, sample.batches).true)
     again, _, _ = attribution.token_scores(loaded, sample, mean, METHODS[::-1])
     assert all(again[name].tobytes() == scores[name].tobytes() for name in METHODS)
@@ -184,7 +186,9 @@ def test_rules_by_hand() -> None:
 
     wanted = W / np.sqrt((X**2).mean(axis=1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(coefficient(rms, x, weight)[0], wanted, atol=1e-5)
-    np.testing.assert_allclose(coefficient(lambda v: functional.rms_norm(v, (4,), eps=1e-5), x, weight)[0], wanted, atol=1e-5)
+    np.testing.assert_allclose(
+        coefficient(lambda v: functional.rms_norm(v, (4,), eps=1e-5), x, weight)[0], wanted, atol=1e-5
+    )
 
     # a gate: silu(x) = x * sigmoid(x), half the relevance for each side
     gated = coefficient(lambda v: (functional.silu(v @ a) * (v @ b)) @ c, x, weight)
@@ -337,5 +341,7 @@ def test_rows_for_which_there_is_nothing_to_measure_say_why(known: tuple[Params,
         with pytest.raises(attribution.NoAttribution, match=why):
             attribution._measure(given, features, USED[:8], None)
         features = layout(paths, params, planted.MODEL, planted.TASK)
-    with pytest.raises(ValueError, match="attribution method 'saliency' has no file; write one of: activation-gradient"):
+    with pytest.raises(
+        ValueError, match="attribution method 'saliency' has no file; write one of: activation-gradient"
+    ):
         attribution.load("saliency")

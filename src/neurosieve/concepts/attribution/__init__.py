@@ -31,8 +31,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neurosieve.artifacts import ArtifactError, Paths, read_jsonl, read_manifest, read_npy
+from neurosieve.artifacts import Paths, read_npy
 from neurosieve.concepts import chosen_neurons
+from neurosieve.concepts.ablation import NoAblation, load_head, token_sample
 from neurosieve.concepts.attribution._chance import overlap, precedence
 from neurosieve.config import Params, module_named
 from neurosieve.config.concepts import Attribution
@@ -120,7 +121,7 @@ def _measure(
         raise NoAttribution("a task of numbers: scores are by class")
 
     loaded, mask = _load(params, features, settings, cache)
-    sample = _sample(params, features, settings, loaded, mask)
+    sample = token_sample(params, features, loaded, mask, settings, "train", "attribution tokens")
     if not len(sample.rows):
         raise NoAttribution("no token of train that the model could predict")
     mean, candidates = _moments(features)
@@ -161,60 +162,19 @@ def _measure(
 
 
 def _load(params: Params, features: Features, settings: Attribution, cache: Any) -> tuple[Loaded, int | None]:
-    """The model with its head, its products with gradients, and the id of its mask (None for a causal one).
+    """As ablation.load_head, with products that have gradients, which those put in under `portable` have not.
 
-    NoAttribution where it has no usable head, ArtifactError where its weights are not those whose activations were
-    taken. One thread under `portable`: shared sums change the last bits of gradients, as in fine-tuning.
+    One thread under `portable`: shared sums change the last bits of gradients, as in fine-tuning.
     """
     import torch
 
-    from neurosieve.activations import threads
-    from neurosieve.activations.models import NoHeadError, load_language_model, model_folder, task_folder
-    from neurosieve.concepts import language
-
-    torch.set_num_threads(threads() if params.numerics == "fast" else 1)
-    entry = params.models[features.model]
-    own = task_folder(params, features.paths, features.model, features.task)
-    folder = own or model_folder(params, features.model, cache)[0]
     try:
-        loaded, mask = load_language_model(
-            folder,
-            features.model,
-            "fast",
-            "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
-            entry.trust_remote_code,
-            settings.window,
-            params.activations.batch_tokens,
-        )
-        language.check_head(loaded)
-    except NoHeadError as why:
-        raise NoAttribution(f"no usable language-modelling head: {why}") from None
-    source = features.paths.activations(features.model, features.task, "train")
-    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
-        raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
-    return loaded, mask
-
-
-def _sample(params: Params, features: Features, settings: Attribution, loaded: Loaded, mask: int | None) -> Sample:
-    """The train tokens that are predicted."""
-    from neurosieve.activations.batches import Rows
-    from neurosieve.concepts import language
-
-    train = features.paths.task(features.task) / "train"
-    entries = read_jsonl(train / "rows.jsonl")
-    return language.draw_sample(
-        read_jsonl(train / "inputs.jsonl"),
-        Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end"))),
-        features.files("train"),
-        loaded.coding,
-        mask,
-        lambda kind, index: f"{train}/{kind}.jsonl:{index + 1}",
-        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"attribution tokens")]),
-        tokens=settings.tokens,
-        per_window=settings.per_window,
-        window=settings.window,
-        batch_tokens=params.activations.batch_tokens,
-    )
+        found = load_head(params.model_copy(update={"numerics": "fast"}), features, settings.window, cache)
+    except NoAblation as why:
+        raise NoAttribution(str(why)) from None
+    if params.numerics != "fast":
+        torch.set_num_threads(1)
+    return found
 
 
 def _moments(features: Features) -> tuple[np.ndarray, np.ndarray]:
@@ -320,10 +280,14 @@ def compare(
             "overlap": overlap(order[:n], chosen, candidates, width) if n else None,
             "precedence": precedence(score, chosen, candidates, width) if n else None,
             "probes": {other: _agree(score, place, candidates) for other, place in places.items()},
-            "others": {other: spearman(score[candidates], scores[other][candidates]) for other in scores if other != name},
+            "others": {
+                other: spearman(score[candidates], scores[other][candidates]) for other in scores if other != name
+            },
             "halves": {
                 "spearman": spearman(within[0][candidates], within[1][candidates]),
-                "overlap": overlap(*(_first(half, candidates)[:n] for half in within), candidates, width) if n else None,
+                "overlap": overlap(*(_first(half, candidates)[:n] for half in within), candidates, width)
+                if n
+                else None,
             }
             if within
             else None,

@@ -25,18 +25,16 @@ from torch.overrides import TorchFunctionMode
 SMALL = 1e-6  # stands for 0 where f(x) / x is asked for there
 LIBRARY = "transformers.activations"
 # Linear in what they are given, as long as only one of it depends on the neurons where they multiply.
-LINEAR = frozenset("""
-    __add__ __get__ __getitem__ __iadd__ __neg__ __radd__ __rsub__ __sub__ add add_ alias_copy cat chunk clone
-    contiguous detach dropout expand expand_as flatten flip float gather index_select masked_fill mean movedim narrow
-    neg pad permute repeat repeat_interleave reshape roll rsub select split squeeze stack sub sum swapaxes t tensor_split
-    to transpose type type_as unbind unflatten unsqueeze view view_as where
-""".split())
-PRODUCTS = frozenset("""
-    __imul__ __itruediv__ __matmul__ __mul__ __rmatmul__ __rmul__ __truediv__ addmm bmm div linear matmul mul multiply
-    true_divide
-""".split())
-HALVED = frozenset("__matmul__ __mul__ __rmatmul__ __rmul__ bmm matmul mul multiply".split())
-ACTIVATIONS = frozenset("elu gelu hardswish leaky_relu mish relu relu6 silu square".split())
+LINEAR = frozenset([
+    "__add__", "__get__", "__getitem__", "__iadd__", "__neg__", "__radd__", "__rsub__", "__sub__", "add", "add_", "cat",
+    "chunk", "clone", "contiguous", "detach", "dropout", "expand", "expand_as", "flatten", "flip", "float", "gather",
+    "index_select", "masked_fill", "mean", "movedim", "narrow", "neg", "pad", "permute", "repeat", "repeat_interleave",
+    "reshape", "roll", "rsub", "select", "split", "squeeze", "stack", "sub", "sum", "swapaxes", "t", "tensor_split",
+    "to", "transpose", "type", "type_as", "unbind", "unflatten", "unsqueeze", "view", "view_as", "where",
+])  # fmt: skip
+HALVED = frozenset(["__matmul__", "__mul__", "__rmatmul__", "__rmul__", "bmm", "matmul", "mul", "multiply"])
+PRODUCTS = HALVED | {"__imul__", "__itruediv__", "__truediv__", "addmm", "div", "linear", "true_divide"}
+ACTIVATIONS = frozenset(["elu", "gelu", "hardswish", "leaky_relu", "mish", "relu", "relu6", "silu", "square"])
 
 
 class NoRuleError(Exception):
