@@ -30,6 +30,7 @@ from neurosieve.concepts.null import (
     pooled,
     purity,
 )
+from neurosieve.concepts.properties import describe as describe_properties
 from neurosieve.concepts.sanity import checked
 from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
@@ -88,6 +89,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     "sanity" has NeuronEval's two tests of every metric on the best classes of these neurons
     (:mod:`neurosieve.concepts.sanity`).
 
+    "properties", of sequences and pairs: which properties of whole functions these neurons carry once length is held
+    fixed (:mod:`neurosieve.concepts.properties`).
+
     Where a number is predicted a neuron has "spearman" and "spearman_unseen" for "auroc" and "auroc_unseen", its null
     likewise, ``concept`` is "target", and there are no classes, no purity and no sanity; the report has "statistic":
     "spearman".
@@ -141,6 +145,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
         "named": _counts(described, null, names, features.layers, settings.level),
         "sanity": None if features.number else checked(X, labels, *_claims(described, features.classes), rng),
+        "properties": (
+            describe_properties(params, features, neurons) if settings.properties and features.unit != "token" else None
+        ),
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }

@@ -196,19 +196,26 @@ def check_weights(features: Features, loaded: Loaded) -> None:
 
 def judge_sample(params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling) -> Sample:
     """The judge tokens that are predicted."""
+    return token_sample(params, features, loaded, mask, settings, "judge", "tokens")
+
+
+def token_sample(
+    params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling, split: str, name: str
+) -> Sample:
+    """Tokens of a split that are predicted; ``name``: of the draw."""
     from neurosieve.activations.batches import Rows
     from neurosieve.concepts import language
 
-    judge = features.paths.task(features.task) / "judge"
-    entries = read_jsonl(judge / "rows.jsonl")
+    folder = features.paths.task(features.task) / split
+    entries = read_jsonl(folder / "rows.jsonl")
     return language.draw_sample(
-        read_jsonl(judge / "inputs.jsonl"),
+        read_jsonl(folder / "inputs.jsonl"),
         Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end"))),
-        features.files("judge"),
+        features.files(split),
         loaded.coding,
         mask,
-        lambda kind, index: f"{judge}/{kind}.jsonl:{index + 1}",
-        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"tokens")]),
+        lambda kind, index: f"{folder}/{kind}.jsonl:{index + 1}",
+        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(name.encode())]),
         tokens=settings.tokens,
         per_window=settings.per_window,
         window=settings.window,

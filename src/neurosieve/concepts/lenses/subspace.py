@@ -115,8 +115,8 @@ def score_sizes(
 ) -> Report:
     """ "directions" of the report.
 
-    train, judge : float32 (rows, columns of all neurons), standardised. chosen : for each size k the columns (k,) of the
-    first k chosen neurons. random : (draws, k) each, those of random neurons.
+    train, judge : float32 (rows, columns of all neurons), standardised. chosen : for each size k the columns (k,) of
+    the first k chosen neurons. random : (draws, k) each, those of random neurons.
     """
     most = max(len(own) for own in chosen)
     first = found.vectors[:, :most].astype(np.float32)
