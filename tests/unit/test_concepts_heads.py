@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import planted_language_model as planted
 import pytest
 import tiny_models
 import torch
@@ -18,9 +19,10 @@ from neurosieve.activations import dump_activations, finetune_model
 from neurosieve.activations.models import NoHeadError, load_task_model
 from neurosieve.artifacts import Paths, Writer, read_json
 from neurosieve.concepts import heads, language
-from neurosieve.concepts.faithfulness import measure_faithfulness
+from neurosieve.concepts.faithfulness import _measure, measure_faithfulness
 from neurosieve.concepts.language import SPECIAL, Change
 from neurosieve.config import SPLITS, Params
+from neurosieve.probes.features import layout
 
 WIDTH = 16
 WORDS = {0: ["add", "first", "second", "return"], 1: ["name", "list", "value", "seen"]}
@@ -57,7 +59,7 @@ def test_a_head_of_the_library_predicts_as_it_does_and_sees_what_is_changed(
     loaded, scores = heads._of_library(params, features, folder)
     heads.check_task_head(loaded, scores, 1)
     rows, batches = heads.row_batches(
-        TEXTS, np.arange(6)[:, None], LABELS, np.array([0, 1, 2, 4, 5]), loaded.coding, 40, 30
+        TEXTS, np.arange(6)[:, None], LABELS, np.array([0, 1, 2, 4, 5]), loaded.coding, 40, 15
     )
     assert sorted(rows.tolist()) == [0, 1, 2, 4, 5] and len(batches) > 1
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -173,7 +175,9 @@ def test_the_rule_on_a_model_that_was_trained_here_on_pairs(tmp_path: Path) -> N
 
     def log_p(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         columns = torch.cat([(u - v).abs(), u * v]).double()
-        return torch.log_softmax(torch.from_numpy(head["weight"]).double() @ columns + head["bias"], -1)
+        return torch.log_softmax(
+            torch.from_numpy(head["weight"]).double() @ columns + torch.from_numpy(head["bias"]), -1
+        )
 
     rows = read_lines(paths, "judge")[1]
     vectors = {i: state("judge", i)[1:-1].mean(dim=0) for row in rows for i in (row["input"], row["input2"])}
@@ -186,3 +190,28 @@ def test_the_rule_on_a_model_that_was_trained_here_on_pairs(tmp_path: Path) -> N
     first = (folder / "faithfulness.json").read_bytes()
     measure_faithfulness(params, paths, model="m", task="t")
     assert (folder / "faithfulness.json").read_bytes() == first
+
+
+def test_what_a_planted_model_uses_is_told_from_what_it_only_carries(tmp_path: Path) -> None:
+    settings = {"tokens": 100, "shares": [], "random_orders": 6, "window": 24, "per_window": 8}
+    params, paths = planted.build(tmp_path, [1], faithfulness=settings)
+    features = layout(paths, params, planted.MODEL, planted.TASK)
+
+    def ask(neurons: np.ndarray) -> dict[str, dict[str, Any]]:
+        _, curves, _ = _measure(params, features, neurons, tmp_path)
+        return {curve["method"]: {**curve["verdict"], **curve["points"][0]} for curve in curves}
+
+    used = ask(planted.USED_CARRIERS[2])
+    assert used["mean"]["necessary"] and used["mean"]["necessity"]["difference"]["value"] < -0.2
+    # a donor of the same class leaves the class as it is, which is all that these neurons tell
+    assert abs(used["resample"]["necessity"]["difference"]["value"]) < 0.1
+    # the head has nothing else to go by, and nothing comes through the layers below
+    assert not used["mean"]["sufficient"] and used["mean"]["empty_layers"] == [0, 1]
+    assert used["mean"]["sufficiency"]["f"] == pytest.approx(0, abs=1e-6)
+    carried = ask(planted.UNUSED_CARRIERS[2])
+    assert not carried["mean"]["necessary"] and carried["mean"]["necessity"]["f"] == pytest.approx(1, abs=1e-4)
+    path = np.concatenate([planted.USED_CARRIERS[i] for i in range(3)] + [planted.USED_OTHERS[i] for i in range(3)])
+    whole = ask(path)
+    assert whole["mean"]["sufficient"] and whole["mean"]["sufficiency"]["f"] == pytest.approx(1, abs=1e-3)
+    assert whole["mean"]["necessary"] and whole["mean"]["necessity"]["f"] == pytest.approx(0, abs=1e-3)
+    assert whole["mean"]["empty_layers"] == []
