@@ -195,6 +195,9 @@ def test_the_rule_on_a_model_that_was_trained_here_on_pairs(tmp_path: Path) -> N
 def test_what_a_planted_model_uses_is_told_from_what_it_only_carries(tmp_path: Path) -> None:
     settings = {"tokens": 100, "shares": [], "random_orders": 6, "window": 24, "per_window": 8}
     params, paths = planted.build(tmp_path, [1], faithfulness=settings)
+    with Writer(paths.search("twin", planted.TASK), "subsets", {}) as out:
+        sets = {"subset-lca": {"neurons": planted.NEITHER[2][:3].tolist(), "claimed": False}}
+        out.json("frozen.json", {"headline": "lca", "sets": sets})
     features = layout(paths, params, planted.MODEL, planted.TASK)
 
     def ask(neurons: np.ndarray) -> dict[str, dict[str, Any]]:
@@ -204,10 +207,12 @@ def test_what_a_planted_model_uses_is_told_from_what_it_only_carries(tmp_path: P
     used = ask(planted.USED_CARRIERS[2])
     assert used["mean"]["necessary"] and used["mean"]["necessity"]["difference"]["value"] < -0.2
     # a donor of the same class leaves the class as it is, which is all that these neurons tell
-    assert abs(used["resample"]["necessity"]["difference"]["value"]) < 0.1
+    assert not used["resample"]["necessary"] and used["mean"]["necessity"]["f"] < 0.8
+    assert used["resample"]["necessity"]["f"] == pytest.approx(1, abs=0.1)
     # the head has nothing else to go by, and nothing comes through the layers below
     assert not used["mean"]["sufficient"] and used["mean"]["empty_layers"] == [0, 1]
     assert used["mean"]["sufficiency"]["f"] == pytest.approx(0, abs=1e-6)
+    assert used["mean"]["necessity"]["twin_f"] == pytest.approx(1, abs=1e-4)
     carried = ask(planted.UNUSED_CARRIERS[2])
     assert not carried["mean"]["necessary"] and carried["mean"]["necessity"]["f"] == pytest.approx(1, abs=1e-4)
     path = np.concatenate([planted.USED_CARRIERS[i] for i in range(3)] + [planted.USED_OTHERS[i] for i in range(3)])
