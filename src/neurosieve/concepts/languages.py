@@ -267,7 +267,7 @@ def _describe_sources(
 
 def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, str | None]:
     """The model, the id of its mask, and why it has no head, where it has none."""
-    from neurosieve.activations.models import NoHeadError, load_language_model, load_model, model_folder
+    from neurosieve.activations.models import PLAIN, NoHeadError, load_language_model, load_model, model_folder
     from neurosieve.concepts.language import check_head
 
     entry, block = params.models[model], params.concepts.languages
@@ -276,7 +276,7 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
         loaded, mask = load_language_model(
             model_folder(params, model, cache)[0],
             model,
-            "fast",  # packed weights have no gradients
+            PLAIN,  # packed weights have no gradients
             entry.weights,
             entry.trust_remote_code,
             block.window,
@@ -287,7 +287,7 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
     except NoHeadError as why:
         own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
         room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
-        fast = {"numerics": "fast", "activations": room, "models": {**params.models, model: own}}
+        fast = {"numerics": PLAIN, "activations": room, "models": {**params.models, model: own}}
         return load_model(params.model_copy(update=fast), model, cache), None, str(why)
 
 

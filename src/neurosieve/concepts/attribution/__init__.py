@@ -162,14 +162,16 @@ def _measure(
 
 
 def _load(params: Params, features: Features, settings: Attribution, cache: Any) -> tuple[Loaded, int | None]:
-    """As ablation.load_head, with products that have gradients, which those put in under `portable` have not.
+    """As ablation.load_head, with products that have gradients.
 
     One thread under `portable`: shared sums change the last bits of gradients, as in fine-tuning.
     """
     import torch
 
+    from neurosieve.activations.models import PLAIN
+
     try:
-        found = load_head(params.model_copy(update={"numerics": "fast"}), features, settings.window, cache)
+        found = load_head(params.model_copy(update={"numerics": PLAIN}), features, settings.window, cache)
     except NoAblation as why:
         raise NoAttribution(str(why)) from None
     if params.numerics != "fast":
