@@ -10,6 +10,7 @@ and is never published. The other rule of the phase, with its own folder, is in 
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -36,15 +37,22 @@ from neurosieve.constant import column_moments
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 
+# The other rules of the phase, each with its own module and folder.
+_RULES = {
+    "ablate_neurons": "ablation",
+    "attribute_neurons": "attribution",
+    "measure_faithfulness": "faithfulness",
+    "measure_effects": "effects",
+    "apply_lens": "lenses",
+    "find_language_neurons": "languages",
+}
 TARGET = "target"  # what a neuron goes with where a number is predicted
 
 
 def __getattr__(name: str) -> Any:
-    """The other rule of the phase, imported when it is asked for."""
-    if name == "ablate_neurons":
-        from neurosieve.concepts.ablation import ablate_neurons
-
-        return ablate_neurons
+    """The other rules of the phase, imported when they are asked for."""
+    if name in _RULES:
+        return getattr(importlib.import_module(f"neurosieve.concepts.{_RULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
