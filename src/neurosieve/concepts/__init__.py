@@ -382,7 +382,7 @@ def _counts(
     at = z.max(axis=3).argmax(axis=2)
     found = {}
     for i, c in enumerate(null.classes):
-        own = [e for e in described if names[c] in (e["best_class"], e["concept"])]
+        own = [e for e in described if e["null"] is not None and e["best_class"] in (names[c], None)]  # None: numbers
         drawn = (beyond & (at == i)).sum(axis=1)
         found[names[c]] = _count(own, layers, level) | {
             "by_chance": float(drawn.mean()),
@@ -397,7 +397,7 @@ def _count(own: list[dict[str, Any]], layers: int, level: float) -> dict[str, An
         "neurons": len(named),
         "per_layer": np.bincount([e["layer"] for e in named], minlength=layers).tolist() if named else [0] * layers,
         "low": sum(e["direction"] < 0 for e in named),
-        "found": sum(e["null"] is not None and e["null"]["q"] <= level for e in own),
+        "found": sum(e["null"]["q"] <= level for e in own),
     }
 
 
