@@ -24,7 +24,7 @@ def build(
 ) -> tuple[Params, Paths, np.ndarray]:
     """Params, paths and the chosen neurons: by default the carriers. ``options`` of planted.build."""
     params = planted.make_params(setting, [TASK], seed)
-    paths = Paths(folder, "planted")
+    paths = Paths("planted", folder)
     truth = planted.build(paths, setting, TASK, seed, **options)
     neurons = np.array([group[0] for group in truth.groups]) if chosen is None else np.asarray(chosen)
     for model in (planted.MODEL, planted.TWIN):

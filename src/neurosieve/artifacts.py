@@ -45,7 +45,17 @@ CODE: dict[str, tuple[str, ...]] = {
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "memory.py", "sources", "activations", "probes", "concepts"),
+    "concepts": (
+        *COMMON,
+        "constant.py",
+        "memory.py",
+        "sources",
+        "activations",
+        "probes",
+        "redundancy",
+        "subsets",
+        "concepts",
+    ),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
 
@@ -110,6 +120,21 @@ class Paths:
 
     def ablation(self, model: str, task: str) -> Path:
         return self.root / "concepts" / "ablation" / model / task
+
+    def attribution(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "attribution" / model / task
+
+    def faithfulness(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "faithfulness" / model / task
+
+    def effects(self, model: str) -> Path:
+        return self.root / "concepts" / "effects" / model
+
+    def lens(self, lens: str, model: str, task: str) -> Path:
+        return self.root / "concepts" / "lenses" / lens / model / task
+
+    def languages(self, model: str) -> Path:
+        return self.root / "concepts" / "languages" / model
 
     def leaderboard(self) -> Path:
         return self.root / "leaderboard"

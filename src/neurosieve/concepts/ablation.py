@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, read_jsonl, read_manifest, read_npy
 from neurosieve.concepts import chosen_neurons
+from neurosieve.concepts.effect_sizes import mean_replicates
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
 from neurosieve.flow import writer
@@ -100,8 +101,8 @@ def _measure(
     # Here, not above: it loads torch, which a row without anything to measure does not need.
     from neurosieve.concepts import language
 
-    loaded, mask = _load(params, features, cache)
-    sample = _sample(params, features, loaded, mask)
+    loaded, mask = load_head(params, features, settings.window, cache)
+    sample = judge_sample(params, features, loaded, mask, settings)
     if not len(sample.rows):
         raise NoAblation("no token of judge that the model could predict")
 
@@ -146,7 +147,15 @@ def _measure(
     return found, {"tokens": len(sample.rows), **sample.facts}
 
 
-def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int | None]:
+class Sampling(Protocol):
+    """What of the settings of a rule says which tokens are predicted."""
+
+    tokens: int
+    window: int
+    per_window: int
+
+
+def load_head(params: Params, features: Features, window: int, cache: Any) -> tuple[Loaded, int | None]:
     """The model with its head, and the id of its mask (None for a causal one). NoAblation where it has no usable head.
 
     ArtifactError where its weights are not those whose activations were taken.
@@ -158,8 +167,7 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
     from neurosieve.concepts import language
 
     torch.set_num_threads(threads())
-    entry, settings = params.models[features.model], params.concepts.ablation
-    assert settings is not None
+    entry = params.models[features.model]
     own = task_folder(params, features.paths, features.model, features.task)
     folder = own or model_folder(params, features.model, cache)[0]
     try:
@@ -169,25 +177,28 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
             params.numerics,
             "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
             entry.trust_remote_code,
-            settings.window,
+            window,
             params.activations.batch_tokens,
         )
         language.check_head(loaded)
     except NoHeadError as why:
         raise NoAblation(f"no usable language-modelling head: {why}") from None
-    source = features.paths.activations(features.model, features.task, "train")
-    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
-        raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
+    check_weights(features, loaded)
     return loaded, mask
 
 
-def _sample(params: Params, features: Features, loaded: Loaded, mask: int | None) -> Sample:
+def check_weights(features: Features, loaded: Loaded) -> None:
+    """ArtifactError where the activations are not of the loaded weights."""
+    source = features.paths.activations(features.model, features.task, "train")
+    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
+        raise ArtifactError(f"{source}: made from other weights than {loaded.folder} has; run `activations` again")
+
+
+def judge_sample(params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling) -> Sample:
     """The judge tokens that are predicted."""
     from neurosieve.activations.batches import Rows
     from neurosieve.concepts import language
 
-    settings = params.concepts.ablation
-    assert settings is not None
     judge = features.paths.task(features.task) / "judge"
     entries = read_jsonl(judge / "rows.jsonl")
     return language.draw_sample(
@@ -251,9 +262,7 @@ def compare(
     paired = chosen - random.mean(axis=0)
     low = high = None
     if bootstrap is not None:
-        weights = bootstrap.weights.astype(np.float64)
-        sums = np.bincount(files, paired, minlength=bootstrap.n_files)
-        replicates = (weights @ sums) / (weights @ np.bincount(files, minlength=bootstrap.n_files))
+        replicates = mean_replicates(paired, files, bootstrap)
         low, high = float(lower(replicates, confidence)), float(upper(replicates, confidence))
     by_class = {}
     for label, name in enumerate(classes):
