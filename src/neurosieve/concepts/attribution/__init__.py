@@ -14,9 +14,9 @@ the forward pass runs, and ``contribution``; see _passes.py. Files whose name be
 
 From tokens to one score. ``<name>``: the mean over tokens of the absolute value, in which nothing cancels (AtP*, Kramar
 et al. 2024). Of signed methods also ``<name>.signed``: the mean itself, as Syed et al. 2023 and the circuit benchmark
-MIB average before they rank. The second says little for this m: where a model's probabilities are right, the gradient of
-the log-probability of the true token is 0 in the mean, whatever the neuron (the score identity of statistics), so that
-what is left is sampling noise and what the model has wrong. Both are given by class too.
+MIB average before they rank. The second says little for this m: where a model's probabilities are right, the gradient
+of the log-probability of the true token is 0 in the mean, whatever the neuron (the score identity of statistics), so
+that what is left is sampling noise and what the model has wrong. Both are given by class too.
 
 What it does not say: scores are of first order, one neuron at a time around the unchanged model.
 """
