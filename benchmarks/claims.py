@@ -2,6 +2,7 @@
 
     python benchmarks/claims.py --params presets/real-data.yaml [--build build] [--tasks java-tags python-tags]
                                 [--out claims.json] [--models ...]
+    python benchmarks/claims.py --results results/real-data
 
 Reads what a run left in build/ (prepare, activations of train and judge, probes), writes nothing but --out, and prints
 the tables in Markdown. No model is run; the same build gives the same figures.
@@ -14,6 +15,9 @@ fewer than READ in either. (The publication gives no rule.) A type's class is th
 Beside it a neuron is named as in concepts.json: by its correlation with the class, beyond what labels permuted over
 token types give the farthest of all neurons of the model, all claims and both directions, at the level of the params
 file. A text neuron is named after identifiers and strings together, with which it goes more than with either.
+
+With --results alone the published rows of a benchmark are read instead: how many of the described neurons of the
+minimal subsets are named after each class, in the trained models and in their untrained twins.
 
 Both counts are of the class's neurons, of RANDOM draws of as many other neurons of the same layers, and of the
 untrained twin, whose own probe chooses its neurons. "Beyond": the share is above that of 95 % of the draws and above
@@ -60,16 +64,15 @@ def heaviest(weights: np.ndarray, share: float = MASS) -> np.ndarray:
     return order[: int(np.argmax(reached)) + 1] if mass.sum() > 0 else order[:0]
 
 
-def strongest_types(size: np.ndarray, codes: np.ndarray, min_count: int, top: int = TYPES) -> np.ndarray:
+def strongest_types(size: np.ndarray, codes: np.ndarray, top: int = TYPES) -> np.ndarray:
     """Codes of the ``top`` types of largest mean |z| of every neuron, (neurons, top); -1 where there are fewer.
 
-    size : (rows, neurons) |z|; codes : (rows,) type of each row; a type needs ``min_count`` rows. Ties by code.
+    size : (rows, neurons) |z|; codes : (rows,) type of each row. No type is too rare, as published. Ties by code.
     """
     count = np.bincount(codes)
     order = np.argsort(codes, kind="stable")
     mean = np.add.reduceat(size[order], np.cumsum(count) - count, axis=0) / count[:, None]
-    known = np.flatnonzero(count >= min_count)
-    best = known[np.argsort(-mean[known], axis=0, kind="stable")[:top].T]
+    best = np.argsort(-mean, axis=0, kind="stable")[:top].T
     return np.pad(best, ((0, 0), (0, top - best.shape[1])), constant_values=-1)
 
 
@@ -86,13 +89,15 @@ def by_eye(types: np.ndarray, class_of: np.ndarray, classes: tuple[int, ...], mi
 @dataclass(frozen=True)
 class Cell:
     """All neurons of a model that are not constant, on one task: their layers, whether either rule names them after a
-    claim, and the neurons that are a claim's own by the probe, as places among them."""
+    claim, and the neurons that are a claim's own by the probe, as places among them. judged : on which rows; types :
+    share of the judge types that are of the claim's classes."""
 
     layers: np.ndarray
     eye: dict[str, np.ndarray]
     ours: dict[str, np.ndarray]
     own: dict[str, np.ndarray]
     judged: dict[str, str]
+    types: dict[str, float]
 
 
 def read_cell(params: Params, paths: Paths, model: str, task: str) -> Cell:
@@ -108,11 +113,12 @@ def read_cell(params: Params, paths: Paths, model: str, task: str) -> Cell:
     assert seen is not None
     counts = np.zeros((len(tokens.names), len(features.classes)), np.int64)
     np.add.at(counts, (tokens.codes, labels), 1)
-    types = strongest_types(np.abs(_z(features, kept, X)), tokens.codes, params.concepts.min_count)
-    eye = {claim: by_eye(types, counts.argmax(axis=1), of, claim == TEXT) for claim, of in claims.items()}
+    types, class_of = strongest_types(np.abs(_z(features, kept, X)), tokens.codes), counts.argmax(axis=1)
+    eye = {claim: by_eye(types, class_of, of, claim == TEXT) for claim, of in claims.items()}
     ours, judged = _named(params, X, labels, tokens.codes, seen, claims, task)
     own = {claim: np.unique(np.concatenate([heaviest(weights[:, c]) for c in of])) for claim, of in claims.items()}
-    return Cell(kept // features.width, eye, ours, own, judged)
+    share = {claim: float(np.isin(class_of, of).mean()) for claim, of in claims.items()}
+    return Cell(kept // features.width, eye, ours, own, judged, share)
 
 
 def _z(features: Any, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
@@ -172,6 +178,7 @@ def shares(cell: Cell, claim: str, seed: list[int]) -> Row:
         for _ in range(RANDOM)
     ]
     row: Row = {"neurons": len(own), "per_layer": per_layer.tolist(), "judged": cell.judged[claim]}
+    row["types"] = cell.types[claim]
     for rule, named in (("eye", cell.eye[claim]), ("ours", cell.ours[claim])):
         random = np.array([named[d].mean() for d in drawn])
         row[rule] = {
@@ -184,9 +191,9 @@ def shares(cell: Cell, claim: str, seed: list[int]) -> Row:
     return row
 
 
-def measure(params: Params, paths: Paths, tasks: list[str], models: list[str]) -> list[Row]:
-    """A row for every task, claim and trained model, its twin's figures beside its own."""
-    rows = []
+def measure(params: Params, paths: Paths, tasks: list[str], models: list[str], out: Path | None = None) -> list[Row]:
+    """A row for every task, claim and trained model, its twin's figures beside its own; written as far as they are."""
+    rows: list[Row] = []
     for task in tasks:
         for model in models:
             twin = next((m for m, entry in params.models.items() if entry.untrained == model), None)
@@ -202,8 +209,51 @@ def measure(params: Params, paths: Paths, tasks: list[str], models: list[str]) -
                         "beyond": row[rule]["share"] > max(row[rule]["random_95"], -1 if of is None else of),
                     }
                 rows.append(row)
-                print(f"{task} {model} {claim}", file=sys.stderr)
+            print(f"{task} {model}", file=sys.stderr)
+            if out is not None:
+                write_text(out, json.dumps(rows, indent=1, sort_keys=True) + "\n")
     return rows
+
+
+def of_results(folder: Path, tasks: list[str]) -> list[Row]:
+    """Per task and claim of published rows: described and named neurons and models with a named one, of trained models
+    and of untrained twins. "text" is in no row."""
+    found: dict[tuple[str, str], Row] = {}
+    for file in sorted((folder / "rows").glob("*.json")):
+        row = json.loads(file.read_text(encoding="utf-8"))
+        if row["task"] not in tasks or row["protocol"] != "strict":
+            continue
+        side = "trained" if row["control_of"] is None else "twins"
+        for claim, classes in CLAIMS.items():
+            if not set(classes) & set(row["concepts"]["tested"]):
+                continue
+            empty = {"described": 0, "named": 0, "models": 0, "with_one": 0}
+            line = found.setdefault(
+                (row["task"], claim),
+                {"task": row["task"], "claim": claim, "trained": dict(empty), "twins": dict(empty)},
+            )
+            named = sum(neuron["concept"] in classes for neuron in row["concepts"]["neurons"])
+            line[side]["described"] += row["concepts"]["described"]
+            line[side]["named"] += named
+            line[side]["models"] += 1
+            line[side]["with_one"] += named > 0
+    return [found[key] for key in sorted(found, key=lambda k: (tasks.index(k[0]), list(CLAIMS).index(k[1])))]
+
+
+def results_table(lines: list[Row], folder: Path) -> str:
+    """Claim, what was found, figure, command."""
+    out = ["| claim | found | figure | command |", "| --- | --- | --- | --- |"]
+    for line in lines:
+        ours, twins = line["trained"], line["twins"]
+        told = "not found" if not ours["named"] else f"in {ours['with_one']} of {ours['models']} trained models"
+        if ours["named"]:
+            told += f", and in {twins['with_one']} of {twins['models']} untrained twins"
+        figure = (
+            f"{ours['named']} of {ours['described']} described neurons; twins {twins['named']} of {twins['described']}"
+        )
+        command = f"`python benchmarks/claims.py --results {folder.as_posix()}`"
+        out.append(f"| {line['claim']} neurons, {line['task']} | {told} | {figure} | {command} |")
+    return "\n".join(out)
 
 
 def verdict(rows: list[Row], rule: str) -> str:
@@ -244,17 +294,20 @@ def tables(rows: list[Row]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--params", type=Path, required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--params", type=Path, help="params file of a run whose build is at hand")
+    source.add_argument("--results", type=Path, help="published results of one benchmark")
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--tasks", nargs="+", default=["java-tags", "python-tags"])
     parser.add_argument("--models", nargs="+", help="trained models; by default all of the run")
     parser.add_argument("--out", type=Path, help="a JSON file of the figures")
     given = parser.parse_args(arguments)
+    if given.results:
+        print(results_table(of_results(given.results, given.tasks), given.results))
+        return
     params = load_params(given.params)
     models = given.models or [m for m in params.run.models if params.models[m].untrained is None]
-    rows = measure(params, Paths(params.benchmark, given.build), given.tasks, models)
-    if given.out:
-        write_text(given.out, json.dumps(rows, indent=1, sort_keys=True) + "\n")
+    rows = measure(params, Paths(params.benchmark, given.build), given.tasks, models, given.out)
     print(tables(rows))
 
 

@@ -118,10 +118,10 @@ def functions(n: int, rng: np.random.Generator) -> list[str]:
 
 def test_length_alone_is_no_property() -> None:
     rng = np.random.default_rng(1)
-    read = [properties.count(text, "python") or {} for text in functions(300, rng)]
+    read = [of for text in functions(300, rng) if (of := properties.count(text, "python"))]
     length = np.array([of["tokens"] for of in read])
-    P = np.array([[of[name] for name in ("lines", "calls", "operators")] for of in read], float)
-    X = np.stack([np.log(length), np.log(length) + 0.1 * rng.normal(size=300), P[1] - 0.1 * length], axis=1)
+    P = np.array([[of[name] for of in read] for name in ("lines", "calls", "operators")], float)
+    X = np.stack([np.log(length), np.log(length) + 0.1 * rng.normal(size=len(length)), P[1] - 0.1 * length], axis=1)
     assert spearmanr(X[:, 0], P[1])[0] > 0.5  # without length held fixed it carries calls
     null = properties.permute_within(X, P, length, 99, rng)
     p = family_wise(null.z[0].max(axis=(1, 2)), null.z)
@@ -159,7 +159,7 @@ def test_a_planted_neuron_is_named_and_one_of_length_is_not(tmp_path: Path) -> N
     rng, paths = np.random.default_rng(2), Paths("bench", tmp_path)
     stars, lines = rng.integers(0, 6, 200), rng.integers(2, 20, 200)
     texts = [
-        "int f(int *p) {\n" + "  *p = 1;\n" * s + "  k = 1;\n" * n + "}" for s, n in zip(stars, lines, strict=True)
+        "int f(int *p) {\n" + "  *p = 1;\n" * s + "  int k = 1;\n" * n + "}" for s, n in zip(stars, lines, strict=True)
     ]
     texts[0] = "int f( {"
     length = np.array([(properties.count(t, "c") or {"tokens": 0})["tokens"] for t in texts])

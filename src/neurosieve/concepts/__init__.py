@@ -20,6 +20,7 @@ import numpy as np
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_jsonl, read_npy
 from neurosieve.concepts import metrics
 from neurosieve.concepts.auroc import auroc, concordance, top_types
+from neurosieve.concepts.heatmap import heat_maps, page
 from neurosieve.concepts.null import (
     Null,
     benjamini_hochberg,
@@ -151,9 +152,13 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
+    maps = heat_maps(params, paths, model, task, described, z)
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
+        if maps:
+            out.jsonl("heatmaps.jsonl", maps)
+            out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
             "chosen": len(chosen),
             "described": len(neurons),
@@ -377,7 +382,7 @@ def _counts(
     at = z.max(axis=3).argmax(axis=2)
     found = {}
     for i, c in enumerate(null.classes):
-        own = [e for e in described if names[c] in (e["best_class"], e["concept"])]
+        own = [e for e in described if e["null"] is not None and e["best_class"] in (names[c], None)]  # None: numbers
         drawn = (beyond & (at == i)).sum(axis=1)
         found[names[c]] = _count(own, layers, level) | {
             "by_chance": float(drawn.mean()),
@@ -392,7 +397,7 @@ def _count(own: list[dict[str, Any]], layers: int, level: float) -> dict[str, An
         "neurons": len(named),
         "per_layer": np.bincount([e["layer"] for e in named], minlength=layers).tolist() if named else [0] * layers,
         "low": sum(e["direction"] < 0 for e in named),
-        "found": sum(e["null"] is not None and e["null"]["q"] <= level for e in own),
+        "found": sum(e["null"]["q"] <= level for e in own),
     }
 
 
