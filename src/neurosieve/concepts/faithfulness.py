@@ -244,8 +244,8 @@ def _measure(
                     point["empty_layers"] = empty_layers(order.neurons[: point["k"]], features.measured, width)
                 named = {"site": site.kind, "method": method, "order": order.name, "source": order.source}
                 curves.append(named | made)
-    for name, why in missing.items():
-        curves += [refused(name, None, site.kind, method, why) for method in settings.methods]
+    for name, text in missing.items():
+        curves += [refused(name, None, site.kind, method, text) for method in settings.methods]
     report = {
         "kind": target.kind,
         "items": len(target.rows),
