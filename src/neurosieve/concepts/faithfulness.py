@@ -57,7 +57,7 @@ from tqdm import tqdm
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_npy, read_tensors
 from neurosieve.concepts import chosen_neurons
 from neurosieve.concepts.ablation import NoAblation, draw_apart, judge_sample, load_head, moments
-from neurosieve.config import Params
+from neurosieve.config import CONTROL_RANKINGS, Params
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
@@ -281,10 +281,10 @@ def _order(params: Params, features: Features, name: str, chosen: np.ndarray) ->
 
     if name == CHOSEN:
         frozen = read_json(features.paths.search(features.model, features.task) / "frozen.json")
-        rest = next(
-            (of for of in (frozen["headline"], frozen.get("best_ranking")) if (probes / f"ranking_{of}.npy").is_file()),
-            None,
-        )
+        # a search has no order of all neurons, and the best may be a search too
+        named = (frozen["headline"], frozen.get("best_ranking"), *params.probes.rankings)
+        there = [of for of in named if (probes / f"ranking_{of}.npy").is_file() and of not in CONTROL_RANKINGS]
+        rest = there[0] if there else None
         first = np.concatenate([chosen, ranking(rest)]) if rest else chosen
         source = f"the subset of {frozen['headline']}, then " + (f"the ranking {rest}" if rest else "by index")
     elif name in params.probes.rankings:
@@ -293,12 +293,12 @@ def _order(params: Params, features: Features, name: str, chosen: np.ndarray) ->
         path = features.paths.attribution(features.model, features.task) / "attribution.safetensors"
         found = read_tensors(path) if path.is_file() else {}
         if f"{name}.order" not in found:
-            there = sorted(key.removesuffix(".order") for key in found if key.endswith(".order"))
-            if path.is_file() and not there:
+            causal = sorted(key.removesuffix(".order") for key in found if key.endswith(".order"))
+            if path.is_file() and not causal:
                 raise NoOrder("there is no causal ranking of this row, see its attribution.json")
             raise ArtifactError(
                 f"concepts.faithfulness.orders: found {name!r}, expected {CHOSEN} or one of "
-                f"{', '.join([*params.probes.rankings, *there])}; write one of these, or add it to probes.rankings or "
+                f"{', '.join([*params.probes.rankings, *causal])}; write one of these, or add it to probes.rankings or "
                 "concepts.attribution.methods"
             )
         first, source = found[f"{name}.order"].astype(np.int64), "attribution"
