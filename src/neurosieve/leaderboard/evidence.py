@@ -32,7 +32,7 @@ SHORT = {NECESSARY: "nec", SUFFICIENT: "nec+suf", SPECIFIC: "nec+suf+spec"}
 
 
 def chosen_curve(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Of faithfulness.json the curve of the headline's own order, neurons replaced by their means, where there is one."""
+    """Of faithfulness.json the curve of the subset itself, neurons replaced by their means, where there is one."""
     curves = (row["faithfulness"] or {"curves": []})["curves"]
     return next((curve for curve in curves if (curve["order"], curve["method"]) == ("chosen", "mean")), None)
 
