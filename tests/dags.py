@@ -23,7 +23,7 @@ def with_every_question(text: str | None = None) -> str:
     found = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8") if text is None else text)
     corpus = next(iter(found["prepare"]["corpora"]))
     task = next(entry for entry in found["prepare"]["tasks"].values() if "packages" in entry)
-    packages = task["packages"]["train"]
+    packages = task["packages"]
     few = {"tokens": 20, "window": 24, "per_window": 4}
     found["concepts"] |= {
         "attribution": few,
@@ -33,8 +33,8 @@ def with_every_question(text: str | None = None) -> str:
         "heat_maps": {"neurons": 2},
         "languages": {
             "sources": {
-                "one": {"corpus": corpus, "packages": packages[:1]},
-                "two": {"corpus": corpus, "packages": packages[1:]},
+                "one": {"corpus": corpus, "packages": packages["train"]},
+                "two": {"corpus": corpus, "packages": packages["dev"]},
             },
             "subwords": 300,
             "tokens": 20,

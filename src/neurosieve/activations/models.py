@@ -62,7 +62,7 @@ from neurosieve.activations.trial import (
 from neurosieve.artifacts import Paths, sha256_file
 from neurosieve.config import Model, Params
 from neurosieve.config.files import code_below
-from neurosieve.memory import out_of_memory
+from neurosieve.memory import give_back, out_of_memory
 from neurosieve.numerics import shortfall
 from neurosieve.sources.folder import (
     CONFIG,
@@ -472,6 +472,8 @@ def _ready(model: Any, numerics: str, run: Callable[[], Sequence[torch.Tensor]],
     if differ(wanted, values()) is not None:
         for parameter, weight in spared:
             parameter.data = weight
+    del wanted, spared
+    give_back()
 
 
 def _part(folder: Path, model: Any, kind: str, coding: Coding) -> Part:
