@@ -6,11 +6,30 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from neurosieve import config
+from neurosieve.config.lenses import lens_names
 
 SHARED = ("workflow/Snakefile", "workflow/rules/common.smk")  # every stage runs them
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def with_every_question(text: str | None = None) -> str:
+    """A params file, params.yaml unless another is given, with all that can be asked of neurons: text of the file."""
+    found = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8") if text is None else text)
+    corpus = next(iter(found["prepare"]["corpora"]))
+    found["concepts"] |= {
+        "attribution": {},
+        "faithfulness": {},
+        "effects": {},
+        "lenses": {name: {} for name in lens_names()},
+        "languages": {"sources": {"one": {"corpus": corpus}, "two": {"corpus": corpus}}},
+    }
+    return yaml.safe_dump(found, sort_keys=False)
 
 
 def inside(path: str, folders: Iterable[str]) -> bool:
@@ -192,9 +211,14 @@ def key_faults(
 
 
 def _wildcards(params: config.Params) -> list[dict[str, str]]:
-    corpora = list(params.prepare.corpora)
+    corpora, lenses = list(params.prepare.corpora), params.lenses or lens_names()
     return [
-        {"model": model, "task": task, "corpus": corpora[i % len(corpora)] if corpora else ""}
+        {
+            "model": model,
+            "task": task,
+            "corpus": corpora[i % len(corpora)] if corpora else "",
+            "lens": lenses[i % len(lenses)],
+        }
         for model in params.run.models
         for i, task in enumerate(params.run.tasks)
     ]

@@ -24,7 +24,7 @@ def build(
 ) -> tuple[Params, Paths, np.ndarray]:
     """Params, paths and the chosen neurons: by default the carriers. ``options`` of planted.build."""
     params = planted.make_params(setting, [TASK], seed)
-    paths = Paths(folder, "planted")
+    paths = Paths("planted", folder)
     truth = planted.build(paths, setting, TASK, seed, **options)
     neurons = np.array([group[0] for group in truth.groups]) if chosen is None else np.asarray(chosen)
     for model in (planted.MODEL, planted.TWIN):
@@ -35,6 +35,7 @@ def build(
 def choose(paths: Paths, model: str, task: str, neurons: np.ndarray) -> None:
     """Write subsets/search/<model>/<task>/frozen.json as if the search had found these neurons."""
     entry = {"kind": "subset", "ranking": "lca", "claimed": True, "neurons": [int(n) for n in neurons]}
+    entry |= {"l1": 0.0, "l2": 0.01}
     with Writer(paths.search(model, task), "subsets", {}) as out:
         out.json("frozen.json", {"headline": "lca", "sets": {"subset-lca": entry}})
 

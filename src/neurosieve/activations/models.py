@@ -33,7 +33,14 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 from transformers.pytorch_utils import Conv1D
 from transformers.utils import logging as library
 
@@ -192,7 +199,7 @@ def load_folder(
 
 
 class NoHeadError(ActivationsError):
-    """A model without a language-modelling head of its own; the message says why and holds no path."""
+    """A model without the head that is looked for, or one that cannot be used; the message says why, without a path."""
 
 
 def load_language_model(
@@ -216,7 +223,38 @@ def load_language_model(
     masked = any(value.endswith(("ForMaskedLM", "ForPreTraining")) for value in names)
     if not masked and not any(value.endswith(("ForCausalLM", "LMHeadModel")) for value in names):
         raise NoHeadError(f"{CONFIG} names {', '.join(names) or 'no architecture'}, without a language-modelling head")
-    model = _from_weights(folder, name, files, trust, auto=AutoModelForMaskedLM if masked else AutoModelForCausalLM)
+    auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    loaded, fast = _load_with_head(folder, name, numerics, files, trust, auto, (window, batch_tokens))
+    mask = fast.mask_token_id if masked else None
+    if masked and mask is None:
+        raise NoHeadError("a masked language model whose tokenizer names no mask token")
+    return loaded, mask
+
+
+def load_task_model(
+    folder: Path,
+    name: str,
+    numerics: str,
+    weights: str = "safetensors",
+    trust: bool = False,
+    window: int = 512,
+    batch_tokens: int = 2048,
+) -> Loaded:
+    """A model with its head for sequence classification, as :func:`load_language_model` gives one with another head."""
+    files = check_folder(folder, name, weights, trust)
+    stated = _try(folder, f"cannot read {CONFIG}", lambda: json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    names = [str(value) for value in stated.get("architectures") or []]
+    if not any(value.endswith("ForSequenceClassification") for value in names):
+        raise NoHeadError(f"{CONFIG} names {', '.join(names) or 'no architecture'}, without a head for classification")
+    auto = AutoModelForSequenceClassification
+    return _load_with_head(folder, name, numerics, files, trust, auto, (window, batch_tokens))[0]
+
+
+def _load_with_head(
+    folder: Path, name: str, numerics: str, files: tuple[Path, ...], trust: bool, auto: Any, room: tuple[int, int]
+) -> tuple[Loaded, Any]:
+    """The model of a class of the library that has logits, and its tokenizer."""
+    model = _from_weights(folder, name, files, trust, auto=auto)
     _quiet(model)
     fast = _tokenizer(folder, trust)
     coding = read_coding(folder, model, fast)
@@ -227,15 +265,12 @@ def load_language_model(
     _ready(model, numerics, lambda: [model(input_ids=short_ids(coding)).logits])
     with untouched(model):
         layers, width = _measure(folder, coding, lambda ids: hidden_states(model, ids, None))
-    mask = fast.mask_token_id if masked else None
-    if masked and mask is None:
-        raise NoHeadError("a masked language model whose tokenizer names no mask token")
     facts = {"model_sha256": _weights_sha256(files)}
     loaded = Loaded(name, model, coding, layers, width, facts, folder, files)
-    loaded = _try_manners(loaded, numerics, window, batch_tokens)
+    loaded = _try_manners(loaded, numerics, *room)
     if loaded.snapshot is not None:
         raise NoHeadError("a forward pass changes the model itself")
-    return loaded, mask
+    return loaded, fast
 
 
 def _load(

@@ -19,8 +19,8 @@ The methods choose the top share (1 %) of all feed-forward neurons, their steps 
 
 Both take some neurons whatever the model is: a top share has no null. Beside them therefore:
 
-- the languages permuted over files: the entropy that the lowest of all neurons then has;
 - halves: files are cut in two, neurons chosen on each, overlap against the hypergeometric expectation;
+- the languages permuted over files: how many are then chosen, how low entropies come, how far the halves then agree;
 - separation: on the files not used to choose, are functions told apart by the shares of active sub-words of the chosen
   neurons (nearest centroid of the other half)? Against random neurons of the same layers;
 - ablation: the change of the log-probability of tokens of every language, set to 0 (as published) and to the mean:
@@ -159,7 +159,7 @@ def _measure(
                 found[method]["ablation"] = None
                 if no_head is None:
                     found[method]["ablation"] = _ablate(
-                        params, settings, network, watched, mask, tally, functions, chosen, method
+                        params, settings, network, mask, tally, functions, chosen, method
                     )
         report[key] = found
     report["untrained_seed"] = seed
@@ -270,7 +270,8 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
     from neurosieve.activations.models import NoHeadError, load_language_model, load_model, model_folder
     from neurosieve.concepts.language import check_head
 
-    entry = params.models[model]
+    entry, block = params.models[model], params.concepts.languages
+    assert block is not None
     try:
         loaded, mask = load_language_model(
             model_folder(params, model, cache)[0],
@@ -278,14 +279,15 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
             "fast",  # packed weights have no gradients
             entry.weights,
             entry.trust_remote_code,
-            params.activations.window,
+            block.window,
             params.activations.batch_tokens,
         )
         check_head(loaded)
         return loaded, mask, None
     except NoHeadError as why:
         own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
-        fast = {"numerics": "fast", "models": {**params.models, model: own}}
+        room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
+        fast = {"numerics": "fast", "activations": room, "models": {**params.models, model: own}}
         return load_model(params.model_copy(update=fast), model, cache), None, str(why)
 
 
@@ -542,8 +544,7 @@ def describe(
         "stability": overlap(chosen.neurons, again.neurons, layers * width),
         "separation": separation(tally, language, files, first, second, chosen.neurons, random, params),
     }
-    if method == "lape":
-        report["null"] = permuted(tally, language, files, first, chosen, settings, params)
+    report["null"] = permuted(method, tally, language, files, (first, second), (chosen, again), settings, params)
     return chosen, report
 
 
@@ -646,76 +647,58 @@ def _bound(which: Callable[..., np.ndarray], replicates: np.ndarray | None, para
 
 
 def permuted(
+    method: str,
     tally: Tally,
     language: np.ndarray,
     files: np.ndarray,
-    at: np.ndarray,
-    chosen: Selection,
+    halves: tuple[np.ndarray, np.ndarray],
+    own: tuple[Selection, Selection],
     settings: Languages,
     params: Params,
 ) -> dict[str, Any]:
-    """LAPE with the languages permuted over the files of the choosing half: what a top share of no language looks like.
+    """The same method with the languages permuted over the files of each half: what it finds where there is nothing.
 
-    entropy: mean over the chosen ones; expected: the mean of that under permutation; below: how many of the chosen
-    neurons have a lower entropy than the lowest of any neuron in all but a share 0.05 of the permutations.
+    chosen : how many neurons it then chooses, on average and at most. shared : neurons that both halves choose, on
+    average, and the p of as many as found: the hypergeometric expectation is too low, for both halves dismiss nearly
+    the same neurons whatever the languages are. Of LAPE, entropy : mean over the chosen ones, expected : the same of
+    the permutations; below : how many of the chosen lie below ``level``, under which no neuron's entropy comes in 95 %
+    of the permutations.
     """
-    names, first = np.unique(files[at], return_index=True)
-    own = language[at][first]
-    place = np.searchsorted(names, files[at])
-    rng = np.random.default_rng(_seed(params, "permuted"))
-    lowest, means = [], []
+    rng = np.random.default_rng(_seed(params, "permuted", method))
+    found: list[list[Selection]] = []
     for _ in range(settings.permutations):
         moved = language.copy()
-        moved[at] = rng.permutation(own)[place]
-        found = choose("lape", tally, moved, at, len(settings.sources), settings.share)
-        if len(found.value):
-            lowest.append(float(found.value[0]))
-            means.append(float(found.value.mean()))
-    if not lowest or not len(chosen.value):
-        return {"permutations": settings.permutations, "entropy": None, "expected": None, "level": None, "below": 0}
-    level = float(np.sort(lowest)[max(1, int(0.05 * (len(lowest) + 1))) - 1])
-    return {
+        for at in halves:
+            _, first, place = np.unique(files[at], return_index=True, return_inverse=True)
+            moved[at] = rng.permutation(language[at][first])[place]
+        found.append([choose(method, tally, moved, at, len(settings.sources), settings.share) for at in halves])
+    shared = np.array([len(np.intersect1d(one.neurons, other.neurons)) for one, other in found])
+    same = len(np.intersect1d(own[0].neurons, own[1].neurons))
+    counts = [len(one.neurons) for one, _ in found]
+    report: dict[str, Any] = {
         "permutations": settings.permutations,
-        "entropy": float(chosen.value.mean()),
-        "expected": float(np.mean(means)),
-        "level": level,
-        "below": int((chosen.value < level).sum()),
+        "chosen": {"mean": float(np.mean(counts)), "high": max(counts)},
+        "shared": {"mean": float(shared.mean()), "p": float((1 + (shared >= same).sum()) / (1 + len(shared)))},
     }
+    lowest = sorted(float(one.value[0]) for one, _ in found if len(one.value))
+    if method == "lape" and lowest and len(own[0].value):
+        level = lowest[max(1, int(0.05 * (len(lowest) + 1))) - 1]
+        report |= {
+            "entropy": float(own[0].value.mean()),
+            "expected": float(np.mean([one.value.mean() for one, _ in found if len(one.value)])),
+            "level": level,
+            "below": int((own[0].value < level).sum()),
+        }
+    return report
 
 
 # --- ablation --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def held(sites: Sites, neurons: np.ndarray, values: np.ndarray, width: int) -> Iterator[None]:
-    """Within the context the neurons (n,) of feed-forward layers have the values (n,) at every position."""
-    import torch
-
-    calls = 0
-
-    def before(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        nonlocal calls
-        here = neurons // width == calls % len(sites.products)
-        calls += 1
-        if not here.any():
-            return args
-        out = args[0].clone()
-        out[..., torch.from_numpy(neurons[here] % width)] = torch.from_numpy(values[here]).to(out)
-        return (out, *args[1:])
-
-    hooks = [product.register_forward_pre_hook(before) for product in dict.fromkeys(sites.products)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _ablate(
     params: Params,
     settings: Languages,
     loaded: Loaded,
-    watched: Watched,
     mask: int | None,
     tally: Tally,
     functions: list[Function],
@@ -723,12 +706,17 @@ def _ablate(
     method: str,
 ) -> dict[str, Any]:
     """The matrix language whose neurons are ablated x language whose tokens are predicted, for both values."""
-    from neurosieve.concepts import language as model_of
+    from neurosieve.activations.models import NoHeadError
+    from neurosieve.concepts.language import Change, find_site, predict
 
+    try:
+        site = find_site(loaded, "feed-forward")
+    except NoHeadError as why:
+        return {"reason": str(why)}
     names = list(settings.sources)
-    width = len(tally.mean) // len(watched.sites.products)
     samples = {name: _sample(params, settings, loaded, mask, functions, i) for i, name in enumerate(names)}
-    before = {name: model_of.predict(loaded, batches) for name, (batches, _) in samples.items()}
+    before = {name: predict(loaded, batches) for name, (batches, _) in samples.items()}
+    reference = {"zero": np.zeros(len(tally.mean), np.float32), "mean": tally.mean.astype(np.float32)}
     report: dict[str, Any] = {
         "tokens": {name: len(before[name].true) for name in names},
         "files": {name: len(np.unique(files)) for name, (_, files) in samples.items()},
@@ -739,33 +727,20 @@ def _ablate(
     for i, name in enumerate(names):
         own = chosen.of(i)
         random = draw_alike(
-            own, chosen.neurons, tally.constant, width, settings.ablation_draws, _seed(params, method, name)
+            own, chosen.neurons, tally.constant, site.width, settings.ablation_draws, _seed(params, method, name)
         )
-        for value in ("zero", "mean"):
+        for value in reference:
             if random is None:
                 report[value][name] = None  # no neurons, or too few others
                 continue
             changes = [
-                {
-                    other: _predict(loaded, watched.sites, samples[other][0], which, values, width) - before[other].true
-                    for other in names
-                }
-                for which in (own, *random)
-                for values in [np.zeros(len(which)) if value == "zero" else tally.mean[which]]
+                {other: predict(loaded, samples[other][0], change).true - before[other].true for other in names}
+                for change in (Change(which, reference[value][which], 0.0, site) for which in (own, *random))
             ]
             report[value][name] = matrix_row(
                 name, changes[0], changes[1:], {other: samples[other][1] for other in names}, params
             )
     return report
-
-
-def _predict(
-    loaded: Loaded, sites: Sites, batches: list[Any], neurons: np.ndarray, values: np.ndarray, width: int
-) -> np.ndarray:
-    from neurosieve.concepts import language
-
-    with held(sites, neurons, values, width):
-        return language.predict(loaded, batches).true
 
 
 def _sample(

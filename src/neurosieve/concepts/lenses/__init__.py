@@ -32,6 +32,7 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -243,30 +244,36 @@ class LensInput:
         rng = self.rng("permuted", split)
         return permuted_labels(self.labels(split), self.units(split), draws, rng, groups)[1:]
 
+    def loaded(self) -> Loaded:
+        """The model as its activations were taken from it, without a head; an untrained twin too.
+
+        ArtifactError where its weights are not those whose activations were taken.
+        """
+        if self.load is not None:
+            return self.load()[0]
+        from neurosieve.activations.models import load_model
+
+        found = load_model(self.params, self.model, self.cache, self._task_folder())
+        self._check_weights(found)
+        return found
+
     def language_model(self) -> tuple[Loaded, int | None]:
         """The model with its language-modelling head, and the id of its mask (None for a causal one).
 
-        Nothing for an untrained twin, and where there is no usable head. ArtifactError where its weights are not those
-        whose activations were taken.
+        Nothing for an untrained twin, and where there is no usable head. ArtifactError as of :meth:`loaded`.
         """
         if self.load is not None:
             return self.load()
-        entry = self.params.models[self.model]
+        from neurosieve.activations.models import NoHeadError, load_language_model, model_folder
+
+        entry, settings = self.params.models[self.model], self.params.activations
         if entry.untrained is not None:
-            raise Nothing("an untrained twin: its embeddings are random")
-        import torch
-
-        from neurosieve.activations import threads
-        from neurosieve.activations.models import NoHeadError, load_language_model, model_folder, task_folder
-
-        torch.set_num_threads(threads())
-        own = task_folder(self.params, self.paths, self.model, self.task)
-        folder = own or model_folder(self.params, self.model, self.cache)[0]
+            raise Nothing("an untrained twin: its head is random")
+        own = self._task_folder()
         weights = "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights
-        settings = self.params.activations
         try:
-            found = load_language_model(
-                folder,
+            found, mask = load_language_model(
+                own or model_folder(self.params, self.model, self.cache)[0],
                 self.model,
                 self.params.numerics,
                 weights,
@@ -276,10 +283,23 @@ class LensInput:
             )
         except NoHeadError as why:
             raise Nothing(f"no usable language-modelling head: {why}") from None
+        self._check_weights(found)
+        return found, mask
+
+    def _task_folder(self) -> Path | None:
+        """Where the model's weights for the task lie, if it has any; sets torch's threads, as whoever loads must."""
+        import torch
+
+        from neurosieve.activations import threads
+        from neurosieve.activations.models import task_folder
+
+        torch.set_num_threads(threads())
+        return task_folder(self.params, self.paths, self.model, self.task)
+
+    def _check_weights(self, found: Loaded) -> None:
         source = self.paths.activations(self.model, self.task, "train")
-        if read_manifest(source)["facts"]["model_sha256"] != found[0].facts["model_sha256"]:
-            raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
-        return found
+        if read_manifest(source)["facts"]["model_sha256"] != found.facts["model_sha256"]:
+            raise ArtifactError(f"{source}: made from other weights than {found.folder} has; run `activations` again")
 
     def other(self, *, model: str | None = None, task: str | None = None) -> LensInput:
         """Another row, for lenses with ``OTHERS``."""
