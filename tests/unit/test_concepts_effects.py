@@ -117,6 +117,8 @@ def test_a_set_against_its_members_by_hand(draws: FileBootstrap) -> None:
         assert found["interaction"]["value"] == pytest.approx(-together - 0.4)
         assert found["beyond_random"]["value"] == pytest.approx(-together - 0.4)
         assert found["random"]["ratio"] is None
+    rounded = set_against_members(np.full(n, -0.4 + 2e-6), alone, none, nothing, FILES, draws, 0.95)
+    assert rounded["verdict"] == "additive" and rounded["interaction"]["high"] < 0
     # sets without harm have nothing to share, and random sets of the same synergy leave nothing beyond them
     assert set_against_members(np.zeros(n), alone, none, nothing, FILES, draws, 0.95)["verdict"] is None
     together = np.full(n, -0.9)
@@ -158,6 +160,7 @@ def test_double_dissociation_by_hand(draws: FileBootstrap) -> None:
     changes["B", "A"] = changes["A", "A"]
     report = Cells(tasks, changes, whole, files, draws, 0.95).report([1])
     assert report["pairs"][0]["verdict"] == "single" and report["double"] == 0
+    assert report["pairs"][0]["by_tokens"]["A"]["value"] == 0
     # own tokens are hurt less than by random sets: nothing is dissociated, whatever the others do
     tasks, changes, whole, files = table(-0.1, -0.5)
     assert Cells(tasks, changes, whole, files, draws, 0.95).report([1])["pairs"][0]["verdict"] == "none"
