@@ -117,6 +117,8 @@ def test_a_set_against_its_members_by_hand(draws: FileBootstrap) -> None:
         assert found["interaction"]["value"] == pytest.approx(-together - 0.4)
         assert found["beyond_random"]["value"] == pytest.approx(-together - 0.4)
         assert found["random"]["ratio"] is None
+    rounded = set_against_members(np.full(n, -0.4 + 2e-6), alone, none, nothing, FILES, draws, 0.95)
+    assert rounded["verdict"] == "additive" and rounded["interaction"]["high"] < 0
     # sets without harm have nothing to share, and random sets of the same synergy leave nothing beyond them
     assert set_against_members(np.zeros(n), alone, none, nothing, FILES, draws, 0.95)["verdict"] is None
     together = np.full(n, -0.9)
@@ -158,6 +160,7 @@ def test_double_dissociation_by_hand(draws: FileBootstrap) -> None:
     changes["B", "A"] = changes["A", "A"]
     report = Cells(tasks, changes, whole, files, draws, 0.95).report([1])
     assert report["pairs"][0]["verdict"] == "single" and report["double"] == 0
+    assert report["pairs"][0]["by_tokens"]["A"]["value"] == 0
     # own tokens are hurt less than by random sets: nothing is dissociated, whatever the others do
     tasks, changes, whole, files = table(-0.1, -0.5)
     assert Cells(tasks, changes, whole, files, draws, 0.95).report([1])["pairs"][0]["verdict"] == "none"
@@ -269,7 +272,7 @@ def test_two_sets_that_decide_two_kinds_of_tokens_are_dissociated(
     labels = {"token-roles": {"a": 0, "b": 1}, SECOND: {"c": 0, "d": 1}}
     noise = last(planted.NOISE[0])
     chosen = {"token-roles": [last(6), noise, last(9)], SECOND: [last(8), noise + 2, last(7)]}
-    params, paths = write_tasks(tmp_path, cycle(tmp_path / "model"), labels, chosen, tokens=72, random_draws=12)
+    params, paths = write_tasks(tmp_path, cycle(tmp_path / "model"), labels, chosen, tokens=72, random_draws=14)
     report = run(params, paths)
     assert report["reason"] is None and report["kind"] == "causal"
     found = report["tasks"]["token-roles"]
@@ -302,11 +305,11 @@ def test_two_sets_that_decide_two_kinds_of_tokens_are_dissociated(
         assert matrix[name]["cells"]["token-roles"][SECOND]["chosen"] < 0.1
     assert matrix["files"] == 12 and matrix["overlap"]["equal"]["token-roles"][SECOND]["shared"] == 0
     assert report["readout"] is None
-    # of a task, what is not run twice: 6 doses, its set on the other's tokens, 13 sets each; 2 doses outside; all
-    # neurons; untouched, inside and out; 2 members, and together; of 2 random sets the same
+    # of a task, what is not run twice: 6 doses, its set on the other's tokens, 15 sets each; 2 doses outside; all
+    # neurons; untouched, inside and out; 2 members, and together; of 2 random sets the same. A draw may come twice
     passes = read_manifest(paths.effects("m"))["facts"]["passes"]
-    most = 2 * (6 * 13 + 13 + 2 * 13 + 1 + 2 + 3 + 2 * 3)
-    assert most - 8 <= passes <= most
+    most = 2 * (6 * 15 + 15 + 2 * 15 + 1 + 2 + 3 + 2 * 3)
+    assert 0.9 * most <= passes <= most
     first = (paths.effects("m") / "effects.json").read_bytes()
     run(params, paths)
     assert (paths.effects("m") / "effects.json").read_bytes() == first
