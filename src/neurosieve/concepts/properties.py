@@ -221,13 +221,15 @@ def permute_within(X: np.ndarray, P: np.ndarray, length: np.ndarray, n: int, rng
     Null.scores : (n + 1, columns, properties, 2), positive and negative; 0 where not defined.
     """
     strata = strata_of(length)
+    given = column_ranks(length[:, None].astype(np.float64))
+    x, p = _left_over(column_ranks(X), given), column_ranks(P.T)  # to permute values is to permute their ranks
     found = np.empty((n + 1, X.shape[1], len(P)))
     order = np.argsort(strata, kind="stable")
     for draw in range(n + 1):
         source = np.arange(len(length))
         if draw:
             source[order] = np.lexsort((rng.random(len(length)), strata))
-        found[draw] = partial_spearman(X, P[:, source], length).T
+        found[draw] = np.clip(x.T @ _left_over(p[source], given), -1, 1)
     found = np.nan_to_num(found, nan=0.0)
     return Null(np.stack([found, -found], axis=-1), list(range(len(P))), np.zeros(len(P), bool))
 
