@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 STRATA = 10
 LEAST = 40  # functions, or nothing is said
+FIRST = 200  # inputs that tell whether the rest is worth parsing: functions that break off have syntax errors
 RANDOM = 5  # draws of as many other neurons of the same layers
 
 #: Language of the code of kinds that read data files; of the others it is that of the task's corpus.
@@ -252,7 +253,12 @@ def describe(params: Params, features: Features, neurons: np.ndarray) -> dict[st
     if language is None:
         return report | {"reason": "the language of the inputs is not known"}
     texts = [row["text"] for row in read_jsonl(features.paths.task(features.task) / "judge" / "inputs.jsonl")]
-    counted = [count(text, language) for text in texts]
+    counted = [count(text, language) for text in texts[:FIRST]]
+    if sum(found is not None for found in counted) * 10 < len(counted):
+        return report | {
+            "reason": f"fewer than a tenth of the first {FIRST} inputs are functions without a syntax error"
+        }
+    counted += [count(text, language) for text in texts[FIRST:]]
     at = np.array([i for i, found in enumerate(counted) if found is not None], np.int64)
     report |= {"functions": len(at), "left_out": len(texts) - len(at)}
     if len(at) < LEAST:
