@@ -19,15 +19,30 @@ ROOT = Path(__file__).parents[1]
 
 
 def with_every_question(text: str | None = None) -> str:
-    """A params file, params.yaml unless another is given, with all that can be asked of neurons: text of the file."""
+    """A params file, params.yaml unless another is given, with all that can be asked of neurons, of few tokens."""
     found = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8") if text is None else text)
     corpus = next(iter(found["prepare"]["corpora"]))
+    task = next(entry for entry in found["prepare"]["tasks"].values() if "packages" in entry)
+    packages = task["packages"]
+    few = {"tokens": 20, "window": 24, "per_window": 4}
     found["concepts"] |= {
-        "attribution": {},
-        "faithfulness": {},
-        "effects": {},
+        "attribution": few,
+        "faithfulness": {**few, "shares": [0.1, 0.5, 1.0], "orders": ["chosen", "relp"], "random_orders": 2},
+        "effects": {**few, "outside": 10, "doses": [0, 0.5, 1, 2], "random_draws": 2, "members": 2, "readout": 5},
         "lenses": {name: {} for name in lens_names()},
-        "languages": {"sources": {"one": {"corpus": corpus}, "two": {"corpus": corpus}}},
+        "heat_maps": {"neurons": 2},
+        "languages": {
+            "sources": {
+                "one": {"corpus": corpus, "packages": packages["train"]},
+                "two": {"corpus": corpus, "packages": packages["dev"]},
+            },
+            "subwords": 300,
+            "tokens": 20,
+            "random_draws": 2,
+            "ablation_draws": 2,
+            "permutations": 19,
+            "predict_window": 24,
+        },
     }
     return yaml.safe_dump(found, sort_keys=False)
 

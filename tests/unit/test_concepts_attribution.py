@@ -32,9 +32,8 @@ TEXTS = ["x = " * i + "def add(first, second):\n    return first + second\n" for
 
 def draw(folder: Path) -> tuple[Loaded, language.Sample]:
     loaded, mask = load_language_model(folder, "m", "fast")
-    spans = [
-        (i, at, at + 6) for i, t in enumerate(TEXTS) for at in range(len(t)) if t[at : at + 6] in ("return", "second")
-    ]
+    words = ("return", "second")
+    spans = [(i, at, at + 6) for i, t in enumerate(TEXTS) for at in range(len(t)) if t[at : at + 6] in words[i % 2 :]]
     rows = Rows(*np.array(spans, np.int64).T.copy())
     inputs = [{"id": i, "text": text} for i, text in enumerate(TEXTS)]
     settings = {"tokens": 400, "per_window": 3, "window": 40, "batch_tokens": 120}
@@ -57,7 +56,7 @@ def test_contract_of_every_method(kind: str, samples: dict[str, Any]) -> None:
     mean = rng.normal(size=(loaded.layers, loaded.width))
     scores, true, refused = attribution.token_scores(loaded, sample, mean, METHODS)
     assert not refused and list(scores) == METHODS
-    assert len({len(set(batch.window.tolist())) for batch in sample.batches} | {0}) > 1
+    assert len({n for batch in sample.batches for n in np.bincount(batch.window).tolist()}) > 1  # tokens of a window
     for name, values in scores.items():
         assert values.shape == (len(sample.rows), loaded.layers * loaded.width) and values.dtype == np.float64
         assert np.isfinite(values).all() and (np.abs(values).max(axis=1) > 0).all()
@@ -219,8 +218,8 @@ def test_rules_by_hand() -> None:
         with pytest.raises(NoRuleError, match=named):
             coefficient(of, x, weight)
     y = torch.full((2,), 0.3, requires_grad=True)
-    assert torch.autograd.grad(torch.sin(y).sum(), y)[0] == pytest.approx(np.cos(0.3))  # nothing is left behind
-    assert torch.autograd.grad(ACT2FN["tanh"](y).sum(), y)[0] == pytest.approx(1 - np.tanh(0.3) ** 2)
+    for of, slope in ((torch.sin, np.cos(0.3)), (ACT2FN["tanh"], 1 - np.tanh(0.3) ** 2)):  # nothing is left behind
+        assert torch.autograd.grad(of(y).sum(), y)[0].tolist() == pytest.approx([slope] * 2)
 
 
 # --- chance
@@ -263,7 +262,7 @@ CARRIERS = np.concatenate([*planted.USED_CARRIERS.values(), *planted.UNUSED_CARR
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Params, Paths]:
-    settings = {"tokens": 120, "window": 24, "per_window": 6, "methods": METHODS}
+    settings = {"tokens": 90, "window": 24, "per_window": 6, "methods": METHODS}
     params, paths = planted.build(tmp_path_factory.mktemp("planted"), USED[:8], attribution=settings)
     rankings = {name: np.arange(72, dtype=np.int32) for name in params.probes.rankings}
     with Writer(paths.probes(planted.MODEL, planted.TASK), "probes", {}) as out:
@@ -292,26 +291,31 @@ def test_what_a_model_uses_is_ranked_before_what_can_only_be_read(
     report, tensors, first = run(params, paths)
     found = report["attribution"]
     assert report["reason"] is None and not found["refused"] and found["kind"] == "causal"
-    assert (found["tokens"], found["neurons"], found["chosen"]) == (120, 72, 8)
+    assert (found["tokens"], found["neurons"], found["chosen"]) == (90, 72, 8)
     assert found["candidates"] == 70  # all but units 14 and 15 of layer 0
-    assert sum(found["tokens_by_class"].values()) == 120
-    # in nats: a perfect predictor loses the entropy of the next letter
-    assert found["log_probability"] == pytest.approx(-(0.199 + 0.253 + 1.099), abs=0.25)
-    assert set(found["rankings"]) == {
-        name + end for name in METHODS for end in (("", ".absolute") if attribution.load(name).SIGNED else ("",))
-    }
+    assert sum(found["tokens_by_class"].values()) == 90
+    # a perfect predictor loses the entropy of the next letter
+    assert found["log_probability"] == pytest.approx(-(0.199 + 0.253 + 1.099), abs=0.4)
+    ends = {name: ("", ".signed") if attribution.load(name).SIGNED else ("",) for name in METHODS}
+    assert set(found["rankings"]) == {name + end for name, own in ends.items() for end in own}
     for name, ranking in found["rankings"].items():
         scores, order = tensors[f"{name}.scores"], tensors[f"{name}.order"]
         assert scores.dtype == np.float32 and order.dtype == np.int64 and sorted(order) == list(range(72))
-        assert set(order[:18]) == set(USED), name
-        assert scores[USED].min() > 1e3 * np.abs(scores[UNUSED]).max()
+        assert (np.diff(scores[order]) <= 0).all()
+        assert np.abs(scores[UNUSED]).max() < 1e-4 * np.abs(scores).max()
         assert tensors[f"{name}.per_class"].shape == (2, 72)
-        assert ranking["first_per_layer"] == np.bincount(order[:8] // 24, minlength=3).tolist()
+        assert sum(ranking["first_per_layer"]) == 8 and sum(ranking["share_by_layer"]) == pytest.approx(1)
+        if name.endswith(".signed"):
+            continue
+        assert set(order[:18]) == set(USED), name
+        assert scores[USED].min() > 1e3 * scores[UNUSED].max()
         assert ranking["overlap"]["shared"] == len(set(order[:8]) & set(USED[:8]))
-        assert ranking["precedence"]["all"] > 0.9 and sum(ranking["share_by_layer"]) == pytest.approx(1)
-        assert ranking["halves"]["overlap"]["shared"] >= 6
-    share = np.array(list(found["tokens_by_class"].values())) / 120
+        assert ranking["precedence"]["all"] > 0.8 and ranking["halves"]["spearman"] > 0.5
+    share = np.array(list(found["tokens_by_class"].values())) / 90
     np.testing.assert_allclose(share @ tensors["relp.per_class"], tensors["relp.scores"], rtol=1e-4, atol=1e-7)
+    # the model's probabilities are right, so that signed scores have no mean but that of the sample
+    signed, size = tensors["gradient-mean.signed.scores"][USED], tensors["gradient-mean.scores"][USED]
+    assert (np.abs(signed) / size).mean() < 0.5
 
     monkeypatch.setenv("NEUROSIEVE_THREADS", "2")
     assert run(params, paths)[2] == first
@@ -320,8 +324,8 @@ def test_what_a_model_uses_is_ranked_before_what_can_only_be_read(
     planted.write_search(paths, UNUSED[:8])
     try:
         without = run(params, paths)[0]["attribution"]["rankings"]["relp"]
-        assert without["overlap"]["shared"] == 0 and without["overlap"]["in_layers"]["p_less"] < 0.1
-        assert without["precedence"]["all"] < 0.5
+        assert without["overlap"]["shared"] == 0 and without["overlap"]["p_more"] == 1
+        assert without["overlap"]["expected"] == pytest.approx(64 / 70) and without["precedence"]["all"] < 0.5
     finally:
         planted.write_search(paths, USED[:8])
 

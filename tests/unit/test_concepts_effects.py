@@ -12,7 +12,6 @@ import planted_language_model as planted
 import pytest
 import torch
 import yaml
-from safetensors.numpy import save_file
 from scipy.optimize import isotonic_regression
 from scipy.special import log_softmax
 from scipy.stats import spearmanr
@@ -265,21 +264,25 @@ def last(unit: int) -> int:
 def test_two_sets_that_decide_two_kinds_of_tokens_are_dissociated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Units 6 and 9 decide what follows a and d: b and a, the tokens of one task; 8 and 7 decide those of the other."""
     monkeypatch.setattr(effects, "TOKEN", re.compile(r"\w"))
-    labels = {"token-roles": {"b": 0}, SECOND: {"d": 0}}
+    labels = {"token-roles": {"a": 0, "b": 1}, SECOND: {"c": 0, "d": 1}}
     noise = last(planted.NOISE[0])
-    chosen = {"token-roles": [last(6), noise], SECOND: [last(8), last(planted.NOISE[2])]}
-    params, paths = write_tasks(tmp_path, cycle(tmp_path / "model"), labels, chosen)
+    chosen = {"token-roles": [last(6), noise, last(9)], SECOND: [last(8), noise + 2, last(7)]}
+    params, paths = write_tasks(tmp_path, cycle(tmp_path / "model"), labels, chosen, tokens=72, random_draws=12)
     report = run(params, paths)
     assert report["reason"] is None and report["kind"] == "causal"
     found = report["tasks"]["token-roles"]
-    assert found["accuracy"] == 1 and found["tokens"] == 60 and found["files"] == 12 and found["measured"] == 2
-    # logits are 6 for b and -2 for a, c, d after a, 0 for the other 21; at the unit's mean, 0 for b
+    assert found["accuracy"] == 1 and found["tokens"] == 72 and found["files"] == 12 and found["measured"] == 3
+    # logits are 6 for what follows, -2 for the other three, 0 for 21 others; unit 6 is 0.25 on average, where a and b
+    # are the rows, and unit 9 is -0.25
     before = 6 - np.log(np.exp(6) + 3 * np.exp(-2) + 21)
-    after = -np.log(1 + 3 * np.exp(-2) + 21)
+    rest = np.log(np.exp(2) + 3 * np.exp(-2) + 21)
     assert found["log_probability"] == pytest.approx(before, abs=1e-4)
-    assert found["doses"]["0"]["chosen"] == pytest.approx(after - before, abs=1e-3)
-    assert found["doses"]["0"]["more_than_random"] and found["doses"]["1"]["chosen"] == 0
+    none = found["doses"]["0"]
+    assert none["by_class"]["0"]["chosen"] == pytest.approx(-2 - rest - before, abs=1e-3)
+    assert none["by_class"]["1"]["chosen"] == pytest.approx(2 - rest - before, abs=1e-3)
+    assert none["more_than_random"] and found["doses"]["1"]["chosen"] == 0
     below = found["monotone"]["below"]
     assert below["doses"] == [1.0, 0.5, 0.25, 0.0]
     assert below["harm"]["chosen"]["share"] == below["divergence"]["chosen"]["share"] == 1
@@ -294,15 +297,16 @@ def test_two_sets_that_decide_two_kinds_of_tokens_are_dissociated(
     matrix = report["matrix"]
     for name in ("equal", "whole"):
         (pair,) = matrix[name]["pairs"]
-        assert pair["verdict"] == "strict" and matrix[name]["neurons"] == {"token-roles": 2, SECOND: 2}
+        assert pair["verdict"] == "strict" and matrix[name]["neurons"] == {"token-roles": 3, SECOND: 3}
         assert matrix[name]["summary"]["share"]["low"] > 0.3
         assert matrix[name]["cells"]["token-roles"][SECOND]["chosen"] < 0.1
     assert matrix["files"] == 12 and matrix["overlap"]["equal"]["token-roles"][SECOND]["shared"] == 0
     assert report["readout"] is None
-    # doses, 6 of 7 (0 is the matrix's own too), 5 sets; the other task's; outside 2 doses; everything, untouched (2);
-    # members: alone 2, the set is one of the doses, random 2 sets with 2 members each of which one may be a set of them
+    # of a task, what is not run twice: 6 doses, its set on the other's tokens, 13 sets each; 2 doses outside; all
+    # neurons; untouched, inside and out; 2 members, and together; of 2 random sets the same
     passes = read_manifest(paths.effects("m"))["facts"]["passes"]
-    assert passes <= 2 * (6 * 5 + 5 + 2 * 5 + 1 + 2 + 2 + 2 * 3)
+    most = 2 * (6 * 13 + 13 + 2 * 13 + 1 + 2 + 3 + 2 * 3)
+    assert most - 8 <= passes <= most
     first = (paths.effects("m") / "effects.json").read_bytes()
     run(params, paths)
     assert (paths.effects("m") / "effects.json").read_bytes() == first
@@ -324,11 +328,11 @@ def test_used_carriers_are_told_from_unused_ones_and_members_by_the_models_own_f
     used, unused = planted.USED_CARRIERS[2].tolist(), planted.UNUSED_CARRIERS[2].tolist()
     folder = planted.save(tmp_path / "model")
     labels = {"token-roles": CLASS, SECOND: CLASS}
-    settings = {"per_window": 20, "tokens": 200, "outside": 0, "doses": [0.0, 0.5, 0.75, 2.0]}
+    settings = {"window": 48, "per_window": 40, "tokens": 400, "outside": 0, "doses": [0.0, 0.5, 2.0]}  # every token
     params, paths = write_tasks(tmp_path, folder, labels, {"token-roles": used, SECOND: unused}, **settings)
     report = run(params, paths)
     of_used, of_unused = report["tasks"]["token-roles"], report["tasks"][SECOND]
-    assert of_used["doses"]["0"]["more_than_random"] and of_used["monotone"]["below"]["harm"]["chosen"]["share"] == 1
+    assert of_used["doses"]["0"]["more_than_random"] and of_used["monotone"]["below"]["harm"]["chosen"]["share"] > 0.9
     assert of_used["outside"] is None and of_used["monotone"]["above"] is None
     for dose in ("0", "2"):
         assert abs(of_unused["doses"][dose]["chosen"]) < 1e-5 and not of_unused["doses"][dose]["more_than_random"]
@@ -350,12 +354,12 @@ def test_used_carriers_are_told_from_unused_ones_and_members_by_the_models_own_f
         states[:, units] = train.mean(axis=0)[units]
         return log_softmax(states @ head.T, axis=1)[np.arange(len(at)), target]
 
-    # of a sample of a fifth or so of all judge tokens
+    assert of_used["tokens"] == len(at) == 12 * 29
     harm = {tuple(units): float((m([]) - m(units)).mean()) for units in ([14], [15], [14, 15])}
     members = of_used["members"]
-    assert members["set"] == pytest.approx(harm[14, 15], rel=0.15)
-    assert members["sum"] == pytest.approx(harm[14,] + harm[15,], rel=0.15)
-    assert members["ratio"] == pytest.approx(harm[14, 15] / (harm[14,] + harm[15,]), rel=0.15)
+    assert members["set"] == pytest.approx(harm[14, 15], rel=1e-3)
+    assert members["sum"] == pytest.approx(harm[14,] + harm[15,], rel=1e-3)
+    assert members["ratio"] == pytest.approx(harm[14, 15] / (harm[14,] + harm[15,]), rel=1e-3)
     # two halves of one score: the second is missed more than the first, for the logarithm bends
     assert members["verdict"] == "synergistic" and members["members"][1]["added"] > members["members"][1]["alone"]
 
@@ -373,10 +377,7 @@ def write_probe(paths: Paths, task: str, neurons: np.ndarray, chosen: list[int],
         out.json("frozen.json", {"headline": "lca", "sets": sets})
         mean, scale = train.mean(axis=0), 1 / train.std(axis=0)
         tensors = {"weights": weights / scale[:, None], "intercept": mean @ weights, "mean": mean, "scale": scale}
-        save_file(
-            {f"all.{key}": value.astype(np.float32) for key, value in tensors.items()},
-            out.path("frozen.safetensors"),
-        )
+        out.tensors("frozen.safetensors", {f"all.{key}": np.float32(value) for key, value in tensors.items()})
 
 
 def test_the_readout_parts_tasks_on_the_same_tokens(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from neurosieve.concepts.languages import (
     pls,
     read_functions,
     take_turns,
+    tidy,
     watch,
 )
 from neurosieve.config import Params
@@ -214,6 +215,11 @@ def symbols(files: int = 16, each: int = 2) -> dict[str, list[tuple[str, str, st
         ]
         for name, pair in SYMBOLS.items()
     }
+
+
+def test_texts_are_tidied() -> None:
+    assert tidy("    int f() {\n\n      return 1;  \n \n    }\n") == "int f() {\n  return 1;\n}"
+    assert tidy("def f():\n    pass") == "def f():\n    pass"
 
 
 def test_functions_come_in_turn_from_files_that_are_cut_in_halves(tmp_path: Path) -> None:

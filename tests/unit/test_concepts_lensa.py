@@ -128,15 +128,12 @@ def test_the_head_is_a_space_of_its_own_where_the_last_state_goes_straight_into_
 def test_agreement_is_spearmans_and_seen_where_neurons_are_components_of_embeddings(planted, heads):
     values, (loaded, _) = noise(), heads["llama"]
     matrix = loaded.model.get_input_embeddings().weight.detach().numpy()
-    data = given(planted, "text", values, load=lambda: heads["llama"])
+    data = given(planted, "text", values, load=lambda: heads["llama"], min_count=1)
     codes, names = data.types("judge")
     words = text.sub_words(loaded, names)
     of_type = np.stack([np.mean([matrix[ids].mean(axis=0) for ids in ways], axis=0) for ways in words])
     for neuron in data.chosen:
         values["judge"][:, neuron] += 20 * of_type[codes, neuron % 16]
-    data = data.__class__(**{f.name: getattr(data, f.name) for f in dataclasses.fields(data)} | {
-        "params": data.params.model_copy(update={"concepts": data.params.concepts.model_copy(update={"min_count": 1})})
-    })  # fmt: skip
     found, _ = lenses.examine(data)
     space = found["found"]["spaces"]["input"]
     assert space["agreement"] > 0.9 and space["permuted"]["p"] < 0.01 and space["random"]["p"] < 0.05

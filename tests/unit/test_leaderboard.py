@@ -24,7 +24,7 @@ COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
     "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_least,n_minimal_low,"
     "n_minimal_high,n_failing,n_bound,bound_factor,share,layers_used,"
-    "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,"
+    "subset_test,random_test,bottom_test,confirmed,evidence,dev_half_width,best_ranking,best_n_minimal,"
     "lca_n_minimal,lca_n_minimal_low,lca_n_minimal_high,note,"
     "published_model,published_metric,published_score,published_n_neurons,published_subset_score"
 )

@@ -84,6 +84,7 @@ def write_layers(
         for vectors, layers in run_plan(loaded, plan, title, where=place_in(parts, names or [title] * len(parts))):
             for target in opened:
                 target.write(vectors, layers)
+            del vectors, layers  # not kept while the next batch runs
 
 
 def place_in(parts: Sequence[Plan], names: Sequence[str]) -> Callable[[int], str]:
@@ -171,6 +172,7 @@ def run_plan(
                         }.get(loaded.facts.get("dtype", "float32"), "the weights are damaged or too large for float32")
                         raise ActivationsError(f"model {loaded.name}: layer {layer} of {place} is not finite; {why}")
                 yield vectors, layers
+                del vectors, layers, values  # not kept while the next batch runs
             a, b = plan.batch_bounds[batch : batch + 2]
             progress.update(int((plan.window_stop - plan.window_start)[a:b].sum() + (b - a) * specials))
     if (stop is None and written != plan.vectors) or open_vectors:
@@ -200,7 +202,7 @@ def _run_batch(
     ids, mask = _batch_ids(loaded, plan, first, stop)
     length = ids.shape[1]
     try:
-        states = layer_states(loaded, ids, mask)
+        states: list[Any] = list(layer_states(loaded, ids, mask))
     except Exception as error:
         if isinstance(error, ActivationsError):
             raise
@@ -236,8 +238,10 @@ def _run_batch(
         flats = [flat.numpy() for flat in flats]
     else:
         flats, start, end = _fetch(flats, start, end, plan.how)
-    for layer, flat in enumerate(flats):
-        values = _reduce(flat, start, end, plan.how)
+    count, flats = len(states), list(flats)
+    for layer in range(count):
+        values = _reduce(flats[layer], start, end, plan.how)
+        states[layer] = flats[layer] = None  # a layer at a time is there twice
         partial[:, layer] = values[shared]
         done.append(finish(values[whole], counts[whole], plan.how))
     out = [(vectors[whole], done)]
@@ -253,7 +257,7 @@ def _run_batch(
             del open_vectors[vector]
             assert found.value is not None
             value = finish(found.value, counts[index], plan.how)
-            out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(len(states))]))
+            out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(count)]))
     return out
 
 

@@ -44,7 +44,7 @@ from tqdm import tqdm
 
 from neurosieve.activations.batches import CHUNK, ActivationsError, Coding
 from neurosieve.activations.devices import find_device
-from neurosieve.activations.models import CONFIG, Loaded, load_model, short_ids
+from neurosieve.activations.models import CONFIG, PLAIN, Loaded, load_model, short_ids
 from neurosieve.artifacts import (
     Paths,
     Writer,
@@ -287,7 +287,7 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
     find_device(params.numerics)  # refuses one whose bits are not those of the numerics
     # Gradients need torch's own products, and weights of single precision whatever the dump computes in
     single = params.activations.model_copy(update={"dtype": "float32"})
-    loaded = load_model(params.model_copy(update={"numerics": "fast", "activations": single}), model, cache)
+    loaded = load_model(params.model_copy(update={"numerics": PLAIN, "activations": single}), model, cache)
     backbone = _backbone(loaded, model)
     data = read_data(paths, task, loaded.coding, settings, key)
     for fact, text in (("cut_inputs", "inputs cut to finetune.max_subwords"), ("rows_across", "pairs not used")):

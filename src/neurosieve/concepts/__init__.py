@@ -20,6 +20,7 @@ import numpy as np
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_jsonl, read_npy
 from neurosieve.concepts import metrics
 from neurosieve.concepts.auroc import auroc, concordance, top_types
+from neurosieve.concepts.heatmap import heat_maps, page
 from neurosieve.concepts.null import (
     Null,
     benjamini_hochberg,
@@ -151,9 +152,13 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
+    maps = heat_maps(params, paths, model, task, described, z)
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
+        if maps:
+            out.jsonl("heatmaps.jsonl", maps)
+            out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
             "chosen": len(chosen),
             "described": len(neurons),

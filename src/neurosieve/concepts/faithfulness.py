@@ -58,7 +58,6 @@ from neurosieve.artifacts import ArtifactError, Paths, read_json, read_npy, read
 from neurosieve.concepts import chosen_neurons
 from neurosieve.concepts.ablation import NoAblation, draw_apart, judge_sample, load_head, moments
 from neurosieve.config import Params
-from neurosieve.config.concepts import Faithfulness
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 from neurosieve.probes.intervals import MIN_FILES, FileBootstrap, lower, upper
@@ -69,6 +68,10 @@ MIN_SPAN = 0.01  # nats: what m(all) - m(none) must exceed for shares of it to m
 KINDS = ("necessity", "sufficiency")
 
 Measure = Callable[[np.ndarray], np.ndarray]  # neurons that are replaced -> m of every item, float64 (items,)
+
+
+class NoOrder(Exception):
+    """Why a row has no order of some name; the text goes into the artifact."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def measure_faithfulness(params: Params, paths: Paths, *, model: str, task: str,
     """
     features = layout(paths, params, model, task)
     key, claimed, chosen = chosen_neurons(paths, model, task)
-    found: dict[str, Any] = {"kind": None, "items": None, "files": None, "neurons": None, "accuracy": None}
+    found: dict[str, Any] = dict.fromkeys(("kind", "items", "files", "neurons", "accuracy", "random_orders"))
     curves: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}
     reason = None
@@ -147,7 +150,15 @@ def _measure(
     width, everything = features.width, features.everything
     token_mean, _, flat = moments(features, features.measured)
     constant = everything[flat]
-    orders = [_order(params, features, settings, name, chosen) for name in settings.orders]
+    orders: list[Order] = []
+    missing: dict[str, str] = {}
+    for name in settings.orders:
+        try:
+            orders.append(_order(params, features, name, chosen))
+        except NoOrder as why:
+            missing[name] = str(why)
+    if not orders:
+        raise NoAblation("; ".join(missing.values()))
     twin = _twin(params, features)
 
     # Here, not above: it loads torch, which a row without anything to measure does not need.
@@ -177,14 +188,18 @@ def _measure(
     bootstrap = None
     if len(names) >= MIN_FILES:
         seed = [params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"faithfulness")]
-        bootstrap = FileBootstrap(file_codes, params.probes.bootstrap, seed)
+        sides = features.rows("judge").sides
+        if sides is not None:
+            sides = np.unique(sides[names], return_inverse=True)[1].reshape(-1, 2)
+        bootstrap = FileBootstrap(file_codes, params.probes.bootstrap, seed, sides)
     untouched = target.predict(None)
     sizes = sorted({max(1, int(share * len(everything) + 1e-9)) for share in settings.shares} - {len(everything)})
     at = len(chosen)
     points = sorted({*sizes, at} - {len(everything)})
     n_sets = 1 + settings.random_orders
-    total = 2 * len(points) * (n_sets + (twin is not None)) + 2 * len(points) * n_sets * (len(orders) - 1)
-    curves = []
+    of_twin = sum(twin is not None and k <= len(twin) for k in points) * sum(order.name == CHOSEN for order in orders)
+    total = 1 + 2 * (len(points) * n_sets * len(orders) + of_twin)
+    curves: list[dict[str, Any]] = []
     facts: dict[str, Any] = dict(target.facts)
     with tqdm(
         total=total * len(settings.methods),
@@ -199,7 +214,7 @@ def _measure(
                 try:
                     donors = target.donors(site, rng)
                 except NoHeadError as why:
-                    curves += [_refused(order, site.kind, method, str(why)) for order in orders]
+                    curves += [refused(order.name, order.source, site.kind, method, str(why)) for order in orders]
                     continue
                 facts["resample"] = donors.facts
 
@@ -224,18 +239,13 @@ def _measure(
                     rng,
                     twin if order.name == CHOSEN else None,
                 )
-                curves.append(
-                    {
-                        "site": site.kind,
-                        "method": method,
-                        "order": order.name,
-                        "source": order.source,
-                        **summary(found, ends, sizes, at, len(everything)),
-                        "empty_layers": {
-                            str(p.k): _empty(order.neurons[: p.k], features.measured, width) for p in found
-                        },
-                    }
-                )
+                made = summary(found, ends, sizes, at, len(everything))
+                for point in made["points"]:
+                    point["empty_layers"] = empty_layers(order.neurons[: point["k"]], features.measured, width)
+                named = {"site": site.kind, "method": method, "order": order.name, "source": order.source}
+                curves.append(named | made)
+    for name, why in missing.items():
+        curves += [refused(name, None, site.kind, method, why) for method in settings.methods]
     report = {
         "kind": target.kind,
         "items": len(target.rows),
@@ -247,17 +257,22 @@ def _measure(
     return report, curves, facts | {"items": len(target.rows)}
 
 
-def _refused(order: Order, kind: str, method: str, why: str) -> dict[str, Any]:
-    return {"site": kind, "method": method, "order": order.name, "source": order.source, "reason": why, "points": []}
+def refused(order: str, source: str | None, kind: str, method: str, why: str) -> dict[str, Any]:
+    """What stands in the place of a curve that could not be measured: the keys of one, and the reason."""
+    found: dict[str, Any] = {"site": kind, "method": method, "order": order, "source": source, "reason": why}
+    return found | {"all": None, "none": None, "span": None, "points": [], "area": None, "verdict": None}
 
 
-def _empty(kept: np.ndarray, layers: Sequence[int], width: int) -> int:
-    """Layers that hold none of the kept neurons."""
-    return len(set(layers) - set((kept // width).tolist()))
+def empty_layers(kept: np.ndarray, layers: Sequence[int], width: int) -> list[int]:
+    """Layers that hold none of the kept neurons, ascending."""
+    return sorted(set(layers) - set((kept // width).tolist()))
 
 
-def _order(params: Params, features: Features, settings: Faithfulness, name: str, chosen: np.ndarray) -> Order:
-    """All measured neurons in the order of that name; those that a ranking leaves out (constant ones) come last."""
+def _order(params: Params, features: Features, name: str, chosen: np.ndarray) -> Order:
+    """All measured neurons in the order of that name; those that a ranking leaves out (constant ones) come last.
+
+    NoOrder where a row has no causal rankings; ArtifactError for a name that no ranking has.
+    """
     probes = features.paths.probes(features.model, features.task)
     kept = read_npy(probes / "kept.npy") if (probes / "kept.npy").is_file() else features.everything
 
@@ -280,7 +295,7 @@ def _order(params: Params, features: Features, settings: Faithfulness, name: str
         if f"{name}.order" not in found:
             there = sorted(key.removesuffix(".order") for key in found if key.endswith(".order"))
             if path.is_file() and not there:
-                raise NoAblation("there is no causal ranking of this row, see its attribution.json")
+                raise NoOrder("there is no causal ranking of this row, see its attribution.json")
             raise ArtifactError(
                 f"concepts.faithfulness.orders: found {name!r}, expected {CHOSEN} or one of "
                 f"{', '.join([*params.probes.rankings, *there])}; write one of these, or add it to probes.rankings or "

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -172,7 +173,7 @@ def _measure(
 def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Function]:
     """Functions of all sources, each language's files cut into halves with the seed, files in a random order.
 
-    Copies (equal keys) come once. Test packages of tasks of the run are left out.
+    Copies (equal keys) come once. Test packages of tasks of the run are left out. Texts are :func:`tidy`.
     """
     from neurosieve.prepare.corpus import read_corpus
 
@@ -194,7 +195,7 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
         once = {record.key: record for record in reversed(records) if record.package in wanted}
         by_file: dict[str, list[str]] = {}
         for record in reversed(once.values()):
-            by_file.setdefault(record.file, []).append(record.text)
+            by_file.setdefault(record.file, []).append(tidy(record.text))
         if len(by_file) < 2 * MIN_FILES:
             raise ArtifactError(f"{where}: {len(by_file)} files with functions; give {2 * MIN_FILES} at the least")
         rng = np.random.default_rng([params.seed, zlib.crc32(b"languages"), zlib.crc32(name.encode())])
@@ -206,6 +207,15 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
                 found.append(Function(language, files + turn, turn % 2, texts[i]))
         files += len(by_file)
     return found
+
+
+def tidy(text: str) -> str:
+    """A text without blank lines, trailing blanks and common indentation.
+
+    Else data sets are told apart by how they were stored: Devign has every line end twice, BigCloneBench the
+    indentation of the class around a method.
+    """
+    return textwrap.dedent("\n".join(line.rstrip() for line in text.split("\n") if line.strip()))
 
 
 def test_packages(params: Params, corpus: str) -> set[str]:
@@ -267,7 +277,7 @@ def _describe_sources(
 
 def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, str | None]:
     """The model, the id of its mask, and why it has no head, where it has none."""
-    from neurosieve.activations.models import NoHeadError, load_language_model, load_model, model_folder
+    from neurosieve.activations.models import PLAIN, NoHeadError, load_language_model, load_model, model_folder
     from neurosieve.concepts.language import check_head
 
     entry, block = params.models[model], params.concepts.languages
@@ -276,7 +286,7 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
         loaded, mask = load_language_model(
             model_folder(params, model, cache)[0],
             model,
-            "fast",  # packed weights have no gradients
+            PLAIN,  # packed weights have no gradients
             entry.weights,
             entry.trust_remote_code,
             block.window,
@@ -287,7 +297,7 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
     except NoHeadError as why:
         own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
         room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
-        fast = {"numerics": "fast", "activations": room, "models": {**params.models, model: own}}
+        fast = {"numerics": PLAIN, "activations": room, "models": {**params.models, model: own}}
         return load_model(params.model_copy(update=fast), model, cache), None, str(why)
 
 

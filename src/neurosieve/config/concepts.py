@@ -97,7 +97,7 @@ class Faithfulness(Block):
         ["chosen"],
         min_length=1,
         description="chosen: the headline's subset, best first, then the rest; a ranking of `probes.rankings`; or one "
-        "of `concepts.attribution`, such as relp or relp.absolute",
+        "of `concepts.attribution`, such as relp or relp.signed",
     )
     random_orders: int = Field(20, ge=2, description="random orders with the layers of each order")
     window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")

@@ -84,6 +84,8 @@ class Params(Block):
             return [(model, task)]
         if others == "tasks":
             return [(model, task), *((model, other) for other in self.run.tasks if other != task)]
+        if others == "twins":
+            return [(model, task), *((twin, task) for twin in self.searched_twins_of(model))]
         named = getattr(self.concepts.lenses.of(lens), "models", []) if self.concepts.lenses is not None else []
         return [(model, task), *((other, task) for other in named if other != model)]
 

@@ -31,10 +31,16 @@ TIERS = (NONE, ENCODED, BEYOND, NECESSARY, SUFFICIENT, SPECIFIC)
 SHORT = {NECESSARY: "nec", SUFFICIENT: "nec+suf", SPECIFIC: "nec+suf+spec"}
 
 
+def chosen_curve(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Of faithfulness.json the curve of the subset itself, neurons replaced by their means, where there is one."""
+    curves = (row["faithfulness"] or {"curves": []})["curves"]
+    return next((curve for curve in curves if (curve["order"], curve["method"]) == ("chosen", "mean")), None)
+
+
 def tests(row: Mapping[str, Any]) -> dict[str, bool | None]:
     """Tier -> whether its own test holds, None where it was not made."""
-    used, effects = row["faithfulness"], row["effects"]
-    verdict = None if used is None or used["reason"] is not None else used["verdict"]
+    curve, effects = chosen_curve(row), row["effects"]
+    verdict = None if curve is None else curve["verdict"]
     outside = None if effects is None or effects["reason"] is not None else effects["outside"]
     ablated = None if outside is None else outside["doses"].get("0")
     return {

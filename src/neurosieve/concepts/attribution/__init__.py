@@ -12,11 +12,11 @@ One file, one method; a file dropped in is registered, and the contract tests ru
 defines ``SIGNED``, whether scores have a sign (above 0: speaks for the right token), ``rules``, the context in which
 the forward pass runs, and ``contribution``; see _passes.py. Files whose name begins with ``_`` are helpers.
 
-From tokens to one score. A signed method makes two rankings. ``<name>``: the mean over tokens, by which a neuron that
-helps some tokens and hurts others stays low; first come those whose loss hurts most, as a curve of necessity wants them
-(Syed et al. 2023 and the circuit benchmark MIB, Mueller et al. 2025, average over examples before they rank).
-``<name>.absolute``: the mean of the absolute value, in which nothing cancels between tokens (AtP*, Kramar et al. 2024).
-A method without a sign makes one. Both are given by class too.
+From tokens to one score. ``<name>``: the mean over tokens of the absolute value, in which nothing cancels (AtP*, Kramar
+et al. 2024). Of signed methods also ``<name>.signed``: the mean itself, as Syed et al. 2023 and the circuit benchmark
+MIB average before they rank. The second says little for this m: where a model's probabilities are right, the gradient
+of the log-probability of the true token is 0 in the mean, whatever the neuron (the score identity of statistics), so
+that what is left is sampling noise and what the model has wrong. Both are given by class too.
 
 What it does not say: scores are of first order, one neuron at a time around the unchanged model.
 """
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from neurosieve.activations.models import Loaded
     from neurosieve.concepts.language import Sample
 
-ABSOLUTE = ".absolute"
+SIGNED = ".signed"
 
 
 class NoAttribution(Exception):
@@ -162,14 +162,16 @@ def _measure(
 
 
 def _load(params: Params, features: Features, settings: Attribution, cache: Any) -> tuple[Loaded, int | None]:
-    """As ablation.load_head, with products that have gradients, which those put in under `portable` have not.
+    """As ablation.load_head, with products that have gradients.
 
     One thread under `portable`: shared sums change the last bits of gradients, as in fine-tuning.
     """
     import torch
 
+    from neurosieve.activations.models import PLAIN
+
     try:
-        found = load_head(params.model_copy(update={"numerics": "fast"}), features, settings.window, cache)
+        found = load_head(params.model_copy(update={"numerics": PLAIN}), features, settings.window, cache)
     except NoAblation as why:
         raise NoAttribution(str(why)) from None
     if params.numerics != "fast":
@@ -215,12 +217,12 @@ def token_scores(
 
 
 def credits_of(scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What each ranking is the mean of, float64 (tokens, neurons): the scores, and of signed ones the sizes too."""
+    """What each ranking is the mean of, float64 (tokens, neurons): the sizes of scores, and signed ones themselves."""
     found = {}
     for name, values in scores.items():
-        found[name] = values
+        found[name] = np.abs(values)
         if load(name).SIGNED:
-            found[name + ABSOLUTE] = np.abs(values)
+            found[name + SIGNED] = values
     return found
 
 

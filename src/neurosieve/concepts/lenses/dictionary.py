@@ -5,7 +5,7 @@ of the chosen neurons, than neurons of that layer?
 
 Null: dictionaries of as many random directions with as many active latents, not trained, several draws; for the number
 needed also random rotations of the neurons, which hold the same and single out no axis. All bases are put in order by
-the ranking `greedy` on the same train rows. The row of the untrained twin has a report of its own.
+the ranking `greedy` on the same train rows.
 
 Source: sparse autoencoders after Bricken et al. 2023 and Cunningham et al. 2024 (ICLR), with the TopK activation of
 Gao et al. 2024 (arXiv 2406.04093): z = relu of the largest ``active`` of (x - b) E + e, the others 0, and x' = z D + b,

@@ -55,7 +55,7 @@ def look(data: LensInput) -> LensReport:
     """
     settings = data.settings
     neurons = data.described[: settings.neurons]
-    train, judge = Table.of(data, "train", None), None
+    train = Table.of(data, "train", None)
     if len(train.values) < MIN_TRAIN:
         raise Nothing(f"{len(train.values)} train rows; {MIN_TRAIN} are needed")
     judge = Table.of(data, "judge", train)
@@ -63,10 +63,9 @@ def look(data: LensInput) -> LensReport:
     seen = data.seen("judge")
     random = aligned(data, neurons, settings.draws)  # (draws, neurons), of the neuron's layer
     entries = []
-    rows = data.params.concepts.min_count
     for i, neuron in enumerate(neurons.tolist()):
         own = z["train"][:, i], z["judge"][:, i]
-        words = strongest_types(own[0], train, settings.types, rows)
+        words = strongest_types(own[0], train, settings.types, settings.min_count)
         scores = {}
         for kind in (*train.kinds, "types", "all"):
             tree = Tree.grown(train, own[0], kind, words, settings)
@@ -91,7 +90,7 @@ def look(data: LensInput) -> LensReport:
     for draw, others in enumerate(random):
         values = {split: data.matrix(split, others).astype(np.float64) for split in ("train", "judge")}
         for i in range(len(neurons)):
-            words = strongest_types(values["train"][:, i], train, settings.types, rows)
+            words = strongest_types(values["train"][:, i], train, settings.types, settings.min_count)
             predicted = Tree.grown(train, values["train"][:, i], "all", words, settings).predict(judge)
             borrowed[draw, i] = correlation(predicted, z["judge"][:, i])
             of_random[draw, i] = correlation(predicted, values["judge"][:, i])
@@ -364,7 +363,8 @@ def by_language_model(data: LensInput, neurons: np.ndarray) -> tuple[dict[str, A
         numbered = "\n".join(f"{k + 1}: {lines['judge'].marked(row)}" for k, row in enumerate(at_judge.tolist()))
         answer = chat.ask(SIMULATE, f"Description: {description}\n\n{numbered}", 20 * len(at_judge) + 200)
         simulated.append(read_list(answer, len(at_judge)))
-    readable = [i for i, values in enumerate(simulated) if values is not None]
+    given = {i: values for i, values in enumerate(simulated) if values is not None}
+    readable = list(given)
     result: dict[str, Any] = {
         "model": settings.model,
         "served": sorted(chat.served),
@@ -376,9 +376,7 @@ def by_language_model(data: LensInput, neurons: np.ndarray) -> tuple[dict[str, A
         "exchanged": None,
         "p": None,
     }
-    table = np.array(
-        [[correlation(simulated[i], levels["judge"][at_judge, j]) for j in readable] for i in readable]  # type: ignore[arg-type]
-    )
+    table = np.array([[correlation(given[i], levels["judge"][at_judge, j]) for j in readable] for i in readable])
     for i, neuron in enumerate(neurons.tolist()):
         result["neurons"].append(
             {
@@ -407,7 +405,7 @@ class Lines:
 
     @classmethod
     def of(cls, data: LensInput, split: str) -> Lines:
-        return cls(data.rows(split), data.texts(split), data.params.concepts.context)
+        return cls(data.rows(split), data.texts(split), data.settings.context)
 
     @property
     def types(self) -> np.ndarray:

@@ -14,6 +14,7 @@ class Settings(Block):
     depth: int = Field(3, gt=0, le=6, description="questions that a rule asks at most")
     leaf: int = Field(20, gt=0, description="train rows that a rule must cover")
     types: int = Field(20, gt=0, description="types that a description may list, those with the largest mean |z|")
+    min_count: int = Field(5, gt=0, description="train rows that a listed type must have")
     active: Share = Field(0.05, description="share of train rows on which a neuron counts as active")
     draws: int = Field(
         20, ge=19, description="random neurons of the same layer whose descriptions are put in its place"
@@ -32,6 +33,7 @@ class Settings(Block):
     tries: int = Field(3, gt=0, description="of a request that fails")
     asked: int = Field(5, gt=1, description="neurons that it describes, best first")
     examples: int = Field(20, gt=1, description="train tokens that it is shown of a neuron")
+    context: int = Field(30, ge=0, description="characters each side of a token that it is shown")
     tokens: int = Field(60, gt=9, description="judge tokens on which it predicts, the same for all neurons")
 
     @model_validator(mode="after")
