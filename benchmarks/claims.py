@@ -2,6 +2,7 @@
 
     python benchmarks/claims.py --params presets/real-data.yaml [--build build] [--tasks java-tags python-tags]
                                 [--out claims.json] [--models ...]
+    python benchmarks/claims.py --figures claims.json
     python benchmarks/claims.py --results results/real-data
 
 Reads what a run left in build/ (prepare, activations of train and judge, probes), writes nothing but --out, and prints
@@ -52,6 +53,8 @@ TEXT = "text"
 #: What was published, and the classes of the two published tag sets that it is about.
 CLAIMS = {"NUMBER": ("NUMBER",), "STRING": ("STRING",), "IDENT": ("IDENT", "NAME"), TEXT: ()}
 IDENTIFIERS = ("IDENT", "NAME")
+RULES = {"eye": "by eye, five types", "ours": "correlation, permuted labels"}
+COMMAND = "python benchmarks/claims.py --figures"
 
 Row = dict[str, Any]
 
@@ -267,16 +270,25 @@ def verdict(rows: list[Row], rule: str) -> str:
     return f"found in {named} of {len(rows)}, in {beyond} beyond random neurons and the twin"
 
 
-def tables(rows: list[Row]) -> str:
-    """Two tables in Markdown: a line per task and claim, and a line per model too."""
+def figure(rows: list[Row], rule: str) -> str:
+    """Shares over the neurons of all models of a task: own, random; and the mean of the twins' shares."""
+    neurons = sum(row["neurons"] for row in rows)
+    named = sum(row[rule]["named"] for row in rows)
+    random = sum(row[rule]["random"] * row["neurons"] for row in rows) / neurons
+    twins = [row[rule]["twin"] for row in rows if row[rule]["twin"] is not None]
+    told = f"{named} of {neurons} ({named / neurons:.0%}); random {random:.0%}"
+    return told + (f"; twins {sum(twins) / len(twins):.0%}" if twins else "")
+
+
+def tables(rows: list[Row], command: str) -> str:
+    """Two tables in Markdown: a line per task, claim and rule (claim, found, figure, command), and a line per model."""
     keys = list(dict.fromkeys((row["task"], row["claim"]) for row in rows))
-    short = [
-        "| task | neurons for | by eye, five types | by correlation, permuted labels |",
-        "| --- | --- | --- | --- |",
-    ]
+    short = ["| claim | rule | found | figure | command |", "| --- | --- | --- | --- | --- |"]
     for task, claim in keys:
         of = [row for row in rows if (row["task"], row["claim"]) == (task, claim)]
-        short.append(f"| {task} | {claim} | {verdict(of, 'eye')} | {verdict(of, 'ours')} |")
+        for rule, name in RULES.items():
+            cells = [f"{claim} neurons, {task}", name, verdict(of, rule), figure(of, rule), f"`{command}`"]
+            short.append("| " + " | ".join(cells) + " |")
     long = [
         "| task | neurons for | model | neurons | by eye | random | twin | by correlation | random | twin |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -296,6 +308,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--params", type=Path, help="params file of a run whose build is at hand")
+    source.add_argument("--figures", type=Path, help="what --out wrote, to print the tables again")
     source.add_argument("--results", type=Path, help="published results of one benchmark")
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--tasks", nargs="+", default=["java-tags", "python-tags"])
@@ -305,10 +318,13 @@ def main(arguments: list[str] | None = None) -> None:
     if given.results:
         print(results_table(of_results(given.results, given.tasks), given.results))
         return
+    if given.figures:
+        print(tables(json.loads(given.figures.read_text(encoding="utf-8")), f"{COMMAND} {given.figures.as_posix()}"))
+        return
     params = load_params(given.params)
     models = given.models or [m for m in params.run.models if params.models[m].untrained is None]
     rows = measure(params, Paths(params.benchmark, given.build), given.tasks, models, given.out)
-    print(tables(rows))
+    print(tables(rows, f"python benchmarks/claims.py --params {given.params.as_posix()}"))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from neurosieve.concepts.null import (
 )
 from neurosieve.config import Concepts, Params, Probes, Subsets
 from neurosieve.config.concepts import METRICS
+from neurosieve.config.prepare import Prepare, Task
 from neurosieve.probes.metrics import column_ranks
 
 
@@ -370,6 +371,7 @@ def settings(**changes: int) -> Params:
     return Params.model_construct(
         seed=7,
         numerics="fast",
+        prepare=Prepare.model_construct(tasks={"roles": Task.model_construct(kind="table", corpus=None)}, corpora={}),
         concepts=Concepts.model_validate(block),
         probes=Probes.model_construct(pair_features=["absdiff", "product"]),
         subsets=Subsets.model_construct(headline="lca"),
@@ -419,7 +421,7 @@ def test_tokens(tmp_path: Path) -> None:
     # RARE has AUROC 1 and is not among the scored classes
     assert (first["best_class"], first["best_auroc"], first["direction"]) == ("STORE", 0.0, -1)
     assert first["score"] == pytest.approx(np.corrcoef(labels == 1, [0, -4, -4, 1, -99, 30, -5])[0, 1], rel=1e-5)
-    assert sum(report["best_class_counts"].values()) == 3
+    assert sum(report["best_class_counts"].values()) == 3 and report["properties"] is None
     train = vectors["train"][1][:, 2].astype(np.float32).astype(np.float64)
     z = (np.array([0, 4, 4, -1, 99, -30, 5]) - train.mean()) / train.std()
     of = {"total": z[[0, 1, 5]], "x1": z[[2, 3]], "y": z[[4, 6]]}
@@ -492,6 +494,7 @@ def test_pairs_use_the_first_pair_feature(tmp_path: Path) -> None:
     r = np.corrcoef([row["label"] for row in rows], difference)[0, 1]
     assert entry["best_class"] == ("STORE" if r >= 0 else "LOAD")
     assert entry["direction"] == 1 and entry["score"] == pytest.approx(abs(r), rel=1e-5)
+    assert report["properties"] == {"reason": "the language of the inputs is not known", "language": None}
     assert entry["types"] == [] and entry["auroc_unseen"] is None and entry["purity"] is None
     assert report["unit_permuted"] == "functions" and report["tested"] == {"LOAD": "all", "STORE": "all"}
     assert entry["concept"] is None and entry["null"]["p_max"] > 0.05  # random numbers

@@ -88,6 +88,18 @@ def test_planted_text_neurons_are_neither_identifiers_nor_strings() -> None:
     assert not np.stack(list(ours.values()))[:, 3:].any()
 
 
+def test_figures_make_the_tables_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"share": 0.75, "named": 3, "random": 0.25, "random_95": 0.5, "twin": 0.2, "beyond": True}
+    row = {"task": "tags", "claim": "NUMBER", "model": "a", "neurons": 4, "eye": rule, "ours": rule | {"beyond": False}}
+    other = row | {"model": "b", "neurons": 12, "eye": rule | {"named": 0, "share": 0, "beyond": False}}
+    (tmp_path / "claims.json").write_text(json.dumps([row, other]))
+    claims.main(["--figures", str(tmp_path / "claims.json")])
+    told = capsys.readouterr().out
+    line = "| NUMBER neurons, tags | by eye, five types | found in 1 of 2, in 1 beyond random neurons and the twin "
+    assert line + "| 3 of 16 (19%); random 25%; twins 20% |" in told
+    assert "| tags | NUMBER | a | 4 | **75%** | 25% (95 %: 50%) | 20% | 75% | 25% (95 %: 50%) | 20% |" in told
+
+
 def test_published_rows_are_counted(tmp_path: Path) -> None:
     def row(model: str, of: str | None, concepts: list[str | None], task: str = "tags") -> None:
         neurons = [{"concept": concept} for concept in concepts]

@@ -184,8 +184,11 @@ def test_a_planted_neuron_is_named_and_one_of_length_is_not(tmp_path: Path) -> N
 
 def test_why_nothing_is_said(tmp_path: Path) -> None:
     paths = Paths("bench", tmp_path)
-    make_task(paths, ["int f( {"] * 60, np.random.default_rng(0).normal(size=(60, 6)))
+    layer = np.random.default_rng(0).normal(size=(60, 6))
+    make_task(paths, ["int f( {"] * 60, layer)
     features = layout(paths, params(), "tiny", "defects")
+    assert "fewer than a tenth" in properties.describe(params(), features, np.array([0]))["reason"]
+    make_task(paths, ["int f() {}"] * 39 + ["int f( {"] * 21, layer)
     assert "fewer than 40" in properties.describe(params(), features, np.array([0]))["reason"]
     unknown = params(kind="table")
     assert properties.describe(unknown, features, np.array([0]))["reason"] == "the language of the inputs is not known"

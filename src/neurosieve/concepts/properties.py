@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 STRATA = 10
 LEAST = 40  # functions, or nothing is said
+FIRST = 200  # inputs that tell whether the rest is worth parsing: functions that break off have syntax errors
 RANDOM = 5  # draws of as many other neurons of the same layers
 
 #: Language of the code of kinds that read data files; of the others it is that of the task's corpus.
@@ -221,13 +222,15 @@ def permute_within(X: np.ndarray, P: np.ndarray, length: np.ndarray, n: int, rng
     Null.scores : (n + 1, columns, properties, 2), positive and negative; 0 where not defined.
     """
     strata = strata_of(length)
+    given = column_ranks(length[:, None].astype(np.float64))
+    x, p = _left_over(column_ranks(X), given), column_ranks(P.T)  # to permute values is to permute their ranks
     found = np.empty((n + 1, X.shape[1], len(P)))
     order = np.argsort(strata, kind="stable")
     for draw in range(n + 1):
         source = np.arange(len(length))
         if draw:
             source[order] = np.lexsort((rng.random(len(length)), strata))
-        found[draw] = partial_spearman(X, P[:, source], length).T
+        found[draw] = np.clip(x.T @ _left_over(p[source], given), -1, 1)
     found = np.nan_to_num(found, nan=0.0)
     return Null(np.stack([found, -found], axis=-1), list(range(len(P))), np.zeros(len(P), bool))
 
@@ -250,7 +253,12 @@ def describe(params: Params, features: Features, neurons: np.ndarray) -> dict[st
     if language is None:
         return report | {"reason": "the language of the inputs is not known"}
     texts = [row["text"] for row in read_jsonl(features.paths.task(features.task) / "judge" / "inputs.jsonl")]
-    counted = [count(text, language) for text in texts]
+    counted = [count(text, language) for text in texts[:FIRST]]
+    if sum(found is not None for found in counted) * 10 < len(counted):
+        return report | {
+            "reason": f"fewer than a tenth of the first {FIRST} inputs are functions without a syntax error"
+        }
+    counted += [count(text, language) for text in texts[FIRST:]]
     at = np.array([i for i, found in enumerate(counted) if found is not None], np.int64)
     report |= {"functions": len(at), "left_out": len(texts) - len(at)}
     if len(at) < LEAST:
