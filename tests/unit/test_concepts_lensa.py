@@ -176,7 +176,7 @@ def test_where_a_token_stands():
 
 
 def test_a_rule_about_the_text_is_found_and_predicts(planted):
-    """Neurons that are high on names of four characters (t100 and on), on unseen types too."""
+    """Neurons that are high on names of four characters (t100 and on), which all unseen types are."""
     values = noise()
     data = given(planted, "explain", values)
     for split in ("train", "judge"):
@@ -186,7 +186,7 @@ def test_a_rule_about_the_text_is_found_and_predicts(planted):
     found, _ = lenses.examine(data)
     assert found["headline"]["p"] == pytest.approx(1 / 21) and found["reproducible"]
     told = found["found"]
-    assert told["scores"]["surface"] > 0.98 and told["unseen"] > 0.98 and abs(told["scores"]["around"]) < 0.1
+    assert told["scores"]["surface"] > 0.98 and abs(told["scores"]["around"]) < 0.1 and abs(told["unseen"]) < 0.2
     assert abs(told["random_neurons"]["mean"]) < 0.1
     entry = told["neurons"][0]
     assert any("its length: above 3.5" in rule["if"] for rule in entry["rules"] if rule["mean_z"] > 0)
@@ -198,8 +198,9 @@ def test_a_class_is_a_rule_and_a_list_of_types_does_not_reach_unseen_ones(plante
     data = given(planted, "explain", values)
     for split in ("train", "judge"):
         values[split][:, data.chosen] += 3 * (data.labels(split) == 1)[:, None]
-    scores = lenses.examine(data)[0]["found"]["scores"]
-    assert scores["class"] > 0.7 and abs(scores["types"]) < 0.2 and scores["all"] > 0.7
+    found = lenses.examine(data)[0]["found"]
+    scores = found["scores"]
+    assert scores["class"] > 0.7 and abs(scores["types"]) < 0.2 and scores["all"] > 0.7 and found["unseen"] > 0.7
 
 
 def test_correlation_is_pearsons_and_0_of_a_constant():
@@ -247,7 +248,7 @@ class StandIn(BaseHTTPRequestHandler):
         else:
             levels = [int(v) for v in re.findall(r"^(\d+): ", user, re.MULTILINE)]
             strong = [len(t) == 4 for t, v in zip(tokens, levels, strict=True) if v > 5]
-            answer = "long names" if np.mean(strong) > 0.5 else "short names"
+            answer = "long names" if 2 * sum(strong) > len(strong) else "short names"
         reply = {"choices": [{"message": {"content": answer}}], "model": "stand-in-1"}
         data = b"<html>" if fault == "no json" else json.dumps({} if fault == "empty" else reply).encode()
         self.send_response(200)
