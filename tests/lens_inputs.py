@@ -35,6 +35,7 @@ def build(
 def choose(paths: Paths, model: str, task: str, neurons: np.ndarray) -> None:
     """Write subsets/search/<model>/<task>/frozen.json as if the search had found these neurons."""
     entry = {"kind": "subset", "ranking": "lca", "claimed": True, "neurons": [int(n) for n in neurons]}
+    entry |= {"l1": 0.0, "l2": 0.01}
     with Writer(paths.search(model, task), "subsets", {}) as out:
         out.json("frozen.json", {"headline": "lca", "sets": {"subset-lca": entry}})
 

@@ -161,5 +161,5 @@ def test_constants_of_a_file_are_checked(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match="write a tuple of some of"):
         lens_facts("odd")
     (folder / "other.py").write_text('UNITS = ("token",)\nOTHERS = "rows"\n')
-    with pytest.raises(ValueError, match='write "tasks", "models" or None'):
+    with pytest.raises(ValueError, match='write "tasks", "models", "twins" or None'):
         lens_facts("other")

@@ -62,6 +62,10 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                         known((*at, "packages", split, j), package, names, what)
                 for j, package in enumerate(task.shares.held_out if task.shares is not None else ()):
                     known((*at, "shares", "held_out", j), package, names, what)
+    languages = params.concepts.languages
+    for language, source in languages.sources.items() if languages is not None else ():
+        key = ("concepts", "languages", "sources", language, "corpus")
+        known(key, source.corpus, list(params.prepare.corpora), "corpus")
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
     judged_by: list[tuple[tuple[str | int, ...], str]] = []
     if params.subsets.headline in params.subsets.rankings:
@@ -112,9 +116,8 @@ def _no_twin(params: Params, name: str) -> list[str]:
 def _same_files(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     """Rows and folders are files, which must differ also where a file system takes `Tiny` for `tiny`."""
     faults: list[tuple[tuple[str | int, ...], str]] = []
-    corpora = list(
-        dict.fromkeys(c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t))
-    )
+    of_tasks = [c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t)]
+    corpora = list(dict.fromkeys([*of_tasks, *params.language_corpora]))
     for keys, names in (
         (("run", "models"), params.probed),
         (("run", "tasks"), params.run.tasks),

@@ -7,7 +7,7 @@ report. Lines that are read as text (config/lenses/__init__.py):
     UNITS = ("token", "sequence", "pair")   # kinds of rows that it looks at
     NUMBERS = True                          # also where a number is predicted; else left out
     NEEDS_MODEL = True                      # reads the model's folder; else left out
-    OTHERS = "tasks"                        # or "models": other rows that it opens by ``data.other``; else left out
+    OTHERS = "tasks"                        # or "models", "twins": other rows that it opens by ``data.other``
 
 Files whose name begins with ``_`` are helpers. Settings: a class ``Settings(Block)`` in config/lenses/<name>.py, all of
 whose keys have defaults; a lens without that file takes none.

@@ -32,7 +32,8 @@ class LensFacts:
 
     units : kinds of rows that it looks at; numbers : whether it does where a number is predicted, too; model : whether
     it reads the model's folder; others : rows that it reads beside its own, "tasks" for those of the model in all
-    tasks of the run, "models" for those of its setting ``models`` in the task, None for none.
+    tasks of the run, "models" for those of its setting ``models`` in the task, "twins" for those of its
+    untrained twins that run, None for none.
     """
 
     units: tuple[str, ...]
@@ -56,8 +57,8 @@ def lens_facts(name: str) -> LensFacts:
     )
     if not found.units or set(found.units) - set(LENS_UNITS):
         raise ValueError(f"{path.name}: found UNITS = {found.units!r}; write a tuple of some of {LENS_UNITS}")
-    if found.others not in (None, "tasks", "models"):
-        raise ValueError(f'{path.name}: found OTHERS = {found.others!r}; write "tasks", "models" or None')
+    if found.others not in (None, "tasks", "models", "twins"):
+        raise ValueError(f'{path.name}: found OTHERS = {found.others!r}; write "tasks", "models", "twins" or None')
     return found
 
 
