@@ -18,10 +18,12 @@ import tiny_models
 from pydantic import ValidationError
 
 from neurosieve.activations.models import load_language_model
+from neurosieve.artifacts import Writer, read_json, read_manifest
 from neurosieve.concepts import lenses
 from neurosieve.concepts.lenses import LensInput, directions, explain, text
 from neurosieve.concepts.lenses._chat import Chat, ServerError
 from neurosieve.config.lenses.explain import Settings
+from neurosieve.flow import inputs_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,22 @@ def given(planted: Any, lens: str, values: dict[str, np.ndarray], load: Any = No
 def noise(seed: int = 3) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {split: rng.standard_normal((rows, 48)) for split, rows in (("train", 900), ("tune", 400), ("judge", 900))}
+
+
+def test_the_rule_writes_what_the_lens_saw(planted):
+    params, paths, _ = planted
+    params = lens_inputs.with_settings(params, "directions", draws=19)
+    of = {"lens": "directions", "model": "planted", "task": lens_inputs.TASK}
+    for folder in inputs_of(params, paths, "apply_lens", **of):
+        if not (folder / "manifest.json").is_file():  # what other lenses read of a row
+            with Writer(folder, "probes", {}):
+                pass
+    lenses.apply_lens(params, paths, **of)
+    folder = paths.lens("directions", "planted", lens_inputs.TASK)
+    wanted, contexts = lenses.examine(lens_inputs.row(planted[0], paths, "directions", draws=19))
+    assert read_json(folder / "lens.json") == wanted and not contexts
+    assert read_manifest(folder)["facts"] == {"chosen": 3, "measured": True}
+    assert sorted(p.name for p in folder.iterdir()) == ["lens.json", "manifest.json"]
 
 
 # --- directions ---
