@@ -280,7 +280,7 @@ class Tree:
     def rules(self, train: Table, judge: Table, z_train: np.ndarray, z_judge: np.ndarray) -> list[dict[str, Any]]:
         """The leaves on which the neuron is farthest from its mean, those first."""
         at_train, at_judge = (self.fitted.apply(self.inputs(table)) for table in (train, judge))
-        found = []
+        found: list[dict[str, Any]] = []
         for leaf, conditions in self.leaves():
             of_judge = z_judge[at_judge == leaf]
             found.append(
