@@ -14,7 +14,7 @@ NIPS 14), and what the label adds to the O-information, (1 - n) I(X; Y) + sum I(
 2022, Physical Review Research 4, 013184). Entropies are of a Gaussian copula: each neuron is replaced by the normal
 score of its rank, and that of a normal distribution with their correlations is taken, within classes and over all (Ince
 et al. 2017, Human Brain Mapping 38, 1541-1573). So only linear dependence of normal scores is seen: what lies in the
-third moments, as the exclusive or of two neurons, is not.
+third moments, as the exclusive or of two neurons, is not; and informations are not bounded by the entropy of the label.
 
 found: "sizes": [{"size", "sets", "omega": {chosen, random: {mean, low, high} over sets, bias subtracted}, "omega_low",
 "omega_high": bounds over files of the mean of chosen less random, "omega_difference", "chosen_above": share of the
