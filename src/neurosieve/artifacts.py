@@ -39,6 +39,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.
 # What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
 COMMON = ("artifacts.py", "config", "flow.py", "numerics.py")
+# fmt: off
 CODE: dict[str, tuple[str, ...]] = {
     "prepare": (*COMMON, "sources", "prepare"),
     "activations": (*COMMON, "memory.py", "sources", "activations"),
@@ -46,18 +47,12 @@ CODE: dict[str, tuple[str, ...]] = {
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
     "concepts": (
-        *COMMON,
-        "constant.py",
-        "memory.py",
-        "sources",
-        "activations",
-        "probes",
-        "redundancy",
-        "subsets",
-        "concepts",
+        *COMMON, "constant.py", "memory.py", "sources", "prepare", "activations", "redundancy", "probes",
+        "subsets", "concepts",
     ),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
+# fmt: on
 
 
 class ArtifactError(RuntimeError):

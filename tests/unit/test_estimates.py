@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from dags import with_every_question
 from safetensors.numpy import load_file
 
 from neurosieve import config, estimates
@@ -248,7 +249,7 @@ def test_the_jobs_are_those_of_snakemake(tmp_path):
     file = tmp_path / "params.yaml"
     text = Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]")
     text = text.replace("\nmodels:\n", "\nmodels:\n  second: {untrained: neurosieve-base, seed: 2}\n")
-    file.write_text(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:"))
+    file.write_text(with_every_question(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:")))
     done = subprocess.run([sys.executable, "tests/list_jobs.py", str(file)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = Counter(job["rule"] for job in json.loads(done.stdout) if job["output"])

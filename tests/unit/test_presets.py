@@ -65,6 +65,19 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     assert kinds == [*((seed, "fresh") for seed in range(1, 6)), (1, "kept")]
 
 
+def test_the_preset_of_concepts_keeps_step_with_the_default():
+    default, more = config.load_params("params.yaml"), config.load_params("presets/concepts.yaml")
+    whole = {"seed", "numerics", "activations", "redundancy", "probes", "subsets", "concepts"}
+    asked = {"attribution", "faithfulness", "effects", "lenses", "languages", "ablation"}
+    less = {"subsets": {"margins"}, "concepts": asked}
+    assert more.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
+    assert more.prepare.corpora == default.prepare.corpora and set(more.run.tasks) < set(default.run.tasks)
+    for task in more.run.tasks:
+        assert more.prepare.tasks[task] == default.prepare.tasks[task] and more.margin(task) == default.margin(task)
+    assert all(more.models[name] == default.models[name] for name in more.run.models)
+    assert more.lenses and all(getattr(more.concepts, name) is not None for name in asked - {"languages"})
+
+
 def test_the_published_models_run_with_their_twins_and_the_others_are_off(published):
     assert published.run.models == [name for model in MODELS for name in (model, f"{model}-untrained")]
     assert {name: published.models[name].hub for name in MODELS} == MODELS

@@ -177,6 +177,16 @@ def run_plan(
         raise AssertionError(f"{written} of {plan.vectors} vectors made, {len(open_vectors)} unfinished")
 
 
+def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -> np.ndarray:
+    """Values float32 (vectors, neurons) of every vector of a plan, of the neurons in these layers and units."""
+    places = [(layer, np.flatnonzero(layers == layer)) for layer in np.unique(layers)]
+    out = np.empty((plan.vectors, len(layers)), np.float32)
+    for vectors, values in run_plan(loaded, plan, ""):
+        for layer, at in places:
+            out[vectors[:, None], at] = values[layer][:, units[at]]
+    return out
+
+
 def _run_batch(
     loaded: Loaded,
     plan: Plan,

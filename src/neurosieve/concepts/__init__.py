@@ -20,6 +20,7 @@ import numpy as np
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_jsonl, read_npy
 from neurosieve.concepts import metrics
 from neurosieve.concepts.auroc import auroc, concordance, top_types
+from neurosieve.concepts.heatmap import heat_maps, page
 from neurosieve.concepts.null import (
     Null,
     benjamini_hochberg,
@@ -30,6 +31,7 @@ from neurosieve.concepts.null import (
     pooled,
     purity,
 )
+from neurosieve.concepts.properties import describe as describe_properties
 from neurosieve.concepts.sanity import checked
 from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
@@ -88,6 +90,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     "sanity" has NeuronEval's two tests of every metric on the best classes of these neurons
     (:mod:`neurosieve.concepts.sanity`).
 
+    "properties", of sequences and pairs: which properties of whole functions these neurons carry once length is held
+    fixed (:mod:`neurosieve.concepts.properties`).
+
     Where a number is predicted a neuron has "spearman" and "spearman_unseen" for "auroc" and "auroc_unseen", its null
     likewise, ``concept`` is "target", and there are no classes, no purity and no sanity; the report has "statistic":
     "spearman".
@@ -141,12 +146,19 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
         "named": _counts(described, null, names, features.layers, settings.level),
         "sanity": None if features.number else checked(X, labels, *_claims(described, features.classes), rng),
+        "properties": (
+            describe_properties(params, features, neurons) if settings.properties and features.unit != "token" else None
+        ),
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
+    maps = heat_maps(params, paths, model, task, described, z)
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
+        if maps:
+            out.jsonl("heatmaps.jsonl", maps)
+            out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
             "chosen": len(chosen),
             "described": len(neurons),
@@ -370,7 +382,7 @@ def _counts(
     at = z.max(axis=3).argmax(axis=2)
     found = {}
     for i, c in enumerate(null.classes):
-        own = [e for e in described if names[c] in (e["best_class"], e["concept"])]
+        own = [e for e in described if e["null"] is not None and e["best_class"] in (names[c], None)]  # None: numbers
         drawn = (beyond & (at == i)).sum(axis=1)
         found[names[c]] = _count(own, layers, level) | {
             "by_chance": float(drawn.mean()),
@@ -385,7 +397,7 @@ def _count(own: list[dict[str, Any]], layers: int, level: float) -> dict[str, An
         "neurons": len(named),
         "per_layer": np.bincount([e["layer"] for e in named], minlength=layers).tolist() if named else [0] * layers,
         "low": sum(e["direction"] < 0 for e in named),
-        "found": sum(e["null"] is not None and e["null"]["q"] <= level for e in own),
+        "found": sum(e["null"]["q"] <= level for e in own),
     }
 
 

@@ -196,19 +196,26 @@ def check_weights(features: Features, loaded: Loaded) -> None:
 
 def judge_sample(params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling) -> Sample:
     """The judge tokens that are predicted."""
+    return token_sample(params, features, loaded, mask, settings, "judge", "tokens")
+
+
+def token_sample(
+    params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling, split: str, name: str
+) -> Sample:
+    """Tokens of a split that are predicted; ``name``: of the draw."""
     from neurosieve.activations.batches import Rows
     from neurosieve.concepts import language
 
-    judge = features.paths.task(features.task) / "judge"
-    entries = read_jsonl(judge / "rows.jsonl")
+    folder = features.paths.task(features.task) / split
+    entries = read_jsonl(folder / "rows.jsonl")
     return language.draw_sample(
-        read_jsonl(judge / "inputs.jsonl"),
+        read_jsonl(folder / "inputs.jsonl"),
         Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end"))),
-        features.files("judge"),
+        features.files(split),
         loaded.coding,
         mask,
-        lambda kind, index: f"{judge}/{kind}.jsonl:{index + 1}",
-        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"tokens")]),
+        lambda kind, index: f"{folder}/{kind}.jsonl:{index + 1}",
+        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(name.encode())]),
         tokens=settings.tokens,
         per_window=settings.per_window,
         window=settings.window,
@@ -225,22 +232,38 @@ def draw_neurons(features: Features, chosen: np.ndarray, seed: list[int], draws:
 
     NoAblation where a layer has too few others. Draws are independent of each other and may overlap.
     """
+    layers = np.unique(chosen // features.width).tolist()
+    index = (np.array(layers)[:, None] * features.width + np.arange(features.width)).ravel()
+    mean, std, constant = moments(features, layers)
+    random = draw_apart(chosen, index[~constant], features.width, np.random.default_rng(seed), draws)
+    of = dict(zip(index.tolist(), mean.tolist(), strict=True)), dict(zip(index.tolist(), std.tolist(), strict=True))
+    return Neurons(chosen, random, *of)
+
+
+def moments(features: Features, layers: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation, and whether it is constant, on train, of every neuron of the layers, in their order."""
     folder = features.paths.activations(features.model, features.task, "train")
-    rng = np.random.default_rng(seed)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for layer in layers:
+        mean, std, equal = column_moments(read_npy(folder / f"layer_{layer:02d}.npy", mmap=True))
+        found.append((mean, std, constant_columns(std, equal)))
+    mean, std, constant = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return mean, std, constant
+
+
+def draw_apart(chosen: np.ndarray, usable: np.ndarray, width: int, rng: np.random.Generator, draws: int) -> np.ndarray:
+    """(draws, neurons): of every layer as many of the ``usable`` neurons as are ``chosen``, none of these.
+
+    Global indices, sorted by layer, then in each layer. NoAblation where a layer has too few others.
+    """
     random: list[np.ndarray] = []
-    mean: dict[int, float] = {}
-    std: dict[int, float] = {}
-    for layer in np.unique(chosen // features.width).tolist():
-        here = chosen[chosen // features.width == layer]
-        layer_mean, layer_std, equal = column_moments(read_npy(folder / f"layer_{layer:02d}.npy", mmap=True))
-        index = layer * features.width + np.arange(features.width)
-        others = index[~constant_columns(layer_std, equal) & ~np.isin(index, here)]
+    for layer in np.unique(chosen // width).tolist():
+        here = chosen[chosen // width == layer]
+        others = usable[(usable // width == layer) & ~np.isin(usable, here)]
         if len(others) < len(here):
             raise NoAblation(f"layer {layer} has {len(here)} chosen neurons and only {len(others)} others")
         random.append(np.stack([np.sort(rng.choice(others, len(here), replace=False)) for _ in range(draws)]))
-        mean |= dict(zip(index.tolist(), layer_mean.tolist(), strict=True))
-        std |= dict(zip(index.tolist(), layer_std.tolist(), strict=True))
-    return Neurons(chosen, np.concatenate(random, axis=1), mean, std)
+    return np.concatenate(random, axis=1)
 
 
 def compare(

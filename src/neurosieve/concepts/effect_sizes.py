@@ -2,7 +2,8 @@
 
 A change is of the log-probability of the right sub-word, in nats, per token: below 0 where it hurts. Files are what is
 resampled (:mod:`neurosieve.probes.intervals`): a mean over tokens is a ratio of sums, paired on the same draws. Bounds
-are one-sided at ``confidence`` and null without a bootstrap (fewer than MIN_FILES files).
+are one-sided at ``confidence`` and null without a bootstrap (fewer than MIN_FILES files); one within ROUNDING of 0 is
+on neither side of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from scipy.stats import rankdata
 
 from neurosieve.probes.intervals import FileBootstrap, holm, lower, p_value, upper
 
+ROUNDING = 1e-5  # nats: what float32 log-probabilities differ by where nothing changed
 ORDERS = 5040  # of as many all are looked at (seven tasks), of more that many are drawn
 
 
@@ -47,11 +49,11 @@ def bounds(
 
 
 def _below(bound: float | None) -> bool:
-    return bound is not None and bound < 0
+    return bound is not None and bound < -ROUNDING
 
 
 def _above(bound: float | None) -> bool:
-    return bound is not None and bound > 0
+    return bound is not None and bound > ROUNDING
 
 
 def monotonicity(
@@ -139,10 +141,9 @@ def side_effects(
 
 
 def _log_ratio(pair: np.ndarray) -> np.ndarray:
-    """log of the first by the second of (2, ...); NaN where either is not above 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.log(pair[0]) - np.log(pair[1])
-    return np.where(np.isfinite(found), found, np.nan)
+    """log of the first by the second of (2, ...); NaN where either is nothing but rounding."""
+    known = np.where(pair > ROUNDING, pair, np.nan)
+    return np.log(known[0]) - np.log(known[1])
 
 
 def set_against_members(

@@ -254,6 +254,7 @@ def draw_donors(
     states: list[torch.Tensor | None],
     mask: int | None,
     rng: np.random.Generator,
+    whole: bool = False,
 ) -> Donors:
     """For every position another one, at random among those of its kind in other files.
 
@@ -261,12 +262,13 @@ def draw_donors(
     masked and for visible sub-words; that of a special token is its id. A position whose kind no other file has takes
     one at random of any kind of another file, masked where it is masked if there is one: ``facts`` counts these as
     ``other_kind``. Padding stays as it is. The class is that of the token that stands there: in a causal model the
-    place before a predicted token counts with its own token, not with the one to come.
+    place before a predicted token counts with its own token, not with the one to come. ``whole``: the class is that of
+    the whole window, so that special tokens are of its kind too.
 
     labels, files : (rows,) int64 of all rows that ``Batch.row`` speaks of. states : as :func:`collect` gives them.
     NoHeadError where all windows are of one file.
     """
-    of_row = np.concatenate([_rows_of(batch).ravel() for batch in batches])
+    of_row = np.concatenate([rows_of(batch).ravel() for batch in batches])
     ids = np.concatenate([batch.ids.numpy().ravel() for batch in batches])
     file = np.concatenate([np.repeat(_file_of(batch, files), batch.ids.shape[1]) for batch in batches])
     here = np.flatnonzero(of_row != PADDING)
@@ -275,7 +277,11 @@ def draw_donors(
     label = np.where(of_row >= 0, labels[np.maximum(of_row, 0)], TEXT)
     masked = np.zeros(len(ids), bool) if mask is None else (ids == mask) & (of_row != SPECIAL)
     # one number for each kind: classes and other text from 0 on, masked ones odd; special tokens below all of them
-    kind = np.where(of_row == SPECIAL, -2 - ids, 2 * (label - TEXT) + masked)
+    special = ids
+    if whole:
+        line = np.concatenate([np.repeat(_any_row(batch), batch.ids.shape[1]) for batch in batches])
+        special = ids * (labels.max() + 2) + np.where(line >= 0, labels[np.maximum(line, 0)], TEXT) + 1
+    kind = np.where(of_row == SPECIAL, -2 - special, 2 * (label - TEXT) + masked)
     donor = np.full(len(ids), -1)
     donor[here] = here
     unserved = here
@@ -308,7 +314,8 @@ def _from_other_files(kind: np.ndarray, file: np.ndarray, rng: np.random.Generat
     return out
 
 
-def _rows_of(batch: Batch) -> np.ndarray:
+def rows_of(batch: Batch) -> np.ndarray:
+    """``batch.row``; ValueError where it is None."""
     if batch.row is None:
         raise ValueError("the batches do not say which token stands where; take them from draw_sample")
     return batch.row
@@ -316,8 +323,13 @@ def _rows_of(batch: Batch) -> np.ndarray:
 
 def _file_of(batch: Batch, files: np.ndarray) -> np.ndarray:
     """File of each window; of those without a labelled token -1, which there are none of in a sample."""
-    first = np.maximum.accumulate(_rows_of(batch), axis=1)[:, -1]
-    return np.where(first >= 0, files[np.maximum(first, 0)], -1)
+    row = _any_row(batch)
+    return np.where(row >= 0, files[np.maximum(row, 0)], -1)
+
+
+def _any_row(batch: Batch) -> np.ndarray:
+    """A row of each window; below 0 where it has none."""
+    return np.asarray(rows_of(batch).max(axis=1))
 
 
 def find_site(loaded: Loaded, kind: str) -> Site:
@@ -328,7 +340,10 @@ def find_site(loaded: Loaded, kind: str) -> Site:
     if kind == "hidden":
         blocks = blocks_of(loaded)
         between = [(block, False) for block in list(blocks)[:-1]]
-        return Site(kind, loaded.width, [(blocks[0], True), *between, (loaded.model.base_model, False)])
+        # a pooler inside reads what leaves the last block, which no norm follows in models that have one
+        pooled = isinstance(getattr(loaded.model.base_model, "pooler", None), torch.nn.Module)
+        last = blocks[-1] if pooled and loaded.model.base_model is not loaded.model else loaded.model.base_model
+        return Site(kind, loaded.width, [(blocks[0], True), *between, (last, False)])
     coding = loaded.coding
     text = [*coding.prefix, *coding.tokenizer.encode(TRIAL, add_special_tokens=False).ids]
     ids = torch.tensor([text])
@@ -483,7 +498,7 @@ def predict(loaded: Loaded, batches: Sequence[Batch], change: Change | None = No
                 cursor.move(number, batch)
                 place.append((batch.window, batch.position))
                 logits = loaded.model(input_ids=batch.ids, attention_mask=batch.attention).logits
-                found.append(_log_softmax(logits[0].numpy()))
+                found.append(log_softmax(logits[0].numpy()))
         finally:
             picking.remove()
     log_p = np.concatenate(found)
@@ -494,7 +509,7 @@ def predict(loaded: Loaded, batches: Sequence[Batch], change: Change | None = No
     return Prediction(true, log_p.argmax(axis=1) == target, log_p)
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis, float32; the sum of the exponentials in float64."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -523,6 +538,6 @@ def check_head(loaded: Loaded) -> None:
         alone = predict(loaded, [batch]).log_p
     except (RuntimeError, IndexError, AttributeError, TypeError) as error:
         raise NoHeadError(f"the head cannot run on single positions ({type(error).__name__})") from error
-    wanted = _log_softmax(whole[0].numpy())[positions]
+    wanted = log_softmax(whole[0].numpy())[positions]
     if alone.shape != wanted.shape or not np.allclose(alone, wanted, rtol=1e-3, atol=1e-3):
         raise NoHeadError("the head does not work position by position")

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import textwrap
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def _measure(
                 found[method]["ablation"] = None
                 if no_head is None:
                     found[method]["ablation"] = _ablate(
-                        params, settings, network, watched, mask, tally, functions, chosen, method
+                        params, settings, network, mask, tally, functions, chosen, method
                     )
         report[key] = found
     report["untrained_seed"] = seed
@@ -172,7 +173,7 @@ def _measure(
 def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Function]:
     """Functions of all sources, each language's files cut into halves with the seed, files in a random order.
 
-    Copies (equal keys) come once. Test packages of tasks of the run are left out.
+    Copies (equal keys) come once. Test packages of tasks of the run are left out. Texts are :func:`tidy`.
     """
     from neurosieve.prepare.corpus import read_corpus
 
@@ -194,7 +195,7 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
         once = {record.key: record for record in reversed(records) if record.package in wanted}
         by_file: dict[str, list[str]] = {}
         for record in reversed(once.values()):
-            by_file.setdefault(record.file, []).append(record.text)
+            by_file.setdefault(record.file, []).append(tidy(record.text))
         if len(by_file) < 2 * MIN_FILES:
             raise ArtifactError(f"{where}: {len(by_file)} files with functions; give {2 * MIN_FILES} at the least")
         rng = np.random.default_rng([params.seed, zlib.crc32(b"languages"), zlib.crc32(name.encode())])
@@ -206,6 +207,15 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
                 found.append(Function(language, files + turn, turn % 2, texts[i]))
         files += len(by_file)
     return found
+
+
+def tidy(text: str) -> str:
+    """A text without blank lines, trailing blanks and common indentation.
+
+    Else data sets are told apart by how they were stored: Devign has every line end twice, BigCloneBench the
+    indentation of the class around a method.
+    """
+    return textwrap.dedent("\n".join(line.rstrip() for line in text.split("\n") if line.strip()))
 
 
 def test_packages(params: Params, corpus: str) -> set[str]:
@@ -267,25 +277,27 @@ def _describe_sources(
 
 def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, str | None]:
     """The model, the id of its mask, and why it has no head, where it has none."""
-    from neurosieve.activations.models import NoHeadError, load_language_model, load_model, model_folder
+    from neurosieve.activations.models import PLAIN, NoHeadError, load_language_model, load_model, model_folder
     from neurosieve.concepts.language import check_head
 
-    entry = params.models[model]
+    entry, block = params.models[model], params.concepts.languages
+    assert block is not None
     try:
         loaded, mask = load_language_model(
             model_folder(params, model, cache)[0],
             model,
-            "fast",  # packed weights have no gradients
+            PLAIN,  # packed weights have no gradients
             entry.weights,
             entry.trust_remote_code,
-            params.activations.window,
+            block.window,
             params.activations.batch_tokens,
         )
         check_head(loaded)
         return loaded, mask, None
     except NoHeadError as why:
         own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
-        fast = {"numerics": "fast", "models": {**params.models, model: own}}
+        room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
+        fast = {"numerics": PLAIN, "activations": room, "models": {**params.models, model: own}}
         return load_model(params.model_copy(update=fast), model, cache), None, str(why)
 
 
@@ -693,36 +705,10 @@ def permuted(
 # --- ablation --------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def held(sites: Sites, neurons: np.ndarray, values: np.ndarray, width: int) -> Iterator[None]:
-    """Within the context the neurons (n,) of feed-forward layers have the values (n,) at every position."""
-    import torch
-
-    calls = 0
-
-    def before(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        nonlocal calls
-        here = neurons // width == calls % len(sites.products)
-        calls += 1
-        if not here.any():
-            return args
-        out = args[0].clone()
-        out[..., torch.from_numpy(neurons[here] % width)] = torch.from_numpy(values[here]).to(out)
-        return (out, *args[1:])
-
-    hooks = [product.register_forward_pre_hook(before) for product in dict.fromkeys(sites.products)]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def _ablate(
     params: Params,
     settings: Languages,
     loaded: Loaded,
-    watched: Watched,
     mask: int | None,
     tally: Tally,
     functions: list[Function],
@@ -730,12 +716,17 @@ def _ablate(
     method: str,
 ) -> dict[str, Any]:
     """The matrix language whose neurons are ablated x language whose tokens are predicted, for both values."""
-    from neurosieve.concepts import language as model_of
+    from neurosieve.activations.models import NoHeadError
+    from neurosieve.concepts.language import Change, find_site, predict
 
+    try:
+        site = find_site(loaded, "feed-forward")
+    except NoHeadError as why:
+        return {"reason": str(why)}
     names = list(settings.sources)
-    width = len(tally.mean) // len(watched.sites.products)
     samples = {name: _sample(params, settings, loaded, mask, functions, i) for i, name in enumerate(names)}
-    before = {name: model_of.predict(loaded, batches) for name, (batches, _) in samples.items()}
+    before = {name: predict(loaded, batches) for name, (batches, _) in samples.items()}
+    reference = {"zero": np.zeros(len(tally.mean), np.float32), "mean": tally.mean.astype(np.float32)}
     report: dict[str, Any] = {
         "tokens": {name: len(before[name].true) for name in names},
         "files": {name: len(np.unique(files)) for name, (_, files) in samples.items()},
@@ -746,33 +737,20 @@ def _ablate(
     for i, name in enumerate(names):
         own = chosen.of(i)
         random = draw_alike(
-            own, chosen.neurons, tally.constant, width, settings.ablation_draws, _seed(params, method, name)
+            own, chosen.neurons, tally.constant, site.width, settings.ablation_draws, _seed(params, method, name)
         )
-        for value in ("zero", "mean"):
+        for value in reference:
             if random is None:
                 report[value][name] = None  # no neurons, or too few others
                 continue
             changes = [
-                {
-                    other: _predict(loaded, watched.sites, samples[other][0], which, values, width) - before[other].true
-                    for other in names
-                }
-                for which in (own, *random)
-                for values in [np.zeros(len(which)) if value == "zero" else tally.mean[which]]
+                {other: predict(loaded, samples[other][0], change).true - before[other].true for other in names}
+                for change in (Change(which, reference[value][which], 0.0, site) for which in (own, *random))
             ]
             report[value][name] = matrix_row(
                 name, changes[0], changes[1:], {other: samples[other][1] for other in names}, params
             )
     return report
-
-
-def _predict(
-    loaded: Loaded, sites: Sites, batches: list[Any], neurons: np.ndarray, values: np.ndarray, width: int
-) -> np.ndarray:
-    from neurosieve.concepts import language
-
-    with held(sites, neurons, values, width):
-        return language.predict(loaded, batches).true
 
 
 def _sample(

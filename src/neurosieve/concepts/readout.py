@@ -38,7 +38,7 @@ class Readout:
 
     def __init__(self, params: Params, features: Features, loaded: Loaded, inputs: int) -> None:
         from neurosieve.activations.batches import Rows, plan_inputs
-        from neurosieve.use.features import extract
+        from neurosieve.activations.dump import extract
 
         self._extract = extract
         self.features = features

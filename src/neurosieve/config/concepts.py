@@ -97,7 +97,7 @@ class Faithfulness(Block):
         ["chosen"],
         min_length=1,
         description="chosen: the headline's subset, best first, then the rest; a ranking of `probes.rankings`; or one "
-        "of `concepts.attribution`, such as relp or relp.absolute",
+        "of `concepts.attribution`, such as relp or relp.signed",
     )
     random_orders: int = Field(20, ge=2, description="random orders with the layers of each order")
     window: int = Field(64, gt=8, description="sub-words around the tokens that the model sees")
@@ -157,6 +157,17 @@ class Attribution(Block):
     )
 
 
+class HeatMaps(Block):
+    """A page of real code with the values of single neurons as background, beside the description of a row's neurons;
+    token tasks only. It stays in build/."""
+
+    neurons: int = Field(12, gt=0, description="of the described neurons, best first")
+    strongest: int = Field(2, gt=0, description="functions with the largest |z|, of as many files")
+    random: int = Field(1, ge=0, description="functions at random: the strongest show a neuron at its best")
+    characters: int = Field(1000, gt=0, description="longer functions are left out")
+    lines: int = Field(24, gt=0, description="and those of more lines")
+
+
 class Concepts(Block):
     neurons: int = Field(gt=0, description="at most so many of the chosen neurons are described, best first")
     top_types: int = Field(gt=0, description="token types per neuron, by mean |z|")
@@ -168,6 +179,9 @@ class Concepts(Block):
     permutations: int = Field(200, gt=0, description="of the labels over token types, over functions for other tasks")
     level: Share = Field(0.05, description="family-wise, over the neurons and classes of a row, at which one is named")
     purity_top: int = Field(100, gt=0, description="rows with the largest |z| whose share of the class is given")
+    properties: bool = Field(
+        True, description="of tasks on whole functions: which properties the neurons carry once length is held fixed"
+    )
     ablation: Ablation | None = Field(
         None, description="change the described neurons inside the model and measure its own predictions; null: off"
     )
@@ -179,6 +193,9 @@ class Concepts(Block):
     )
     lenses: Lenses | None = Field(
         None, description="further questions to the chosen neurons: name of a lens -> its settings; null: none"
+    )
+    heat_maps: HeatMaps | None = Field(
+        None, description="a page of code with the neurons' values as background, in build/ alone; null: off"
     )
     languages: Languages | None = Field(None, description="neurons of single programming languages; null: off")
     attribution: Attribution | None = Field(

@@ -86,8 +86,7 @@ class Params(Block):
             return [(model, task), *((model, other) for other in self.run.tasks if other != task)]
         if others == "twins":
             return [(model, task), *((twin, task) for twin in self.searched_twins_of(model))]
-        assert self.concepts.lenses is not None
-        named = getattr(self.concepts.lenses.of(lens), "models", [])
+        named = getattr(self.concepts.lenses.of(lens), "models", []) if self.concepts.lenses is not None else []
         return [(model, task), *((other, task) for other in named if other != model)]
 
     @property
@@ -209,10 +208,16 @@ class Params(Block):
         return missing_files(self)
 
     def settings(
-        self, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+        self,
+        rule: str,
+        *,
+        corpus: str | None = None,
+        model: str | None = None,
+        task: str | None = None,
+        lens: str | None = None,
     ) -> dict[str, Any]:
         """What of this file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
 
         The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
         """
-        return rule_settings(self, rule, corpus=corpus, model=model, task=task)
+        return rule_settings(self, rule, corpus=corpus, model=model, task=task, lens=lens)

@@ -34,11 +34,11 @@ from neurosieve.activations import threads
 from neurosieve.activations.batches import Plan, Rows, plan_inputs
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.cut import CutError, cut
+from neurosieve.activations.dump import extract
 from neurosieve.activations.models import Loaded, load_model, task_folder
 from neurosieve.artifacts import Paths, dump_json, read_json, read_jsonl, read_tensors, write_text
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import certified
-from neurosieve.use.features import extract
 from neurosieve.use.neurons import NeuronsError
 
 log = logging.getLogger(__name__)

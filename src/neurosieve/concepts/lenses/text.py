@@ -12,7 +12,7 @@ The direction of a neuron is the unit vector of its component. Its score for a s
 sub-word's embedding. "input": the input embeddings, which every model has; "output": of a model whose last state goes
 straight into the head, the rows of its unembedding after the scale (and the centring) of the final norm, which the
 last layer has behind it. A type has the mean score of its sub-words, as written with and without a blank before it.
-What a neuron reacts to: its mean z per type on judge, of types with ``concepts.min_count`` rows. Agreement is
+What a neuron reacts to: its mean z per type on judge, of types with ``min_count`` rows. Agreement is
 Spearman's correlation of the two over types. In layer 0 a neuron is, but for the normalisation, that component of the
 embedding: agreement there says that the lens works, not what the model learned; an untrained twin has it too.
 """
@@ -110,13 +110,13 @@ def look(data: LensInput) -> LensReport:
 
 
 def frequent_types(data: LensInput) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Of judge: each row's code among the types with ``concepts.min_count`` rows, -1 for the others; their names; their
+    """Of judge: each row's code among the types with ``min_count`` rows, -1 for the others; their names; their
     numbers of rows. Nothing where they are few."""
     codes, names = data.types("judge")
     counts = np.bincount(codes)
-    at = np.flatnonzero(counts >= data.params.concepts.min_count)
+    at = np.flatnonzero(counts >= data.settings.min_count)
     if len(at) < MIN_TYPES:
-        raise Nothing(f"{len(at)} types with {data.params.concepts.min_count} judge rows; {MIN_TYPES} are needed")
+        raise Nothing(f"{len(at)} types with {data.settings.min_count} judge rows; {MIN_TYPES} are needed")
     new = np.full(len(names), -1)
     new[at] = np.arange(len(at))
     return new[codes], [names[i] for i in at], counts[at]
