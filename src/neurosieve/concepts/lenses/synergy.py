@@ -82,7 +82,7 @@ def label_information(Z: np.ndarray, labels: np.ndarray, classes: list[int]) -> 
     for c in classes:
         own = Z[labels == c]
         for i, part in enumerate(_halves(np.cov(own, rowvar=False, bias=True))):
-            found[i] = found[i] - len(own) / len(Z) * part
+            found[i] = found[i] - len(own) / len(Z) * np.asarray(part, np.float64)
     return float(found[0]), found[1], found[2]
 
 
@@ -205,7 +205,7 @@ def look(data: LensInput) -> LensReport:
     sizes = sorted({min(size, len(chosen)) for size in (*settings.sizes, settings.headline)})
     shown = min(settings.headline, len(chosen))
     rng = data.rng("sets")
-    rows = np.bincount(data.labels("judge"), minlength=len(data.classes)) if data.classes else []
+    rows = np.bincount(data.labels("judge"), minlength=len(data.classes)).tolist() if data.classes else []
     permuted = data.permuted("judge", settings.permutations) if data.classes else None
     entries: list[Report] = []
     headline = None
