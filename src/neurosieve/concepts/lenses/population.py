@@ -15,8 +15,8 @@ found: "members", "heterogeneity": {best_class_entropy (bits, null where there a
 participation_ratio: {chosen, random: {mean, low, high}}}; "clean": {chosen, random, constant: judge scores}; "noise",
 "dropout": {"levels": [{"level", "chosen", "random", "difference", "low", "high": paired over files}], "area": {chosen,
 random: share of what the clean probe has above a constant prediction that is left, mean over the levels}}; "twins":
-{model: {members, the three measures, clean, noise_area, dropout_area} or null where it has no subset}. Reads and writes
-no files.
+{model: {members, the three measures, "clean", "noise", "dropout": scores by level; of a score near that of a constant
+prediction no share is told} or null where it has no subset}. Reads and writes no files.
 """
 
 from __future__ import annotations
@@ -205,13 +205,13 @@ def _twin(data: LensInput, seed: list[int]) -> Report:
     """ "twins" of the report: the chosen population of an untrained twin, at the penalty of its own subset."""
     settings, target, c = data.settings, target_of(data), data.features.columns_per_neuron
     own = populations_of(data, target, [np.sort(data.described)])
-    areas = {
-        kind: float(changed(own, target, kind, levels, settings.repeats, c, seed)[1].mean())
+    under = {
+        kind: [here[0].value for here in changed(own, target, kind, levels, settings.repeats, c, seed)[0]]
         for kind, levels in (("noise", settings.noise), ("dropout", settings.dropout))
     }
     return {
         "members": len(data.described),
         **heterogeneity(own[0].X[:, ::c], data.labels("judge"), len(data.classes), data.scored),
         "clean": own[0].under(lambda X: X, target, value_only=True).value,
-        **{f"{kind}_area": value for kind, value in areas.items()},
+        **under,
     }

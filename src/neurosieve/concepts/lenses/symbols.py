@@ -37,9 +37,10 @@ def encode(train: np.ndarray, judge: np.ndarray, code: str) -> tuple[np.ndarray,
     sign: 0 or 1 each. ternary: -1, 0 or 1. quarters: three columns of 0 and 1 for the second to the fourth quarter.
     """
     if code == "sign":
-        return tuple((X > 0).astype(np.float32) for X in (train, judge))  # type: ignore[return-value]
+        return (train > 0).astype(np.float32), (judge > 0).astype(np.float32)
     if code == "ternary":
-        return tuple(np.sign(X) * (np.abs(X) > TERNARY).astype(np.float32) for X in (train, judge))  # type: ignore[return-value]
+        a, b = (np.sign(X) * (np.abs(X) > TERNARY).astype(np.float32) for X in (train, judge))
+        return a, b
     if code == "quarters":
         ends = np.quantile(train.astype(np.float64), [0.25, 0.5, 0.75], axis=0)
         found = []

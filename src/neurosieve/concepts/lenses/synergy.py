@@ -14,7 +14,7 @@ NIPS 14), and what the label adds to the O-information, (1 - n) I(X; Y) + sum I(
 2022, Physical Review Research 4, 013184). Entropies are of a Gaussian copula: each neuron is replaced by the normal
 score of its rank, and that of a normal distribution with their correlations is taken, within classes and over all (Ince
 et al. 2017, Human Brain Mapping 38, 1541-1573). So only linear dependence of normal scores is seen: what lies in the
-third moments, as the exclusive or of two neurons, is not.
+third moments, as the exclusive or of two neurons, is not; and informations are not bounded by the entropy of the label.
 
 found: "sizes": [{"size", "sets", "omega": {chosen, random: {mean, low, high} over sets, bias subtracted}, "omega_low",
 "omega_high": bounds over files of the mean of chosen less random, "omega_difference", "chosen_above": share of the
@@ -82,7 +82,7 @@ def label_information(Z: np.ndarray, labels: np.ndarray, classes: list[int]) -> 
     for c in classes:
         own = Z[labels == c]
         for i, part in enumerate(_halves(np.cov(own, rowvar=False, bias=True))):
-            found[i] = found[i] - len(own) / len(Z) * part
+            found[i] = found[i] - len(own) / len(Z) * np.asarray(part, np.float64)
     return float(found[0]), found[1], found[2]
 
 
@@ -205,7 +205,7 @@ def look(data: LensInput) -> LensReport:
     sizes = sorted({min(size, len(chosen)) for size in (*settings.sizes, settings.headline)})
     shown = min(settings.headline, len(chosen))
     rng = data.rng("sets")
-    rows = np.bincount(data.labels("judge"), minlength=len(data.classes)) if data.classes else []
+    rows = np.bincount(data.labels("judge"), minlength=len(data.classes)).tolist() if data.classes else []
     permuted = data.permuted("judge", settings.permutations) if data.classes else None
     entries: list[Report] = []
     headline = None
