@@ -34,7 +34,7 @@ import dataclasses
 import re
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -157,7 +157,7 @@ def _measure(
         if key == "trained":
             layers = len(watched.sites.products)
             report |= {"layers": layers, "width": tally.active.shape[1] // layers, "activation": watched.counted}
-        found = {}
+        found: dict[str, Any] = {}
         for method in ("lape", "pls"):
             if method == "pls" and tally.score is None:
                 found[method] = {"reason": f"no gradient of its loss: {no_head}"}
@@ -823,7 +823,7 @@ def matrix_row(
         by_language[name] = {key: value for key, value in found.items() if key != "by_class"}
         replicates[name] = _replicates(change - others.mean(axis=0), files[name], params, "ablation", name)
 
-    def specificity(by: dict[str, np.ndarray]) -> Any:
+    def specificity(by: Mapping[str, Any]) -> Any:
         rest = [by[name] for name in by if name != own]
         return by[own] - sum(rest[1:], rest[0]) / len(rest)
 
