@@ -382,3 +382,10 @@ def test_a_model_without_a_head_and_a_masked_one(tmp_path: Path) -> None:
     assert masked["kind"] == "masked" and "reason" not in masked["trained"]["pls"]
     assert masked["trained"]["lape"]["ablation"]["tokens"] == dict.fromkeys(SYMBOLS, 8)  # two of each of the four files
     assert masked["trained"]["pls"]["value"] != masked["untrained"]["pls"]["value"]
+
+
+def test_a_model_of_which_nothing_can_be_said_says_why(tmp_path: Path) -> None:
+    paths = Paths("tiny", tmp_path / "build")
+    write_corpora(paths, symbols(8, 1))
+    with pytest.raises(languages.Unfit, match="an encoder-decoder"):
+        measure(make_params(tiny_models.save(tmp_path / "a", "t5", head=True)), paths)

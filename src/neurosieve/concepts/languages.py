@@ -34,7 +34,7 @@ import dataclasses
 import re
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,6 +103,10 @@ class Selection:
         return np.sort(self.neurons[self.member[language]])
 
 
+class Unfit(Exception):
+    """Why nothing can be said of a model; the text goes into the artifact."""
+
+
 def find_language_neurons(params: Params, paths: Paths, *, model: str, cache: Any = DEFAULT_CACHE) -> None:
     """Choose neurons by both methods for ``params.concepts.languages`` and measure what there is to say of them.
 
@@ -119,8 +123,11 @@ def find_language_neurons(params: Params, paths: Paths, *, model: str, cache: An
     elif params.models[model].untrained is not None:
         report["reason"] = "an untrained twin: it stands beside the model that it is a twin of"
     else:
-        found, facts = _measure(params, paths, model, settings, cache)
-        report |= found
+        try:
+            found, facts = _measure(params, paths, model, settings, cache)
+            report |= found
+        except Unfit as why:
+            report["reason"] = str(why)
     with writer(params, paths, "find_language_neurons", model=model) as out:
         out.json("languages.json", report)
         out.facts = facts
@@ -150,7 +157,7 @@ def _measure(
         if key == "trained":
             layers = len(watched.sites.products)
             report |= {"layers": layers, "width": tally.active.shape[1] // layers, "activation": watched.counted}
-        found = {}
+        found: dict[str, Any] = {}
         for method in ("lape", "pls"):
             if method == "pls" and tally.score is None:
                 found[method] = {"reason": f"no gradient of its loss: {no_head}"}
@@ -181,7 +188,7 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
     files = 0
     for language, (name, source) in enumerate(settings.sources.items()):
         where = f"concepts.languages.sources.{name}"
-        tested = test_packages(params, source.corpus)
+        tested = packages_of_tests(params, source.corpus)
         if source.packages is not None and (bad := sorted(tested.intersection(source.packages))):
             raise ArtifactError(f"{where}.packages: found {bad[0]!r}, a test package of a task of the run; take it out")
         records = read_corpus(paths.corpus(source.corpus))
@@ -218,7 +225,7 @@ def tidy(text: str) -> str:
     return textwrap.dedent("\n".join(line.rstrip() for line in text.split("\n") if line.strip()))
 
 
-def test_packages(params: Params, corpus: str) -> set[str]:
+def packages_of_tests(params: Params, corpus: str) -> set[str]:
     """Packages of a corpus that are test packages of a task of the run."""
     tasks = [params.prepare.tasks[name] for name in params.run.tasks]
     return {p for task in tasks if task.corpus == corpus and task.packages is not None for p in task.packages.test}
@@ -295,10 +302,13 @@ def _load(params: Params, model: str, cache: Any) -> tuple[Loaded, int | None, s
         check_head(loaded)
         return loaded, mask, None
     except NoHeadError as why:
-        own = entry.model_copy(update={"neurons": "hidden", "only_layers": None, "layers": None, "width": None})
+        own = entry.model_copy(update=dict.fromkeys(("only_layers", "layers", "width")) | {"neurons": "hidden"})
         room = params.activations.model_copy(update={"window": block.window, "dtype": "float32"})
         fast = {"numerics": PLAIN, "activations": room, "models": {**params.models, model: own}}
-        return load_model(params.model_copy(update=fast), model, cache), None, str(why)
+        loaded = load_model(params.model_copy(update=fast), model, cache)
+        if "part" in loaded.facts:
+            raise Unfit("an encoder-decoder: its two stacks are not looked at so far") from None
+        return loaded, None, str(why)
 
 
 def fresh(loaded: Loaded, seed: int) -> Loaded:
@@ -325,7 +335,7 @@ class Watched:
 
 
 def watch(loaded: Loaded) -> Watched:
-    """The feed-forward layers of a model and, where they are gated, their non-linearities.
+    """The feed-forward layers of a model and, where they are gated, their non-linearities; Unfit without such layers.
 
     A gate shows on a short text: a module without parameters gives as many values as enter the last product of the
     layer, and others. Where a block has several such modules, the first is taken.
@@ -333,12 +343,15 @@ def watch(loaded: Loaded) -> Watched:
     import torch
 
     from neurosieve.activations.models import TEXT, hidden_states
-    from neurosieve.activations.sites import find_sites
+    from neurosieve.activations.sites import SiteError, find_sites
 
     coding, model = loaded.coding, loaded.model
     ids = torch.tensor([[*coding.prefix, *coding.tokenizer.encode(TEXT, add_special_tokens=False).ids]])
     ids = ids.to(loaded.device)
-    sites = find_sites(model, lambda: [hidden_states(model, ids, None)], "feed-forward")
+    try:
+        sites = find_sites(model, lambda: [hidden_states(model, ids, None)], "feed-forward")
+    except SiteError as why:
+        raise Unfit(f"its feed-forward neurons cannot be told: {why}") from None
     heard: list[tuple[Any, Any]] = []
     gates: list[Any] = []
     hooks = []
@@ -810,7 +823,7 @@ def matrix_row(
         by_language[name] = {key: value for key, value in found.items() if key != "by_class"}
         replicates[name] = _replicates(change - others.mean(axis=0), files[name], params, "ablation", name)
 
-    def specificity(by: dict[str, np.ndarray]) -> Any:
+    def specificity(by: Mapping[str, Any]) -> Any:
         rest = [by[name] for name in by if name != own]
         return by[own] - sum(rest[1:], rest[0]) / len(rest)
 
