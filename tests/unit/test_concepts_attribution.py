@@ -325,7 +325,8 @@ def test_what_a_model_uses_is_ranked_before_what_can_only_be_read(
     try:
         without = run(params, paths)[0]["attribution"]["rankings"]["relp"]
         assert without["overlap"]["shared"] == 0 and without["overlap"]["p_more"] == 1
-        assert without["overlap"]["expected"] == pytest.approx(64 / 70) and without["precedence"]["all"] < 0.5
+        assert without["overlap"]["expected"] == pytest.approx(64 / 70)
+        assert without["precedence"]["all"] <= 44 / 62  # each is behind the 18 that are used
     finally:
         planted.write_search(paths, USED[:8])
 
