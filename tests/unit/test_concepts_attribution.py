@@ -254,7 +254,9 @@ def test_precedence_against_scipy_and_draws_within_layers() -> None:
     scores[chosen] += 0.4
     scores[:40] += 5  # most of the chosen are in the layer of large scores
     rest = np.setdiff1d(candidates, chosen)
-    wanted = mannwhitneyu(scores[chosen], scores[rest], "greater", use_continuity=False, method="asymptotic")
+    wanted = mannwhitneyu(
+        scores[chosen], scores[rest], alternative="greater", use_continuity=False, method="asymptotic"
+    )
     one = precedence(scores, chosen, candidates, 120)  # of one layer
     assert one["p_more"] == one["in_layers"]["p_more"] == pytest.approx(wanted.pvalue)
     found = precedence(scores, chosen, candidates, 40)["in_layers"]
