@@ -274,7 +274,6 @@ def compare(
         order = _first(score, candidates)
         total = add(np.abs(score).tolist())
         by_layer = [add(np.abs(part).tolist()) for part in score.reshape(-1, width)]
-        within = [credits[name][half].mean(axis=0) for half in halves]
         found[name] = {
             "top": order[:top],
             "share_by_layer": [value / total for value in by_layer] if total else None,
@@ -285,16 +284,18 @@ def compare(
             "others": {
                 other: spearman(score[candidates], scores[other][candidates]) for other in scores if other != name
             },
-            "halves": {
-                "spearman": spearman(within[0][candidates], within[1][candidates]),
-                "overlap": overlap(*(_first(half, candidates)[:n] for half in within), candidates, width)
-                if n
-                else None,
-            }
-            if within
-            else None,
+            "halves": _halves([credits[name][half].mean(axis=0) for half in halves], n, candidates, width),
         }
     return found
+
+
+def _halves(scores: list[np.ndarray], n: int, candidates: np.ndarray, width: int) -> dict[str, Any] | None:
+    """Agreement of two halves of the tokens, and of their first n; None where there are none."""
+    if not scores:
+        return None
+    one, other = scores
+    shared = overlap(_first(one, candidates)[:n], _first(other, candidates)[:n], candidates, width) if n else None
+    return {"spearman": spearman(one[candidates], other[candidates]), "overlap": shared}
 
 
 def _first(score: np.ndarray, candidates: np.ndarray) -> np.ndarray:

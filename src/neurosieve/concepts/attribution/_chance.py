@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, norm
 
 from neurosieve.probes.metrics import ranks
 
@@ -42,24 +44,28 @@ def _against(shared: int, probability: np.ndarray) -> dict[str, float]:
     }
 
 
-def precedence(scores: np.ndarray, chosen: np.ndarray, candidates: np.ndarray, width: int) -> dict[str, float | None]:
-    """Probability that a chosen neuron has a higher score than another candidate, ties counted half (Mann-Whitney).
+def precedence(scores: np.ndarray, chosen: np.ndarray, candidates: np.ndarray, width: int) -> dict[str, Any]:
+    """How often a chosen neuron has a higher score than another candidate, ties counted half (Mann and Whitney 1947).
 
-    "all": over all pairs; "in_layers": over pairs of one layer. scores : (neurons,), of all global indices.
+    "share" of all pairs and "p_more", one-sided, for as high a share where the chosen ones are drawn at random (normal
+    approximation, without ties); under "in_layers" the same over pairs of one layer (van Elteren's sum of their
+    statistics, drawn within layers). None where there are no pairs. scores : (neurons,), of all global indices.
     """
-    member = np.isin(candidates, chosen)
-    layer = candidates // width
-    wins, pairs = 0.0, 0
-    for at in np.unique(layer).tolist():
-        own_wins, own_pairs = _wins(scores[candidates[layer == at]], member[layer == at])
-        wins, pairs = wins + own_wins, pairs + own_pairs
-    all_wins, all_pairs = _wins(scores[candidates], member)
+    member, layer = np.isin(candidates, chosen), candidates // width
+    whole = [slice(None)]
     return {
-        "all": all_wins / all_pairs if all_pairs else None,
-        "in_layers": wins / pairs if pairs else None,
+        **_precede(scores[candidates], member, whole),
+        "in_layers": _precede(scores[candidates], member, [layer == at for at in np.unique(layer)]),
     }
 
 
-def _wins(scores: np.ndarray, member: np.ndarray) -> tuple[float, int]:
-    inside = int(member.sum())
-    return float(ranks(scores)[member].sum()) - inside * (inside + 1) / 2, inside * (len(member) - inside)
+def _precede(scores: np.ndarray, member: np.ndarray, strata: Sequence[Any]) -> dict[str, float | None]:
+    wins = pairs = variance = 0.0
+    for at in strata:
+        inside, n = int(member[at].sum()), len(member[at])
+        wins += float(ranks(scores[at])[member[at]].sum()) - inside * (inside + 1) / 2
+        pairs += inside * (n - inside)
+        variance += inside * (n - inside) * (n + 1) / 12
+    if not pairs:
+        return {"share": None, "p_more": None}
+    return {"share": wins / pairs, "p_more": float(norm.sf((wins - pairs / 2) / math.sqrt(variance)))}
