@@ -170,7 +170,8 @@ def inputs_of(
     if rule == "measure_faithfulness":
         own = [paths.attribution(model, task)] if params.concepts.attribution is not None else []
         searches = [paths.search(name, task) for name in (model, *params.searched_twins_of(model))]
-        of_row = [*tasks("judge", "card"), *dumps("train", "judge"), paths.probes(model, task)]
+        # train rows for the means of a task's own head
+        of_row = [*tasks("train", "judge", "card"), *dumps("train", "judge"), paths.probes(model, task)]
         return [*of_row, *searches, *own, *tuned()]
     if rule == "measure_effects":
         return [

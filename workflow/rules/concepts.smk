@@ -117,7 +117,7 @@ rule attribute_neurons:
 rule measure_faithfulness:
     input:
         code=code("concepts"),
-        judge=lambda w: task_splits(w.task, ["judge"]),
+        splits=lambda w: task_splits(w.task, ["train", "judge"]),
         card=lambda w: made(PATHS.task(w.task) / "card"),
         activations=lambda w: activation_splits(w.model, w.task, ["train", "judge"]),
         probes=lambda w: made(PATHS.probes(w.model, w.task)),
