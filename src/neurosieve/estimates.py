@@ -447,7 +447,9 @@ def _subwords_of(params: Params, rule: str) -> float:
         asked, tasks = concepts.effects, len(params.run.tasks)
         passes = (len(asked.doses) + 2 * tasks) * (1 + asked.random_draws)
         passes += (asked.members + 1) * (asked.member_draws + 1) + asked.members + 2
-        return passes * tasks * _windows(asked)
+        others = 2 * (1 + asked.random_draws) * math.ceil(asked.outside / asked.per_window) * asked.window
+        read = sum(asked.readout * _length(params.prepare.tasks[task]) for task in params.run.tasks)
+        return passes * tasks * _windows(asked) + tasks * (others + (1 + asked.random_draws) * read)
     asked = concepts.languages
     chosen = 2 * len(asked.sources) * asked.subwords * 4  # two halves of files; gradients, and the untrained twin
     passes = 1 + 4 * len(asked.sources) * (1 + asked.ablation_draws)  # two methods, two values
