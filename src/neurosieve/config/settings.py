@@ -18,12 +18,15 @@ _BLOCK_OF = {
     "measure_faithfulness": "faithfulness",
     "measure_effects": "effects",
 }
+# Of the lens `explain`, where a language model answers: the report has its name.
+_SERVER = {"address", "key_variable", "timeout", "tries"}
 # What says where something lies, and so may name this machine: what lies there is known by its sha256.
 _PLACES: dict[str, Any] = {
     "data_root": True,
     "models": {"__all__": {"path", "folders"}},
     "prepare": {"corpora": {"__all__": {"folder"}}, "tasks": {"__all__": {"folder"}}},
     "leaderboard": {"published_figures": {"file"}},
+    "concepts": {"lenses": {"explain": _SERVER}},
 }
 
 
@@ -116,7 +119,9 @@ def rule_settings(
             "models": _model_settings(params, str(model), None),
             "languages": params.concepts.model_dump(mode="json")["languages"],
             "batch_tokens": params.activations.batch_tokens,
-            "twins": params.twins_of(str(model)),
+            "bootstrap": params.probes.bootstrap,
+            "confidence": params.probes.confidence,
+            "twins": {twin: params.models[twin].seed for twin in params.twins_of(str(model))},
             # of each corpus, packages that hold the test rows of a task of the run
             "test": {
                 t: entry.packages.test
@@ -137,10 +142,11 @@ def rule_settings(
             "twins": params.searched_twins_of(str(model)),
         }
     if rule == "apply_lens":
+        lenses = params.concepts.lenses
         return {
             **common,
             "models": _model_settings(params, str(model), task),
-            "lens": params.concepts.lenses.of(str(lens)).model_dump(mode="json") if params.concepts.lenses else None,
+            "lens": None if lenses is None else lenses.of(str(lens)).model_dump(mode="json", exclude=_SERVER),
             "neurons": params.concepts.neurons,
             "rows": params.lens_rows(str(lens), str(model), str(task)),
             "batch_tokens": params.activations.batch_tokens,

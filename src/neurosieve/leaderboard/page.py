@@ -431,8 +431,8 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
         shown = [
             {
                 **neuron,
-                "chance": {"auroc": None, "expected": None, "p_max": None, **(neuron["null"] or {})}
-                | ({"auroc": neuron["null"]["spearman"]} if neuron["null"] and "spearman" in neuron["null"] else {}),
+                "chance": {"score": None, "auroc": None, "expected": None, "p_max": None, **(neuron["null"] or {})}
+                | ({"score": neuron["null"]["spearman"]} if neuron["null"] and "spearman" in neuron["null"] else {}),
                 "on_all": report["tested"].get(neuron["best_class"] or "target") == "all",
             }
             for neuron in report["neurons"][:CONCEPT_ROWS]
@@ -497,6 +497,7 @@ def _task(
         "number": rows[0]["metric"] == "r2",
         "tokens": card["unit"] == "token",
         "permuted": "types" if card["unit"] == "token" else "functions",
+        "naming": next((row["concepts"]["metric"] for row in rows if row["concepts"]), "correlation").replace("-", " "),
         "metric_heads": heads,
         "metric_rows": lines,
         "fact_heads": list(_facts(rows[0])),
