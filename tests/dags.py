@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from neurosieve import config
-from neurosieve.config.lenses import lens_names
+from neurosieve.config.names import lens_names
 
 SHARED = ("workflow/Snakefile", "workflow/rules/common.smk")  # every stage runs them
 

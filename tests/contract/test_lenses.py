@@ -16,7 +16,8 @@ from neurosieve.activations.models import load_language_model
 from neurosieve.concepts import lenses
 from neurosieve.config import Params
 from neurosieve.config.base import Block
-from neurosieve.config.lenses import LENS_UNITS, lens_facts, lens_names, lens_settings
+from neurosieve.config.lenses import LENS_UNITS, lens_facts, lens_settings
+from neurosieve.config.names import lens_names
 
 each_lens = pytest.mark.parametrize("name", lens_names())
 

@@ -24,9 +24,10 @@ from neurosieve.concepts.attribution._chance import overlap, precedence
 from neurosieve.concepts.attribution._relevance import NoRuleError, relevance
 from neurosieve.concepts.auroc import auroc
 from neurosieve.config import Params
+from neurosieve.config.names import attribution_names
 from neurosieve.probes.features import layout
 
-METHODS = attribution.method_names()
+METHODS = attribution_names()
 KINDS = ("modernbert", "modernbert-decoder", "bert", "roberta", "gpt2", "llama")
 TEXTS = ["x = " * i + "def add(first, second):\n    return first + second\n" for i in range(4)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import dags
 import pytest
 
-from neurosieve.config.lenses import lens_names
+from neurosieve.config.names import lens_names
 from neurosieve.leaderboard.evidence import TIERS
 
 pytestmark = pytest.mark.slow

@@ -69,6 +69,16 @@ def search_names() -> list[str]:
     return _files("subsets/contenders")
 
 
+def attribution_names() -> list[str]:
+    """Names of the methods that rank neurons by a model's own predictions: one file of concepts/attribution/ each."""
+    return _files("concepts/attribution")
+
+
+def lens_names() -> list[str]:
+    """Names of lenses: one file of concepts/lenses/ each."""
+    return _files("concepts/lenses")
+
+
 def _files(folder: str) -> list[str]:
     return sorted(p.stem.replace("_", "-") for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_"))
 

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ from neurosieve.concepts.ablation import NoAblation, load_head, token_sample
 from neurosieve.concepts.attribution._chance import overlap, precedence
 from neurosieve.config import Params, module_named
 from neurosieve.config.concepts import Attribution
+from neurosieve.config.names import attribution_names
 from neurosieve.constant import column_moments, constant_columns
 from neurosieve.flow import writer
 from neurosieve.numerics import add
@@ -56,12 +56,6 @@ class NoAttribution(Exception):
     """Why nothing can be measured for a row; the text goes into the artifact."""
 
 
-def method_names() -> list[str]:
-    """Names of the methods: one file of this package each."""
-    found = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return sorted(name.replace("_", "-") for name in found if not name.startswith("_"))
-
-
 def load(name: str) -> ModuleType:
     """The file of a registered method.
 
@@ -70,7 +64,7 @@ def load(name: str) -> ModuleType:
     ValueError
         for a name without a file.
     """
-    return module_named(__name__, "attribution method", name, method_names())
+    return module_named(__name__, "attribution method", name, attribution_names())
 
 
 def attribute_neurons(params: Params, paths: Paths, *, model: str, task: str, cache: Any = DEFAULT_CACHE) -> None:

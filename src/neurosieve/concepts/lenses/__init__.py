@@ -43,7 +43,8 @@ from neurosieve.concepts.ablation import NoAblation, draw_neurons
 from neurosieve.concepts.null import permuted_labels
 from neurosieve.config import Params, module_named
 from neurosieve.config.base import Block
-from neurosieve.config.lenses import lens_facts, lens_names, lens_settings
+from neurosieve.config.lenses import lens_facts, lens_settings
+from neurosieve.config.names import lens_names
 from neurosieve.constant import column_moments, constant_neurons
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout

@@ -16,14 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, create_model
 
 from neurosieve.config.base import Block
-from neurosieve.config.names import PACKAGE, _files
+from neurosieve.config.names import PACKAGE, lens_names
 
 LENS_UNITS = ("token", "sequence", "pair")
-
-
-def lens_names() -> list[str]:
-    """Names of lenses: one file of concepts/lenses/ each."""
-    return _files("concepts/lenses")
 
 
 @dataclass(frozen=True)
