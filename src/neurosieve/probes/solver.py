@@ -365,12 +365,43 @@ def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, Any, 
     they differ by rounding.
     """
     cuts = sorted({end for columns, _ in fits for end in (columns.start, columns.stop)})
+    work = _in_step([fit for _, fit in fits])
+    answers: dict[int, np.ndarray] | None = None
+    while True:
+        try:
+            asked, back = work.send(answers)
+        except StopIteration as done:
+            results: list[Result] = done.value
+            return results
+        answers = _products(X, cuts, {i: (fits[i][0], rows) for i, rows in asked.items()}, back)
+
+
+def side_by_side(fits: Sequence[Generator[Product, Any, Result]]) -> Generator[Product, Any, list[Result]]:
+    """Generators that ask for products with the same X as one: what all ask for at a time is one product."""
+    work = _in_step(fits)
+    answers: dict[int, np.ndarray] | None = None
+    while True:
+        try:
+            asked, back = work.send(answers)
+        except StopIteration as done:
+            results: list[Result] = done.value
+            return results
+        parts = [*asked.values()]
+        product = yield Product(parts[0] if len(parts) == 1 else np.concatenate(parts), back)
+        ends = list(itertools.accumulate(len(rows) for rows in parts))
+        answers = {i: product[end - len(rows) : end] for (i, rows), end in zip(asked.items(), ends, strict=True)}
+
+
+def _in_step(
+    fits: Sequence[Generator[Product, Any, Result]],
+) -> Generator[tuple[dict[int, np.ndarray], bool], dict[int, np.ndarray], list[Result]]:
+    """Asks for the products that the generators wait for, those of one direction at a time, by number of generator."""
     results: dict[int, Result] = {}
     waiting: dict[int, Product] = {}
 
     def go_on(i: int, answer: np.ndarray | None) -> None:
         try:
-            waiting[i] = fits[i][1].send(answer)
+            waiting[i] = fits[i].send(answer)
         except StopIteration as done:
             waiting.pop(i, None)
             results[i] = done.value
@@ -380,8 +411,7 @@ def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, Any, 
     while waiting:
         # those that are ahead wait at their gradient for the others: so the products stay wide
         back = all(product.back for product in waiting.values())
-        asked = {i: product.rows for i, product in waiting.items() if product.back == back}
-        for i, answer in _products(X, cuts, {i: (fits[i][0], rows) for i, rows in asked.items()}, back).items():
+        for i, answer in (yield {i: p.rows for i, p in waiting.items() if p.back == back}, back).items():
             go_on(i, answer)
     return [results[i] for i in range(len(fits))]
 
