@@ -69,7 +69,11 @@ FEW_COLUMNS = 0.5  # share of all up to which a fit on few columns is tried
 WIDE = 2048  # columns from which a sketch stands for the Gram matrix and its Cholesky factors
 RANK = 400  # directions of a sketch; 800 saves no more iterations than its making costs
 SKETCHED = 3000  # rows that a sketch is made of
-CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
+PAIRS = 15  # last of the memory that correct the model of a proximal step
+CURVED = 1e-6  # of the largest: less curvature or less of a model is rounding
+INSIDE = 60  # most iterations in a model, each a tenth of one with X
+INSIDE_TO = 0.1  # of the first step in a model: where the last is shorter it is near enough to the minimum
+CURVATURE_DECAY = 0.96  # a smaller curvature by this factor is tried every iteration in a model
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,10 @@ class GramCache:
         part.gram *= factors
         return part
 
+    def times(self, rows: np.ndarray) -> np.ndarray:
+        """rows (m, columns) @ X'X/n."""
+        return _times(rows, self.gram)
+
     def solver(self, level: float, l2: float) -> Solver:
         """What multiplies rows (m, columns) by (level * (X'X/n + ratio))^-1, ratio = l2 / level to the next power of 2:
         so classes, fits of like labels and penalties that lie near each other share a factor."""
@@ -255,6 +263,9 @@ class Sketch(GramCache):
         part = object.__new__(Sketch)
         part._set(self.basis * factors, self.tail * factors * factors)
         return part
+
+    def times(self, rows: np.ndarray) -> np.ndarray:
+        return _times(_times(rows, self.basis.T), self.basis) + rows * self.tail
 
     def _factored(self, ratio: float) -> Solver:
         # Woodbury's identity
@@ -342,7 +353,7 @@ def fitting(
     if factors is not None:
         problem.l1_of = problem.l1_of * factors
     if l1 > 0 and start is not None:
-        return stated((yield from _screened(problem, gap, max_iterations, start)))
+        return stated((yield from _screened(problem, gap, max_iterations, start, cache, memory)))
     return stated((yield from _solve(problem, gap, max_iterations, start, cache, memory)))
 
 
@@ -394,7 +405,7 @@ def side_by_side(fits: Sequence[Generator[Product, Any, Result]]) -> Generator[P
 
 def _in_step(
     fits: Sequence[Generator[Product, Any, Result]],
-) -> Generator[tuple[dict[int, np.ndarray], bool], dict[int, np.ndarray], list[Result]]:
+) -> Generator[tuple[dict[int, np.ndarray], bool], Any, list[Result]]:
     """Asks for the products that the generators wait for, those of one direction at a time, by number of generator."""
     results: dict[int, Result] = {}
     waiting: dict[int, Product] = {}
@@ -504,13 +515,10 @@ def _solve(
     """Minimise to the gap; see :func:`fit`."""
     X, l1, l2 = problem.X, problem.l1, problem.l2
     W, b = problem.start(warm)
-    if l1 > 0:
-        steps = _fista(problem, W, b)
-    else:
-        cache = gram_of(X) if cache is None else cache
-        if cache.columns != X.shape[1]:
-            raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
-        steps = _quasi_newton(problem, W, b, cache, Memory() if memory is None else memory)
+    cache = gram_of(X) if cache is None else cache
+    if cache.columns != X.shape[1]:
+        raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
+    steps = (_proximal if l1 > 0 else _quasi_newton)(problem, W, b, cache, Memory() if memory is None else memory)
     # `steps` yields where it is after every gradient, from float32 logits; what is returned is measured anew
     previous, best = np.inf, np.inf
     iterations = 0
@@ -555,7 +563,14 @@ def _solve(
     )
 
 
-def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) -> Fitting:
+def _screened(
+    problem: Problem,
+    gap: float,
+    max_iterations: int,
+    warm: Probe,
+    cache: GramCache | None,
+    memory: Memory | None,
+) -> Fitting:
     """The same with l1 > 0 on the columns that are likely to have weights: those of ``warm``, and by the strong rule
     (Tibshirani et al. 2012) those whose slopes at ``warm`` come near l1. The gap is that on all columns; while it is
     too large those that were left out wrongly join, and the fit on few columns goes on to a smaller gap."""
@@ -570,7 +585,7 @@ def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) ->
         at = np.flatnonzero(inside)
         part = problem.take(at)
         start = replace(warm, weights=np.ascontiguousarray(W[:, at].T), intercept=b.astype(np.float32))
-        found = alone(part.X, _solve(part, closer, max_iterations, start, None, None))
+        found = alone(part.X, _solve(part, closer, max_iterations, start, cache and cache.take(at), None))
         iterations += found.iterations
         W = np.zeros_like(W)
         W[:, at] = found.weights.T
@@ -586,7 +601,7 @@ def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) ->
         inside |= missed
         closer = closer if missed.any() else closer / 4
     warm = replace(warm, weights=np.ascontiguousarray(W.T), intercept=b.astype(np.float32))
-    found = yield from _solve(problem, gap, max_iterations, warm, None, None)
+    found = yield from _solve(problem, gap, max_iterations, warm, cache, memory)
     return replace(found, iterations=iterations + found.iterations)
 
 
@@ -883,11 +898,13 @@ def _line_search(
     dZ: np.ndarray,
     slope: float,
     loss: float,
+    chord: float = 0.0,
+    most: float = math.inf,
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
     """Step t along D, which changes the logits by dZ, with the intercept, by Newton's method in the K'+1 unknowns.
 
-    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth and the
-    intercept is near its optimum.
+    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth, or
+    falls still at ``most``, and the intercept is near its optimum. ``chord``: slope of a penalty taken for linear.
     """
     own = float(problem.own(dZ).sum(dtype=np.float64)) / problem.n
     wd, dd = float(np.vdot(W, D)), float(np.vdot(D, D))
@@ -899,62 +916,138 @@ def _line_search(
         A += Z
         A += b[:, None].astype(np.float32)
         P, loss = problem.loss(A)
-        value = loss + problem.l2 / 2 * (ww + 2 * t * wd + t * t * dd)
+        value = loss + t * chord + problem.l2 / 2 * (ww + 2 * t * wd + t * t * dd)
         if value > accepted + 1e-6 * abs(accepted):  # overshot: half way back
             t, b = (t + here[0]) / 2, (b + here[1]) / 2
             continue
         accepted, here = value, (t, b)
-        dt = float(np.vdot(P, dZ)) / problem.n - own + problem.l2 * (wd + t * dd)
+        dt = float(np.vdot(P, dZ)) / problem.n - own + problem.l2 * (wd + t * dd) + chord
         db = problem.intercept_gradient(P)
-        if abs(dt) <= 0.05 * abs(slope) and np.abs(db).max() <= SLOPED:
+        if (abs(dt) <= 0.05 * abs(slope) or (t == most and dt < 0)) and np.abs(db).max() <= SLOPED:
             break
         tt, tb = problem.curvature(P, dZ)
         H = np.empty((problem.k + 1, problem.k + 1))
         H[0, 0], H[0, 1:], H[1:, 0] = tt + problem.l2 * dd, tb, tb
         H[1:, 1:] = problem.intercept_curvature(P)
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
-        t, b = min(max(t - move[0], t / 10), 10 * t), b - np.clip(move[1:], -LONGEST, LONGEST)
+        t, b = min(max(t - move[0], t / 10), 10 * t, most), b - np.clip(move[1:], -LONGEST, LONGEST)
     return t, b, P, loss
 
 
-def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
-    """Accelerated proximal gradient (Beck and Teboulle 2009) with adaptive restart (O'Donoghue and Candes 2015).
+def _proximal(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCache, memory: Memory) -> Steps:
+    """Proximal quasi-Newton steps (Lee, Sun and Saunders 2014) for l1 > 0; yields after every gradient.
 
-    Class k moves by 1/(L s_k), with s_k the root of its mean curvature. L is the curvature met along the step, at both
-    of its ends, and is tried smaller every iteration. Yields after every gradient.
+    Each goes towards the minimum of a model of the objective, of the penalty as it is and a quadratic loss whose
+    curvature is the metric, corrected by the last pairs (compact BFGS: Byrd, Nocedal and Schnabel 1994). That minimum
+    is sought without X (:func:`_inside`). Along the step the penalty is bounded by its chord, which is exact at the
+    whole step: there weights are zero, and none is passed over.
     """
-    l1, l2 = problem.l1_of.astype(np.float32), np.float32(problem.l2)
     Z = (yield Product(W, False)) if W.any() else np.zeros((problem.k, problem.n), np.float32)
-    V, ZV, momentum, L, scale = W, Z, 1.0, 0.0, np.ones((problem.k, 1), np.float32)
-    for count in itertools.count():
-        P, loss, b = problem.centre(ZV, b, SLOPED)
+    P, loss, b = problem.centre(Z, b, SLOPED)
+    C: np.ndarray | None = None
+    L = 0.0
+    step = before = np.empty(0, np.float32)
+    for count in itertools.count(1):
         G = yield Product(problem.residual(P), True)
-        yield At(V, b, loss + problem.penalty(V), problem.gap(V, P, G))
-        if count % 10 == 0 and count < 60:
-            s = np.sqrt(np.diag(problem.class_curvature(P)))
-            scale = (s / s.mean()).astype(np.float32)[:, None]
-        while True:
-            size = np.float32(1 / L if L else 1e-3) / scale  # the first step is a short one, to meet the curvature
-            U = V - size * G
-            N = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + l2 * size)
-            D = N - V
-            ZN = yield Product(N, False)
-            weight = float(np.vdot(D * scale, D))
-            if not weight:
+        if step.size:
+            memory.add(step, G - before)
+        before, penalty = G, problem.penalty(W)
+        yield At(W, b, loss + penalty, problem.gap(W, P, G))
+        now = problem.class_curvature(P)
+        if C is None or not METRIC_REFRESH < np.trace(now) / np.trace(C) < 1 / METRIC_REFRESH:
+            C = now
+        for pairs in (memory.pairs[-PAIRS:], []):
+            model = _Model(cache, C, pairs)
+            N, L = _inside(problem, model, W, G, L)
+            D = N - W
+            chord = problem.penalty(N) - penalty - problem.l2 / 2 * float(np.vdot(N + W, D))
+            start = float(np.vdot(G, D)) + problem.l2 * float(np.vdot(W, D)) + chord
+            if start < 0:
                 break
-            at_end = problem.loss(ZN + b[:, None].astype(np.float32))[0]
-            met = max(problem.curvature(Q, ZN - ZV)[0] for Q in (P, at_end)) / weight
-            if not np.isfinite(met):  # every row saturated: nothing is left to step by
-                return
-            if L and met <= 1.05 * L:
-                break
+        else:
+            return  # rounding: no step goes down
+        dZ = yield Product(D, False)
+        t, b, P, loss = _line_search(problem, W, Z, b, D, dZ, start, loss, chord, 1.0)
+        step = D if t == 1 else np.float32(t) * D
+        W = N if t == 1 else W + step
+        Z = Z + np.float32(t) * dZ if count % REFRESH else (yield Product(W, False))
+
+
+class _Model:
+    """Curvature of the mean loss in a model of it: B = a C (x) X'X/n, corrected so that B s = y for the pairs (s, y)
+    of ``memory``; a is what the last pair says."""
+
+    def __init__(self, cache: GramCache, C: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.cache, self.C = cache, C.astype(np.float32)
+        self.left = self.right = np.empty((0, 0), np.float32)
+        if not pairs:
+            return
+        k = len(C)
+        S, Y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+        turned = (self.C @ S.reshape(len(pairs), k, -1)).reshape(S.shape)
+        S, Y, B = (rows.reshape(len(pairs), -1) for rows in (S, Y, cache.times(turned)))
+        # each pair to the unit s'Bs = 1
+        size = np.einsum("ij,ij->i", S, B, dtype=np.float64)
+        product = np.einsum("ij,ij->i", S, Y, dtype=np.float64)
+        kept = (product > CURVED * size) & (size > 0)
+        if not kept.any():
+            return
+        unit = (1 / np.sqrt(size[kept])).astype(np.float32)[:, None]
+        S, Y, B = S[kept] * unit, Y[kept] * unit, B[kept] * unit
+        along = (product / np.where(kept, size, 1))[kept][-1]
+        self.C *= np.float32(along)
+        B *= np.float32(along)
+        SB, SY = (S @ B.T).astype(np.float64), (S @ Y.T).astype(np.float64)
+        lower = np.tril(SY, -1)
+        core = np.block([[(SB + SB.T) / 2, lower], [lower.T, -np.diag(np.diag(SY))]])
+        values, vectors = np.linalg.eigh(core)
+        sound = np.abs(values) > CURVED * np.abs(values).max()
+        self.left = vectors[:, sound].T.astype(np.float32) @ np.concatenate([B, Y])
+        self.right = self.left / values[sound].astype(np.float32)[:, None]
+
+    def times(self, D: np.ndarray) -> np.ndarray:
+        """B D, (K', columns)."""
+        H = self.cache.times(self.C @ D)
+        if len(self.left):
+            H -= ((self.right @ D.ravel()) @ self.left).reshape(D.shape)
+        return H
+
+
+def _inside(problem: Problem, model: _Model, W: np.ndarray, G: np.ndarray, L: float) -> tuple[np.ndarray, float]:
+    """Minimise the model at W with gradient G, loosely, by accelerated proximal gradient (Beck and Teboulle 2009) with
+    restarts (O'Donoghue and Candes 2015). L is the curvature met along its steps, at first a guess (0: none), and is
+    tried smaller every time; that at the end comes back too."""
+    l1, l2 = problem.l1_of.astype(np.float32), np.float32(problem.l2)
+    N = V = W
+    BN = BV = np.zeros_like(W)  # B times their distance from W
+    momentum, wanted = 1.0, 0.0
+    for _ in range(INSIDE):
+        size = np.float32(1 / L if L else 1e-3)
+        U = V - size * (G + BV)
+        M = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + l2 * size)
+        D = M - V
+        weight = float(np.vdot(D, D))
+        if not weight:
+            return M, L
+        BM = model.times(M - W)
+        met = float(np.vdot(D, BM - BV)) / weight
+        if not L or met > 1.05 * L:
             L = max(met, 1.2 * L)
-        if float(np.vdot((V - N) * scale, N - W)) > 0:
+            if not L > 0:
+                break
+            continue
+        if float(np.vdot(V - M, M - N)) > 0:
             momentum = 1.0
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         push = np.float32((momentum - 1) / following)
-        V, ZV = N + push * (N - W), ZN + push * (ZN - Z)
-        W, Z, momentum, L = N, ZN, following, L * CURVATURE_DECAY
+        V, BV = M + push * (M - N), BM + push * (BM - BN)
+        N, BN, momentum = M, BM, following
+        moved = weight * L * L
+        wanted = wanted or INSIDE_TO**2 * moved
+        if moved < wanted:
+            break
+        L *= CURVATURE_DECAY
+    return N, L
 
 
 def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
