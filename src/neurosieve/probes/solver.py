@@ -47,7 +47,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from neurosieve.probes.metrics import NUMBER
 
@@ -866,7 +866,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         along = []
         for s, c, product in reversed(pairs):
             along.append(float(np.vdot(s, v)) / product)
-            v -= np.float32(along[-1]) * c
+            _add(v, -along[-1], c)
         if pairs and size is None:  # how much larger than the metric the curvature is
             _, c, product = pairs[-1]
             v, solved = metric.solve(v, c)
@@ -876,7 +876,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         if size is not None:
             v *= size
         for (s, c, product), a in zip(pairs, reversed(along), strict=True):
-            v += np.float32(a - float(np.vdot(c, v)) / product) * s
+            _add(v, a - float(np.vdot(c, v)) / product, s)
         start = -float(np.vdot(slope, v))
         if start >= 0:  # rounding has used up the history
             (v,), pairs, size = metric.solve(slope), [], None
@@ -887,6 +887,11 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         step = np.float32(t) * D
         W = W + step
         Z = Z + np.float32(t) * dZ if count % REFRESH else (yield Product(W, False))
+
+
+def _add(to: np.ndarray, factor: float, rows: np.ndarray) -> None:
+    """to += factor * rows in place, both float32, contiguous: numpy would write the product down first."""
+    blas.saxpy(rows.ravel(), to.ravel(), a=factor)
 
 
 def _line_search(
@@ -929,6 +934,8 @@ def _line_search(
         H = np.empty((problem.k + 1, problem.k + 1))
         H[0, 0], H[0, 1:], H[1:, 0] = tt + problem.l2 * dd, tb, tb
         H[1:, 1:] = problem.intercept_curvature(P)
+        if t == most and dt < 0:  # stays there
+            H[0, 1:], H[1:, 0], dt = 0, 0, 0
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
         t, b = min(max(t - move[0], t / 10), 10 * t, most), b - np.clip(move[1:], -LONGEST, LONGEST)
     return t, b, P, loss
