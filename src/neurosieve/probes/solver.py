@@ -251,6 +251,7 @@ class Sketch(GramCache):
         """``tail`` float32 (columns,): what of each column's mean square the basis has not."""
         self.basis, self.tail = basis, tail
         self._solvers = {}
+        self._square: np.ndarray | None = None
 
     @property
     def columns(self) -> int:
@@ -272,7 +273,12 @@ class Sketch(GramCache):
     def _factored(self, ratio: float) -> Solver:
         # Woodbury's identity
         inverse = 1 / (self.tail + np.float32(ratio))
-        core = (self.basis * inverse) @ self.basis.T
+        if (inverse == inverse[0]).all():  # of columns that were not scaled: one product for all ratios
+            if self._square is None:
+                self._square = self.basis @ self.basis.T
+            core = self._square * inverse[0]
+        else:
+            core = (self.basis * inverse) @ self.basis.T
         core.ravel()[:: len(core) + 1] += 1
         factor, _ = lapack.spotrf(core, lower=1)
 
