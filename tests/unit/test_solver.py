@@ -280,9 +280,13 @@ def test_what_a_fit_leaves_shortens_the_next_and_changes_no_minimum():
 def test_fits_side_by_side_are_one_generator_and_find_the_same():
     X, y = make(300, 40, 4)
     other = np.random.default_rng(1).integers(0, 2, len(y))
-    asked = [(y, 4, 0.004, 0.01), (other, 2, 0.0, 0.03), (y, 4, 0.0, 0.1)]
+    cache = GramCache(X)  # two share their products with it
+    asked = [(y, 4, 0.004, 0.01), (other, 2, 0.0, 0.03), (y, 4, 0.0, 0.1), (y, 4, 0.001, 0.01)]
     found, again = (
-        alone(X, solver.side_by_side([fitting(X, labels, k, l1, l2, gap=1e-6) for labels, k, l1, l2 in asked]))
+        alone(
+            X,
+            solver.side_by_side([fitting(X, labels, k, l1, l2, gap=1e-6, cache=cache) for labels, k, l1, l2 in asked]),
+        )
         for _ in range(2)
     )
     for probe, same, (labels, k, l1, l2) in zip(found, again, asked, strict=True):
@@ -306,9 +310,9 @@ def test_model_of_a_proximal_step_is_that_of_bfgs():
         change, seen = true @ s, B @ s
         B = B - np.outer(seen, seen) / (s @ seen) + np.outer(change, change) / (change @ s)
     D = rng.standard_normal((2, 8)).astype(np.float32)
-    np.testing.assert_allclose(model.times(D).ravel(), B @ D.ravel(), atol=1e-4)
-    np.testing.assert_allclose(model.times(pairs[3][0]), pairs[3][1], atol=1e-4)
-    np.testing.assert_allclose(solver._Model(cache, C, []).times(D).ravel(), B0 @ D.ravel(), atol=1e-5)
+    np.testing.assert_allclose(alone(X, model.times(D)).ravel(), B @ D.ravel(), atol=1e-4)
+    np.testing.assert_allclose(alone(X, model.times(pairs[3][0])), pairs[3][1], atol=1e-4)
+    np.testing.assert_allclose(alone(X, solver._Model(cache, C, []).times(D)).ravel(), B0 @ D.ravel(), atol=1e-5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

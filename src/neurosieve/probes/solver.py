@@ -43,7 +43,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -80,12 +80,16 @@ CURVATURE_DECAY = 0.96  # a smaller curvature by this factor is tried every iter
 
 @dataclass(frozen=True)
 class Product:
-    """A product with X that a fit waits for: ``rows`` (K', p) @ X.T, or where it goes ``back`` rows (K', n) @ X."""
+    """A product with X that a fit waits for: ``rows`` (K', p) @ X.T, or where it goes ``back`` rows (K', n) @ X; with a
+    ``cache`` that of rows (K', p) with the Gram matrix."""
 
     rows: np.ndarray
     back: bool
+    cache: GramCache | None = None
 
     def alone(self, X: np.ndarray) -> np.ndarray:
+        if self.cache is not None:
+            return self.cache.times(self.rows)
         # of sparse X the product comes back column by column
         return np.ascontiguousarray(_times(self.rows, X if self.back else X.T))
 
@@ -407,14 +411,21 @@ def side_by_side(fits: Sequence[Generator[Product, Any, Result]]) -> Generator[P
             return results
         parts = [*asked.values()]
         product = yield Product(parts[0] if len(parts) == 1 else np.concatenate(parts), back)
-        ends = list(itertools.accumulate(len(rows) for rows in parts))
-        answers = {i: product[end - len(rows) : end] for (i, rows), end in zip(asked.items(), ends, strict=True)}
+        answers = dict(_parts(asked, parts, product))
+
+
+def _parts(names: Iterable[int], parts: Sequence[np.ndarray], product: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of ``product`` that belong to each of the parts that it was made of."""
+    ends = itertools.accumulate(len(rows) for rows in parts)
+    for i, rows, end in zip(names, parts, ends, strict=True):
+        yield i, product[end - len(rows) : end]
 
 
 def _in_step(
     fits: Sequence[Generator[Product, Any, Result]],
 ) -> Generator[tuple[dict[int, np.ndarray], bool], Any, list[Result]]:
-    """Asks for the products that the generators wait for, those of one direction at a time, by number of generator."""
+    """Asks for the products with X that the generators wait for, those of one direction at a time, by number of
+    generator; takes those with a Gram matrix itself."""
     results: dict[int, Result] = {}
     waiting: dict[int, Product] = {}
 
@@ -428,6 +439,18 @@ def _in_step(
     for i in range(len(fits)):
         go_on(i, None)
     while waiting:
+        small = [i for i, product in waiting.items() if product.cache is not None]
+        if small:  # all of them first, so that none holds up a product with X
+            by_cache: dict[int, list[int]] = {}
+            for i in small:
+                by_cache.setdefault(id(waiting[i].cache), []).append(i)
+            for of_one in by_cache.values():
+                cache, rows = waiting[of_one[0]].cache, [waiting[i].rows for i in of_one]
+                assert cache is not None
+                product = cache.times(rows[0] if len(rows) == 1 else np.concatenate(rows))
+                for i, answer in _parts(of_one, rows, product):
+                    go_on(i, answer)
+            continue
         # those that are ahead wait at their gradient for the others: so the products stay wide
         back = all(product.back for product in waiting.values())
         for i, answer in (yield {i: p.rows for i, p in waiting.items() if p.back == back}, back).items():
@@ -977,9 +1000,9 @@ def _proximal(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCache, 
             model = _Model(cache, C, pairs)
             if at.size < FEWER_COLUMNS * problem.p:
                 N = np.zeros_like(W)
-                N[:, at], L = _inside(model.take(at), l1[at], problem.l2, W[:, at], G[:, at], L)
+                N[:, at], L = yield from _inside(model.take(at), l1[at], problem.l2, W[:, at], G[:, at], L)
             else:
-                N, L = _inside(model, l1, problem.l2, W, G, L)
+                N, L = yield from _inside(model, l1, problem.l2, W, G, L)
             D = N - W
             chord = problem.penalty(N) - penalty - problem.l2 / 2 * float(np.vdot(N + W, D))
             start = float(np.vdot(G, D)) + problem.l2 * float(np.vdot(W, D)) + chord
@@ -1037,17 +1060,17 @@ class _Model:
             )
         return part
 
-    def times(self, D: np.ndarray) -> np.ndarray:
+    def times(self, D: np.ndarray) -> Generator[Product, Any, np.ndarray]:
         """B D, (K', columns)."""
-        H = self.cache.times(self.C @ D)
+        H: np.ndarray = yield Product(self.C @ D, False, self.cache)
         if len(self.left):
-            H -= ((self.right @ D.ravel()) @ self.left).reshape(D.shape)
+            H = H - ((self.right @ D.ravel()) @ self.left).reshape(D.shape)
         return H
 
 
 def _inside(
     model: _Model, l1: np.ndarray, l2: float, W: np.ndarray, G: np.ndarray, L: float
-) -> tuple[np.ndarray, float]:
+) -> Generator[Product, Any, tuple[np.ndarray, float]]:
     """Minimise the model at W with gradient G, loosely, by accelerated proximal gradient (Beck and Teboulle 2009) with
     restarts (O'Donoghue and Candes 2015). L is the curvature met along its steps, at first a guess (0: none), and is
     tried smaller every time; that at the end comes back too. l1 (columns,) float32."""
@@ -1062,7 +1085,7 @@ def _inside(
         weight = float(np.vdot(D, D))
         if not weight:
             return M, L
-        BM = model.times(M - W)
+        BM = yield from model.times(M - W)
         met = float(np.vdot(D, BM - BV)) / weight
         if not L or met > 1.05 * L:
             L = max(met, 1.2 * L)
