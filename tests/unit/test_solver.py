@@ -334,6 +334,35 @@ def test_sketch_multiplies_by_the_inverse_of_what_it_stands_for(weighted):
         np.testing.assert_allclose(part.times(rows[:, at]), rows[:, at] @ whole, atol=1e-3)
 
 
+def test_a_sketch_of_some_rows_counts_them_by_their_weight(monkeypatch):
+    """As many rows as there are, but drawn by weight: one of weight 3 stands three times, those of weight 0 not."""
+    X = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    weights = np.tile([3.0, 0.0, 1.0, 0.0], 10)
+    monkeypatch.setattr(solver, "SKETCHED", 39)
+    for given in (weights, None):
+        sketch = solver.Sketch(X, given)
+        wanted = GramCache(X, given).gram
+        found = sketch.basis.T @ sketch.basis + np.diag(sketch.tail)
+        np.testing.assert_allclose(found, wanted, atol=0.12)
+    monkeypatch.setattr(solver, "SKETCHED", 40)
+    np.testing.assert_allclose(
+        solver.Sketch(X, weights).basis.T @ solver.Sketch(X, weights).basis, GramCache(X, weights).gram, atol=1e-4
+    )
+
+
+def test_a_sketch_is_made_anew_of_the_rows_that_are_still_undecided(monkeypatch):
+    X, _ = make(600, 80, 3)
+    y = X[:, :3].argmax(axis=1)  # without noise, so that most rows are soon decided
+    made = []
+    for name, value in (("WIDE", 40), ("RANK", 20), ("SKETCHED", 100)):
+        monkeypatch.setattr(solver, name, value)
+    init = solver.Sketch.__init__
+    monkeypatch.setattr(solver.Sketch, "__init__", lambda self, X, w=None: (made.append(w), init(self, X, w))[1])
+    found = fit(X, y, 3, 0.0, 1e-4, gap=1e-5)
+    assert made[0] is None and len(made) > 1 and made[1].mean() == pytest.approx(1)
+    assert of(X, y, found) == pytest.approx(of(X, y, fit(X, y, 3, 0.0, 1e-4, gap=1e-6, cache=GramCache(X))), rel=1.1e-5)
+
+
 @pytest.mark.parametrize("l1", [0.0, 0.003])
 def test_a_sketch_in_the_place_of_the_gram_matrix_finds_the_same_minimum(monkeypatch, l1):
     X, y = make(300, 80, 3)

@@ -58,6 +58,7 @@ METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky fact
 METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
 FACTORS = 3  # Cholesky factors that a cache keeps
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
+SKETCH_REFRESH = 0.5  # the same of a sketch, whose rows are chosen anew then
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
 ABSENT = -1e6  # intercept of a class without train rows
@@ -69,7 +70,7 @@ BOUNDED = 4  # times as many iterations where the steps stall, each of them chea
 FEWER_COLUMNS = 0.8  # share of all up to which a model is taken of those columns alone that have a weight or want one
 FEW_COLUMNS = 0.5  # share of all up to which a fit on few columns is tried
 WIDE = 2048  # columns from which a sketch stands for the Gram matrix and its Cholesky factors
-RANK = 400  # directions of a sketch; 800 saves no more iterations than its making costs
+RANK = 800  # directions of a sketch; 12,000 x 9,984 takes 93 iterations with 400, 70 with 800, which cost 0.8 s more
 SKETCHED = 3000  # rows that a sketch is made of
 PAIRS = 15  # last of the memory that correct the model of a proximal step
 CURVED = 1e-6  # of the largest: less curvature or less of a model is rounding
@@ -235,10 +236,18 @@ class Sketch(GramCache):
     """
 
     def __init__(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
-        at = np.linspace(0, len(X), min(len(X), SKETCHED), endpoint=False).astype(np.int64)
-        rows = X[at] if weights is None else X[at] * np.sqrt(weights[at]).astype(np.float32)[:, None]
+        n, w = len(X), np.ones(len(X)) if weights is None else weights
+        if n > SKETCHED:  # rows as often as they count
+            ends = np.cumsum(w)
+            at, times = np.unique(
+                np.searchsorted(ends, (np.arange(SKETCHED) + 0.5) * (ends[-1] / SKETCHED)), return_counts=True
+            )
+            n, w = SKETCHED, times * (ends[-1] / n)
+        else:
+            at = np.arange(n)
+        rows = X[at] * np.sqrt(w).astype(np.float32)[:, None]
         directions = np.random.default_rng(0).standard_normal((min(RANK, *rows.shape), X.shape[1]), np.float32)
-        seen = (directions @ rows.T) @ rows / np.float32(len(rows))
+        seen = (directions @ rows.T) @ rows / np.float32(n)
         core = seen.astype(np.float64) @ directions.T.astype(np.float64)
         core += core.T
         core /= 2
@@ -246,7 +255,7 @@ class Sketch(GramCache):
         values, vectors = np.linalg.eigh(core)
         kept = values > 1e-6 * values[-1]
         root = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
-        squares = float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) / len(rows)
+        squares = float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) / n
         basis = root.T @ seen
         left = squares - float(np.einsum("ij,ij->", basis, basis, dtype=np.float64))
         self._set(basis, np.full(X.shape[1], max(left, 0.0) / X.shape[1], np.float32))
@@ -299,14 +308,19 @@ def gram_of(X: np.ndarray, weights: np.ndarray | None = None) -> GramCache:
     return Sketch(X, weights) if X.shape[1] >= WIDE else GramCache(X, weights)
 
 
+def _row_curvature(P: np.ndarray) -> np.ndarray:
+    """float64 (rows,), sum_k p_k (1 - p_k) of probabilities (K', rows)."""
+    curvature: np.ndarray = (P * (1 - P)).sum(axis=0, dtype=np.float64)
+    return curvature
+
+
 def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
     """float64 (rows,), mean 1: the curvature sum_k p_k (1 - p_k) of each row's loss under ``probe``; None for a number,
     where all rows have the same."""
     if probe.number:
         return None
     logits = probe.scores(X).T
-    p = _softmax(logits)[0] if len(logits) > 1 else _sigmoid(logits)
-    curvature = (p * (1 - p)).sum(axis=0, dtype=np.float64)
+    curvature = _row_curvature(_softmax(logits)[0] if len(logits) > 1 else _sigmoid(logits))
     return curvature / curvature.mean()
 
 
@@ -886,7 +900,11 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
             memory.add(step, G - before)
         yield At(W, b, loss + problem.penalty(W), problem.gap(W, P, G))
         C = problem.class_curvature(P)
-        if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
+        refresh = SKETCH_REFRESH if isinstance(cache, Sketch) else METRIC_REFRESH
+        if metric is None or np.trace(C) < refresh * metric.total:
+            if metric is not None and isinstance(cache, Sketch):  # few rows are undecided by now: it is of those
+                curvature = _row_curvature(P)
+                cache = Sketch(problem.X, curvature / curvature.mean())
             metric, size = Metric(cache, C, problem.l2, problem.scale), None
         if step.size:
             change = memory.pairs[-1][1] + l2 * step
