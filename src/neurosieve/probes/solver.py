@@ -231,7 +231,7 @@ def _cholesky_solve(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
 class Sketch(GramCache):
     """X'X/n of many columns in short: B'B + tail * I with B float32 (RANK, columns), of a sample of the rows.
 
-    Nystroem's approximation from random directions (Frangella, Tropp and Udell 2023): 1 s where the whole of 12,000 x
+    Nystroem's approximation from random directions (Frangella, Tropp and Udell 2023): 2 s where the whole of 12,000 x
     9,984 takes 10 s and its Cholesky factors 3 s each and 0.4 GB. Like the whole, it shapes the metric only.
     """
 
