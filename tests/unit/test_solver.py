@@ -350,19 +350,6 @@ def test_a_sketch_of_some_rows_counts_them_by_their_weight(monkeypatch):
     )
 
 
-def test_a_sketch_is_made_anew_of_the_rows_that_are_still_undecided(monkeypatch):
-    X, _ = make(600, 80, 3)
-    y = X[:, :3].argmax(axis=1)  # without noise, so that most rows are soon decided
-    made = []
-    for name, value in (("WIDE", 40), ("RANK", 20), ("SKETCHED", 100)):
-        monkeypatch.setattr(solver, name, value)
-    init = solver.Sketch.__init__
-    monkeypatch.setattr(solver.Sketch, "__init__", lambda self, X, w=None: (made.append(w), init(self, X, w))[1])
-    found = fit(X, y, 3, 0.0, 1e-4, gap=1e-5)
-    assert made[0] is None and len(made) > 1 and made[1].mean() == pytest.approx(1)
-    assert of(X, y, found) == pytest.approx(of(X, y, fit(X, y, 3, 0.0, 1e-4, gap=1e-6, cache=GramCache(X))), rel=1.1e-5)
-
-
 @pytest.mark.parametrize("l1", [0.0, 0.003])
 def test_a_sketch_in_the_place_of_the_gram_matrix_finds_the_same_minimum(monkeypatch, l1):
     X, y = make(300, 80, 3)

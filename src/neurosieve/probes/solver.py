@@ -58,7 +58,6 @@ METRIC_SPREAD = 8.0  # class curvatures within this factor share a Cholesky fact
 METRIC_FACTORS = 3  # at most so many: iterations 31, 27, 24, 22 with one to four, each costs its Cholesky
 FACTORS = 3  # Cholesky factors that a cache keeps
 METRIC_REFRESH = 0.25  # the metric is made anew when the curvature has fallen to this part of what it was
-SKETCH_REFRESH = 0.5  # the same of a sketch, whose rows are chosen anew then
 ROUNDING = 1e-7  # of the objective from float32 logits, relative
 REFRESH = 25  # iterations after which the logits are computed anew, so that rounding does not add up
 ABSENT = -1e6  # intercept of a class without train rows
@@ -308,19 +307,14 @@ def gram_of(X: np.ndarray, weights: np.ndarray | None = None) -> GramCache:
     return Sketch(X, weights) if X.shape[1] >= WIDE else GramCache(X, weights)
 
 
-def _row_curvature(P: np.ndarray) -> np.ndarray:
-    """float64 (rows,), sum_k p_k (1 - p_k) of probabilities (K', rows)."""
-    curvature: np.ndarray = (P * (1 - P)).sum(axis=0, dtype=np.float64)
-    return curvature
-
-
 def row_weights(probe: Probe, X: np.ndarray) -> np.ndarray | None:
     """float64 (rows,), mean 1: the curvature sum_k p_k (1 - p_k) of each row's loss under ``probe``; None for a number,
     where all rows have the same."""
     if probe.number:
         return None
     logits = probe.scores(X).T
-    curvature = _row_curvature(_softmax(logits)[0] if len(logits) > 1 else _sigmoid(logits))
+    p = _softmax(logits)[0] if len(logits) > 1 else _sigmoid(logits)
+    curvature = (p * (1 - p)).sum(axis=0, dtype=np.float64)
     return curvature / curvature.mean()
 
 
@@ -900,11 +894,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
             memory.add(step, G - before)
         yield At(W, b, loss + problem.penalty(W), problem.gap(W, P, G))
         C = problem.class_curvature(P)
-        refresh = SKETCH_REFRESH if isinstance(cache, Sketch) else METRIC_REFRESH
-        if metric is None or np.trace(C) < refresh * metric.total:
-            if metric is not None and isinstance(cache, Sketch):  # few rows are undecided by now: it is of those
-                curvature = _row_curvature(P)
-                cache = Sketch(problem.X, curvature / curvature.mean())
+        if metric is None or np.trace(C) < METRIC_REFRESH * metric.total:
             metric, size = Metric(cache, C, problem.l2, problem.scale), None
         if step.size:
             change = memory.pairs[-1][1] + l2 * step
