@@ -92,3 +92,32 @@ def test_causal_rankings_and_lenses_stand_beside_chance():
     lenses = {"low-bit": {"headline": headline}, "text": {"headline": None}}
     ((name, cells),) = measures.lenses([{"model": "m", "lenses": lenses}])["lines"]
     assert (name, cells) == ("m: low-bit", ["score at 4 bits", "0.900", "0.500 [0.400, 0.600]", "0.050"])
+
+
+def test_what_one_tasks_neurons_do_to_the_others_is_told_by_model():
+    def cell(value):
+        return {"excess": {"value": value, "low": value - 0.1, "high": None if value > 1 else value + 0.1}}
+
+    part = {
+        "reason": None,
+        "neurons": {"a": 3, "b": 40},
+        "cells": {"a": {"a": cell(0.5), "b": cell(0.25)}, "b": {"a": cell(0.125), "b": cell(1.5)}},
+        "pairs": [{}],
+        "double": 1,
+        "summary": {"excess": {"difference": 0.8, "low": 0.6, "high": 1.0}, "p_assignment": 0.5},
+    }
+    readout = {**part, "neurons": 3}
+    matrix = {"reason": None, "equal": {"reason": "too few others"}, "whole": part}
+    tables = measures.dissociation_tables(
+        {
+            "m": {"reason": None, "matrix": matrix, "readout": readout},
+            "n": {"reason": "no head", "matrix": None, "readout": None},
+        }
+    )
+    assert [table["title"] for table in tables] == ["m: whole sets", "m: readout"]
+    assert tables[0]["heads"] == ["a (3)", "b (40)"] and tables[1]["heads"] == ["a (3)", "b (3)"]
+    assert tables[0]["lines"] == [
+        ("a", ["0.500 [0.400, 0.600]", "0.125 [0.025, 0.225]"]),
+        ("b", ["0.250 [0.150, 0.350]", "1.500"]),
+    ]
+    assert "0.800 [0.600, 1.000]" in tables[0]["text"] and "dissociated: 1 of 1" in tables[0]["text"]

@@ -335,10 +335,16 @@ def _model_note(params: Params, model: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def collect_transfer(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:
-    """transfer.json of each model; none where ``subsets.transfer`` is off."""
-    models = params.run.models if params.subsets.transfer else []
-    return {model: read_json(paths.transfer(model) / "transfer.json") for model in models}
+def collect_models(params: Params, paths: Paths) -> dict[str, dict[str, dict[str, Any]]]:
+    """What was asked of whole models: transfer, effects (but for its "tasks", which stand in rows), languages; each by
+    model, empty where it is off."""
+    models, trained, concepts = params.run.models, params.trained_models, params.concepts
+    transfer = {m: read_json(paths.transfer(m) / "transfer.json") for m in models if params.subsets.transfer}
+    effects = {m: read_json(paths.effects(m) / "effects.json") for m in trained if concepts.effects is not None}
+    languages = {m: read_json(paths.languages(m) / "languages.json") for m in trained if concepts.languages is not None}
+    for found in effects.values():
+        found.pop("tasks", None)
+    return {"transfer": transfer, "effects": effects, "languages": languages}
 
 
 def collect_cards(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:

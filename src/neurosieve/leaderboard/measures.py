@@ -482,6 +482,40 @@ def transfer_tables(transfers: Mapping[str, Mapping[str, Any]]) -> list[Table]:
     return tables
 
 
+def dissociation_tables(found: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """For each model task by task: harm of the ablated set of the column to the task of the line, beyond random."""
+    tables = []
+    for model, report in found.items():
+        matrix = report["matrix"] or {"reason": report["reason"]}
+        parts = {} if matrix.get("reason") else {"sets of one size": matrix["equal"], "whole sets": matrix["whole"]}
+        if report["readout"] and not report["readout"].get("reason"):
+            parts["readout"] = report["readout"]
+        for name, part in parts.items():
+            if part.get("reason"):
+                continue
+            tasks, summary, size = list(part["cells"]), part["summary"], part["neurons"]
+            sizes = size if isinstance(size, Mapping) else dict.fromkeys(tasks, size)
+            lines = []
+            for target in tasks:
+                excess = [part["cells"][source][target]["excess"] for source in tasks]
+                lines.append((target, [decimals(e["value"]) + between(e["low"], e["high"]) for e in excess]))
+            gap = summary["excess"]
+            difference = decimals(gap["difference"]) + between(gap["low"], gap["high"])
+            tables.append(
+                {
+                    "title": f"{model}: {name}",
+                    "text": "Line: the task whose tokens are predicted (readout: whose probe reads); column: whose set "
+                    "is ablated, with its number of neurons. Harm in nats beyond random neurons of the same layers, "
+                    f"with its bounds over files. Diagonal less rest: {difference}; pairs of tasks doubly "
+                    f"dissociated: {part['double']} of {len(part['pairs'])}; p of the assignment of sets to tasks "
+                    f"{decimals(summary['p_assignment'])}.",
+                    "heads": [f"{task} ({count(sizes[task])})" for task in tasks],
+                    "lines": lines,
+                }
+            )
+    return tables
+
+
 def _size(subset: Mapping[str, Any] | None) -> str:
     return "" if subset is None else f" ({count(subset['neurons'], about=not subset['claimed'])})"
 

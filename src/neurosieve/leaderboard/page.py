@@ -619,7 +619,7 @@ def render(
     rows: Sequence[Row],
     cards: Mapping[str, Mapping[str, Any]],
     meta: Mapping[str, Any],
-    transfers: Mapping[str, Mapping[str, Any]],
+    of_models: Mapping[str, Mapping[str, Mapping[str, Any]]],
     published: Sequence[Row] = (),
     beside: measures.Table | None = None,
 ) -> str:
@@ -631,7 +631,7 @@ def render(
     cards : as collect_cards makes them, by task.
     meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of contenders
         and controls that are drawn); native: machines on which portable numerics did not hold.
-    transfers : transfer.json by model; empty where transfer is off.
+    of_models : as collect_models makes it: transfer, effects and languages by model.
     published : rows of the protocol `published`, cells of the table alone.
     beside : the rows beside the published figures (published_figures.table), where there are any.
     """
@@ -673,7 +673,8 @@ def render(
         models=[{"name": m, "css": css[m], "note": notes[m]} for m in meta["models"] if m in css],
         tasks=[_task(t, [r for r in rows if r["task"] == t], cards[t], css, meta["curves"]) for t in meta["tasks"]],
         cards=[_card(t, cards[t]) for t in meta["tasks"]],
-        transfer=measures.transfer_tables(transfers),
+        transfer=measures.transfer_tables(of_models.get("transfer", {})),
+        effects=measures.dissociation_tables(of_models.get("effects", {})),
         published=measures.published_table(published),
         beside=beside,
         other_neurons=meta["other_neurons"],
