@@ -85,15 +85,19 @@ ON_DEVICE = (
 # Those that run a model have stages of their own, for they ask for GPUs; those that
 # wait for all rows stand in none.
 SHORT = 120  # seconds
+# fmt: off
 STAGES = {
     "data": ("extract_corpus", "prepare_task"),
     "models": ("finetune_model", "dump_activations"),
     "probes": ("measure_redundancy", "fit_baselines", "fit_probes", "fit_controls"),
     "subsets": ("search_subsets",),
-    "scores": ("check_robustness", "transfer_subsets", "score_test", "reproduce_published", "describe_neurons"),
-    "ablation": ("ablate_neurons", "attribute_neurons", "measure_effects", "apply_lens", "find_language_neurons"),
+    "scores": (
+        "check_robustness", "transfer_subsets", "score_test", "reproduce_published", "describe_neurons", "apply_lens",
+    ),
+    "ablation": ("ablate_neurons", "attribute_neurons", "measure_effects", "find_language_neurons"),
     "faithfulness": ("measure_faithfulness",),
 }
+# fmt: on
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def test_a_plan_counts_the_layers_that_are_measured():
     wide = {"path": "models/none", "width": 64, "parameters": 10**6}
     some, alone = with_model(layers=33, only_layers=[1, 8, 16, 32], **wide), with_model(layers=4, **wide)
     for job in estimates.jobs(alone):
-        if job.rule in ("dump_activations", "ablate_neurons"):
+        if job.rule in ("dump_activations", "ablate_neurons", "measure_faithfulness"):
             continue  # the whole model runs
         assert need(some, job) == need(alone, job), job
     for task in PARAMS.run.tasks:

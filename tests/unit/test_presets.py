@@ -51,7 +51,7 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     """Its figures speak of the default benchmark: only what makes it quick is left out, and further twins are added."""
     default, twins = config.load_params("params.yaml"), config.load_params("presets/twins.yaml")
     whole = {"seed", "numerics", "activations", "redundancy", "probes", "published", "concepts", "subsets"}
-    less = {"probes": {"rankings"}, "concepts": {"ablation"}}
+    less = {"probes": {"rankings"}, "concepts": {"ablation", "faithfulness"}}
     less["subsets"] = {"rankings", "pipeline", "transfer", "robustness", "margins"}
     assert twins.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
     assert twins.prepare.corpora == default.prepare.corpora and set(twins.run.tasks) < set(default.run.tasks)
