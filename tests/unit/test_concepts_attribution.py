@@ -33,7 +33,7 @@ TEXTS = ["x = " * i + "def add(first, second):\n    return first + second\n" for
 
 
 def draw(folder: Path) -> tuple[Loaded, language.Sample]:
-    loaded, mask = load_language_model(folder, "m", "fast")
+    loaded, mask = load_language_model(folder, "m", "plain")
     words = ("return", "second")
     spans = [(i, at, at + 6) for i, t in enumerate(TEXTS) for at in range(len(t)) if t[at : at + 6] in words[i % 2 :]]
     rows = Rows(*np.array(spans, np.int64).T.copy())

@@ -264,7 +264,7 @@ def test_functions_come_in_turn_from_files_that_are_cut_in_halves(tmp_path: Path
 
 @pytest.mark.parametrize(("name", "gated"), [("modernbert", True), ("llama", True), ("gpt2", False), ("bert", False)])
 def test_the_non_linearity_of_gated_blocks_is_counted(tmp_path: Path, name: str, gated: bool) -> None:
-    loaded, _ = load_language_model(tiny_models.save(tmp_path, name, head=True), name, "fast")
+    loaded, _ = load_language_model(tiny_models.save(tmp_path, name, head=True), name, "plain")
     watched = watch(loaded)
     assert len(watched.sites.products) == 2
     assert watched.counted == ("non-linearity" if gated else "product")
@@ -273,7 +273,7 @@ def test_the_non_linearity_of_gated_blocks_is_counted(tmp_path: Path, name: str,
 
 
 def test_scores_are_those_of_finite_differences(tmp_path: Path) -> None:
-    loaded, _ = load_language_model(tiny_models.save(tmp_path, "gpt2", head=True), "m", "fast")
+    loaded, _ = load_language_model(tiny_models.save(tmp_path, "gpt2", head=True), "m", "plain")
     watched = watch(loaded)
     ids = torch.tensor([7, 8, 9, 30, 31, 8])
     block = loaded.model.transformer.h[1].mlp
