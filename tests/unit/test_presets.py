@@ -68,7 +68,7 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
 def test_the_preset_of_concepts_keeps_step_with_the_default():
     default, more = config.load_params("params.yaml"), config.load_params("presets/concepts.yaml")
     whole = {"seed", "numerics", "activations", "redundancy", "probes", "subsets", "concepts"}
-    asked = {"attribution", "faithfulness", "effects", "lenses", "languages", "ablation"}
+    asked = {"attribution", "faithfulness", "effects", "lenses", "languages", "ablation", "heat_maps"}
     less = {"subsets": {"margins"}, "concepts": asked}
     assert more.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
     assert more.prepare.corpora == default.prepare.corpora and set(more.run.tasks) < set(default.run.tasks)

@@ -38,6 +38,8 @@ COMMANDS = {
     "published": "make benchmark PARAMS=presets/published.yaml",
     "real-data": "make benchmark PARAMS=presets/real-data.yaml",
     "twins": "make benchmark PARAMS=presets/twins.yaml",
+    "concepts": "make benchmark PARAMS=presets/concepts.yaml",
+    "training": "make benchmark PARAMS=presets/training.yaml",
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
 SHOWN = 10  # the chart of the bound begins at this part of it
