@@ -268,7 +268,7 @@ def format_table(rows: Sequence[Mapping[str, Any]], comparisons: Mapping[str, Ma
             "rank: 1 + the number of models shown to be better, by score (Holm over the pairs of a task) and by "
             "neurons (disjoint intervals)."
         )
-    if any(row["evidence_tests"][NECESSARY] is not None for row in trained):
+    if any(map(_was_asked, trained)):
         legend.append(
             "used: without the subset the model predicts worse than without random neurons (nec), with it alone better "
             "than with these (suf), and tokens of the task are hurt more than others (spec)."
@@ -321,7 +321,7 @@ def _compared(pairs: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
 def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> list[tuple[str, ...]]:
     """Cells of the terminal's table, the heads first; ``bounded``: with n_bound beside the number of neurons;
     ``ranked``: with the ranks of score and neurons. With what is used where the model of a row was asked."""
-    used = any(row["evidence_tests"][NECESSARY] is not None for row in rows)
+    used = any(_was_asked(row) for row in rows)
 
     def rank(row: Mapping[str, Any] | None, name: str) -> tuple[str, ...]:
         if not ranked:
@@ -364,8 +364,13 @@ def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> li
     return lines
 
 
+def _was_asked(row: Mapping[str, Any]) -> bool:
+    """Whether the model's own predictions were looked at; rows published before version 7 say nothing of it."""
+    return (row.get("evidence_tests") or {}).get(NECESSARY) is not None
+
+
 def _used(row: Mapping[str, Any]) -> str:
     """What the model itself shows of the subset, for the terminal."""
-    if row["evidence_tests"][NECESSARY] is None:
+    if not _was_asked(row):
         return "-"
     return SHORT.get(row["evidence"], "no")
