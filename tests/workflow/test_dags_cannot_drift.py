@@ -76,7 +76,6 @@ IN_DVC_YAML = {
             "concepts: --allowed-rules has score_test, which is not in its rule file",
             "concepts: its target does not make",
             f"concepts: score_test makes {BUILD}/subsets/scores/",
-            "concepts: reads ",
             "score_test: 2 stages allow it",
         ],
     ),
