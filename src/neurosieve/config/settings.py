@@ -148,7 +148,7 @@ def rule_settings(
             "models": _model_settings(params, str(model), task),
             "lens": None if lenses is None else lenses.of(str(lens)).model_dump(mode="json", exclude=_SERVER),
             "neurons": params.concepts.neurons,
-            "rows": params.lens_rows(str(lens), str(model), str(task)),
+            "rows": [list(row) for row in params.lens_rows(str(lens), str(model), str(task))],
             "batch_tokens": params.activations.batch_tokens,
             "probes": params.probes.model_dump(mode="json"),
             "headline": params.subsets.headline,
