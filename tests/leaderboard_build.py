@@ -780,9 +780,11 @@ def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, An
                 "best_class": best,
                 "best_auroc": value,
                 "direction": 1,
+                "score": value - 0.3,
                 "null": {
+                    "score": value - 0.35,
                     "auroc": value - 0.05,
-                    "expected": 0.5,
+                    "expected": 0.02,
                     "sd": 0.04,
                     "z": (value - 0.55) / 0.04,
                     "p_max": 0.005 if named(rank) else 0.31,
@@ -810,5 +812,6 @@ def make_concepts(model: str, task: str, frozen: dict[str, Any]) -> dict[str, An
         "tested": {c: "all" if task == "doc-match" or c == CLASSES[task][-1] else "unseen" for c in CLASSES[task]},
         "significant": sum(entry["concept"] is not None for entry in neurons),
         "null_max_quantile": 3.4,
+        "metric": "correlation",
         "neurons": neurons,
     }

@@ -1,6 +1,6 @@
 """Made-up features and classes for probes, and the objective of a probe written out in float64.
 
-Used by tests/unit/test_solver.py and tests/unit/test_polish.py.
+Used by tests/unit/test_solver.py, tests/unit/test_fit.py and tests/unit/test_polish.py.
 """
 
 from __future__ import annotations

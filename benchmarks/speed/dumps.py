@@ -217,8 +217,8 @@ def rows(options: Options) -> Iterator[Row]:
         got = fresh(shared, "portable", model=model, corpora=[str(first), str(second)], output=options.work / "shared")
         found, facts = got.value, {"numerics": "portable", **partly}
         work = "two tasks that share texts, windows run"
-        note = f"{found['all']} windows of both tasks"
-        yield Row(work, found["ran"], found["distinct"], "passes", "that differ", 1, note=note, **facts)
+        told = f"{found['all']} windows of both tasks"
+        yield Row(work, found["ran"], found["distinct"], "passes", "that differ", 1, note=told, **facts)
         yield Row(f"{work}: files as of each alone", found["same"], 1.0, "equal", "bytes", 1, **facts)
     for lines in (count // shrink for count in GROWING):
         corpus = options.work / f"{lines}-lines"

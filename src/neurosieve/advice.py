@@ -37,6 +37,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "reproduce_published": (ROWS, "probes.pair_features"),
     "describe_neurons": ("concepts.neurons", ROWS),
     "ablate_neurons": ("activations.batch_tokens", "concepts.ablation.window"),
+    "attribute_neurons": ("activations.batch_tokens", "concepts.attribution.window"),
+    "measure_faithfulness": ("activations.batch_tokens", "concepts.faithfulness.window"),
+    "measure_effects": ("activations.batch_tokens", "concepts.effects.window"),
+    "apply_lens": (ROWS, "concepts.lenses"),
+    "find_language_neurons": ("activations.batch_tokens", "concepts.languages"),
     "build_leaderboard": ("run.models", "run.tasks"),
 }
 # Rules whose memory goes with the neurons that are measured, most of it with their square.

@@ -39,15 +39,20 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.
 # What each phase runs: its own module plus the modules it calls. Snakemake's `code=` inputs and DVC's deps are these
 # same lists; a test follows the imports and compares. cli.py only parses arguments: no result depends on it.
 COMMON = ("artifacts.py", "config", "flow.py", "numerics.py")
+# fmt: off
 CODE: dict[str, tuple[str, ...]] = {
     "prepare": (*COMMON, "sources", "prepare"),
     "activations": (*COMMON, "memory.py", "sources", "activations"),
     "redundancy": (*COMMON, "constant.py", "redundancy"),
     "probes": (*COMMON, "constant.py", "probes"),
     "subsets": (*COMMON, "constant.py", "probes", "redundancy", "subsets"),
-    "concepts": (*COMMON, "constant.py", "memory.py", "sources", "activations", "probes", "concepts"),
+    "concepts": (
+        *COMMON, "constant.py", "memory.py", "sources", "prepare", "activations", "redundancy", "probes",
+        "subsets", "concepts",
+    ),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
 }
+# fmt: on
 
 
 class ArtifactError(RuntimeError):
@@ -110,6 +115,21 @@ class Paths:
 
     def ablation(self, model: str, task: str) -> Path:
         return self.root / "concepts" / "ablation" / model / task
+
+    def attribution(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "attribution" / model / task
+
+    def faithfulness(self, model: str, task: str) -> Path:
+        return self.root / "concepts" / "faithfulness" / model / task
+
+    def effects(self, model: str) -> Path:
+        return self.root / "concepts" / "effects" / model
+
+    def lens(self, lens: str, model: str, task: str) -> Path:
+        return self.root / "concepts" / "lenses" / lens / model / task
+
+    def languages(self, model: str) -> Path:
+        return self.root / "concepts" / "languages" / model
 
     def leaderboard(self) -> Path:
         return self.root / "leaderboard"

@@ -66,7 +66,7 @@ def artifacts(params: Params, paths: Paths) -> list[Artifact]:
         found.append(Artifact(folder_of(paths, rule, **wildcards), rule, wildcards, inputs))
 
     tasks, models = params.run.tasks, params.run.models
-    for corpus in sorted({corpus for task in tasks for corpus in params.task_corpora(task)}):
+    for corpus in params.corpora:
         add("extract_corpus", corpus=corpus)
     for task in tasks:
         for split in SPLITS:
@@ -99,6 +99,19 @@ def artifacts(params: Params, paths: Paths) -> list[Artifact]:
         rows("reproduce_published")
     rows("describe_neurons")
     rows("ablate_neurons")
+    trained = params.trained_models
+    if params.concepts.attribution is not None:
+        rows("attribute_neurons", trained)
+    if params.concepts.faithfulness is not None:
+        rows("measure_faithfulness", trained)
+    for model in trained if params.concepts.effects is not None else ():
+        add("measure_effects", model=model)
+    for lens in params.lenses:
+        for model in trained:
+            for task in tasks:
+                add("apply_lens", lens=lens, model=model, task=task)
+    for model in trained if params.concepts.languages is not None else ():
+        add("find_language_neurons", model=model)
     add("build_leaderboard")
     return found
 
@@ -227,7 +240,7 @@ class Chain:
     def _away(self, artifact: Artifact) -> bool:
         if "model" not in artifact.wildcards:
             return False
-        of = None if artifact.rule == "finetune_model" else artifact.wildcards["task"]
+        of = None if artifact.rule == "finetune_model" else artifact.wildcards.get("task")
         folder = self.params.model_folder(artifact.wildcards["model"], of)
         return folder is not None and not folder.is_dir()
 

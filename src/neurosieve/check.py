@@ -67,10 +67,9 @@ def data_faults(params: Params) -> Iterator[str]:
     def here(key: str) -> bool:
         return not any(line.startswith(f"{key}:") for line in missing)
 
-    corpora = sorted({c for t in params.run.tasks for c in params.task_corpora(t)})
     yield from input_faults(
         params,
-        [name for name in corpora if here(f"prepare.corpora.{name}")],
+        [name for name in params.corpora if here(f"prepare.corpora.{name}")],
         [t for t in params.run.tasks if here(f"prepare.tasks.{t}") and not entry_faults(params, t)],
     )
     if here("leaderboard.published_figures.file"):

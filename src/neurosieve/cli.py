@@ -38,6 +38,11 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "reproduce-published": ("subsets", "reproduce_published", ("model", "task"), "the published protocol, on test"),
     "describe-neurons": ("concepts", "describe_neurons", ("model", "task"), "what the chosen neurons encode"),
     "ablate-neurons": ("concepts", "ablate_neurons", ("model", "task"), "does the model itself use them?"),
+    "attribute-neurons": ("concepts", "attribute_neurons", ("model", "task"), "which neurons its predictions go by"),
+    "measure-faithfulness": ("concepts", "measure_faithfulness", ("model", "task"), "necessary? sufficient? curves"),
+    "measure-effects": ("concepts", "measure_effects", ("model",), "dose, side effects, one task's neurons on others"),
+    "apply-lens": ("concepts", "apply_lens", ("lens", "model", "task"), "the chosen neurons through a lens"),
+    "find-language-neurons": ("concepts", "find_language_neurons", ("model",), "neurons of single languages of code"),
     "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
 }
 

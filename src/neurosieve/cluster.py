@@ -17,8 +17,9 @@ from neurosieve.estimates import ON_DEVICE, STAGES
 
 PLUGIN = "snakemake_executor_plugin_slurm"  # of Snakemake, in no lock file
 FILE = "config.yaml"  # in the folder of a profile
-TOGETHER = {"models": 2, "ablation": 2}  # short jobs of a stage in one job of the cluster, one after another
-ELSE = 4  # the same of other stages: those of these two load a model each
+# Short jobs of a stage in one job of the cluster, one after another: fewer where each loads a model.
+TOGETHER = {"models": 2, "ablation": 2, "faithfulness": 2}
+ELSE = 4  # the same of other stages
 LOOK, LOOK_LATER = 5, 30  # seconds between two looks at the states of jobs: at first, and when none has ended for long
 NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")  # of the plugin's jobs, after the user's prefix
 ANSWER = 30  # seconds that we wait for an answer of SLURM

@@ -39,6 +39,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neurosieve.config import SPLITS, Params, Task
 from neurosieve.sources.folder import BYTES, CONFIG, FolderError, elements, faults, neurons_of, read_object
@@ -74,20 +75,29 @@ LARGE = 4  # times a minimal subset: above it robustness lets elimination take l
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
-ON_DEVICE = ("finetune_model", "dump_activations", "ablate_neurons")  # rules that run a model
+# rules that run a model
+ON_DEVICE = (
+    "finetune_model", "dump_activations", "ablate_neurons", "attribute_neurons", "measure_faithfulness",
+    "measure_effects", "find_language_neurons",
+)  # fmt: skip
 # Jobs estimated to be shorter share a job of a cluster with others of their stage, where its profile says how many.
 # Within a stage a path has two rules at most, so that no job of it waits for one outside that waits for the stage.
 # Those that run a model have stages of their own, for they ask for GPUs; those that
 # wait for all rows stand in none.
 SHORT = 120  # seconds
+# fmt: off
 STAGES = {
     "data": ("extract_corpus", "prepare_task"),
     "models": ("finetune_model", "dump_activations"),
     "probes": ("measure_redundancy", "fit_baselines", "fit_probes", "fit_controls"),
     "subsets": ("search_subsets",),
-    "scores": ("check_robustness", "transfer_subsets", "score_test", "reproduce_published", "describe_neurons"),
-    "ablation": ("ablate_neurons",),
+    "scores": (
+        "check_robustness", "transfer_subsets", "score_test", "reproduce_published", "describe_neurons", "apply_lens",
+    ),
+    "ablation": ("ablate_neurons", "attribute_neurons", "measure_effects", "find_language_neurons"),
+    "faithfulness": ("measure_faithfulness",),
 }
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class Job:
     model: str | None = None
     task: str | None = None
     corpus: str | None = None
+    lens: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ def jobs(params: Params) -> Iterator[Job]:
     run = params.run
     cells = [(model, task) for model in run.models for task in run.tasks]
     probed = [(model, task) for model in params.probed for task in run.tasks]
-    yield from (Job("extract_corpus", corpus=c) for c in sorted({c for t in run.tasks for c in params.task_corpora(t)}))
+    yield from (Job("extract_corpus", corpus=c) for c in params.corpora)
     yield from (Job("prepare_task", task=t) for t in run.tasks)
     yield from (Job("finetune_model", m, t) for m, t in probed if params.finetunes(m, t))
     yield from (Job("dump_activations", m, t) for m, t in probed)
@@ -143,6 +154,13 @@ def jobs(params: Params) -> Iterator[Job]:
     yield from (Job("score_test", m, t) for m, t in cells)
     yield from (Job("reproduce_published", m, t) for m, t in cells if "published" in run.protocols)
     yield from (Job(rule, m, t) for rule in ("describe_neurons", "ablate_neurons") for m, t in cells)
+    concepts = params.concepts
+    trained = [(model, task) for model in params.trained_models for task in run.tasks]
+    yield from (Job("attribute_neurons", m, t) for m, t in trained if concepts.attribution is not None)
+    yield from (Job("measure_faithfulness", m, t) for m, t in trained if concepts.faithfulness is not None)
+    yield from (Job("measure_effects", m) for m in params.trained_models if concepts.effects is not None)
+    yield from (Job("apply_lens", m, t, lens=lens) for lens in params.lenses for m, t in trained)
+    yield from (Job("find_language_neurons", m) for m in params.trained_models if concepts.languages is not None)
     yield Job("build_leaderboard")
 
 
@@ -247,6 +265,10 @@ def counted(params: Params, job: Job, device: str = "cpu") -> Need:
         return Need(1, BASE + judged, START + 0.1 * len(params.probed) * len(run.tasks))
     if rule == "build_leaderboard":
         return Need(2 + cells, BASE + 2 * cells, START + 0.3 * cells)
+    if rule in ("measure_effects", "find_language_neurons"):
+        weights = parameters(params, str(job.model))
+        one = _Sizes(params, str(job.model), run.tasks[0]).per_subword(weights, on_model, device)
+        return Need(1, BASE_TORCH + _mb(12 * weights), START_TORCH + _subwords_of(params, rule) * one)
     if rule == "transfer_subsets":
         parts = [_Sizes(params, str(job.model), t) for t in run.tasks]
         work = sum(p.product * COLD * 0.2 * len(parts) for p in parts)  # with a fifth of the neurons each
@@ -290,6 +312,12 @@ def counted(params: Params, job: Job, device: str = "cpu") -> Need:
         passes = 1 + len(ablation.amounts) * (1 + ablation.random_draws)
         running = passes * windows * size.per_subword(weights, on_model, device)
         return Need(1, BASE_TORCH + _mb(4 * weights + loaded), START_TORCH + running)  # with its language model
+    if rule in ("attribute_neurons", "measure_faithfulness"):
+        running = _subwords_of(params, rule) * size.per_subword(weights, on_model, device)
+        return Need(1, BASE_TORCH + _mb(12 * weights + loaded), START_TORCH + running)
+    if rule == "apply_lens":
+        fits = 20 * COLD * 0.1 * size.product  # probes on some of the columns
+        return Need(1, BASE_TORCH - BASE + size.memory(2.0), START_TORCH + fits / on_probe)
     if rule == "measure_redundancy":
         some = min(params.redundancy.rows, size.inputs_or_rows)
         batch = min(params.redundancy.cka_rows, size.inputs_or_rows)
@@ -407,6 +435,34 @@ class _Sizes:
         """Megabytes: the rows of the splits so many times over, beside Gram matrix, its factor and a copy."""
         rows = sum(self.rows[split] for split in splits)
         return BASE + _mb(4 * sets * rows * self.columns + 12 * self.columns**2)
+
+
+def _subwords_of(params: Params, rule: str) -> float:
+    """Sub-words that a rule runs through a model, each pass counted, gradients as two more."""
+    concepts = params.concepts
+    if rule == "attribute_neurons":
+        asked: Any = concepts.attribution
+        return 3.0 * len(asked.methods) * _windows(asked)
+    if rule == "measure_faithfulness":
+        asked = concepts.faithfulness
+        points = 2 * len(asked.methods) * len(asked.sites) * (len(asked.shares) + 1)
+        return points * (len(asked.orders) + asked.random_orders) * _windows(asked)
+    if rule == "measure_effects":
+        asked, tasks = concepts.effects, len(params.run.tasks)
+        passes = (len(asked.doses) + 2 * tasks) * (1 + asked.random_draws)
+        passes += (asked.members + 1) * (asked.member_draws + 1) + asked.members + 2
+        others = 2 * (1 + asked.random_draws) * math.ceil(asked.outside / asked.per_window) * asked.window
+        read = sum(asked.readout * _length(params.prepare.tasks[task]) for task in params.run.tasks)
+        return passes * tasks * _windows(asked) + tasks * (others + (1 + asked.random_draws) * read)
+    asked = concepts.languages
+    chosen = 2 * len(asked.sources) * asked.subwords * 4  # two halves of files; gradients, and the untrained twin
+    passes = 1 + 4 * len(asked.sources) * (1 + asked.ablation_draws)  # two methods, two values
+    return chosen + passes * len(asked.sources) * asked.tokens / asked.per_window * asked.predict_window
+
+
+def _windows(asked: Any) -> float:
+    """Sub-words of the windows in which so many tokens are predicted."""
+    return math.ceil(asked.tokens / asked.per_window) * float(asked.window)
 
 
 def _judging(params: Params, task: str, split: str) -> int:

@@ -18,6 +18,11 @@ from neurosieve.config.names import PHASE_RULES
 from neurosieve.config.source_tree import SourceTree, source_tree
 
 DEV = ("train", "tune", "judge")
+# Rules that load a model: its files are sources of them.
+MODEL_RULES = (
+    "finetune_model", "dump_activations", "ablate_neurons", "attribute_neurons", "measure_faithfulness",
+    "measure_effects", "apply_lens", "find_language_neurons",
+)  # fmt: skip
 PHASE_OF = {rule: phase for phase, rules in PHASE_RULES.items() for rule in rules}
 
 
@@ -83,6 +88,11 @@ def folder_of(paths: Paths, rule: str, **wildcards: str) -> Path:
         "reproduce_published": paths.published,
         "describe_neurons": paths.concepts,
         "ablate_neurons": paths.ablation,
+        "attribute_neurons": paths.attribution,
+        "measure_faithfulness": paths.faithfulness,
+        "measure_effects": paths.effects,
+        "apply_lens": paths.lens,
+        "find_language_neurons": paths.languages,
         "build_leaderboard": paths.leaderboard,
     }
     found: Path = folders[rule](**wildcards)
@@ -90,7 +100,15 @@ def folder_of(paths: Paths, rule: str, **wildcards: str) -> Path:
 
 
 def inputs_of(
-    params: Params, paths: Paths, rule: str, *, corpus: str = "", model: str = "", task: str = "", split: str = ""
+    params: Params,
+    paths: Paths,
+    rule: str,
+    *,
+    corpus: str = "",
+    model: str = "",
+    task: str = "",
+    split: str = "",
+    lens: str = "",
 ) -> list[Path]:
     """Artifact folders that one artifact of a rule is made from."""
 
@@ -146,6 +164,31 @@ def inputs_of(
         return [*tasks("judge", "card"), *dumps("train", "judge"), paths.search(model, task)]
     if rule == "ablate_neurons":
         return [*tasks("judge", "card"), *dumps("train"), paths.search(model, task), *tuned()]
+    if rule == "attribute_neurons":
+        of_row = [*tasks("train", "judge", "card"), *dumps("train", "judge"), paths.probes(model, task)]
+        return [*of_row, paths.search(model, task), *tuned()]
+    if rule == "measure_faithfulness":
+        own = [paths.attribution(model, task)] if params.concepts.attribution is not None else []
+        searches = [paths.search(name, task) for name in (model, *params.searched_twins_of(model))]
+        # train rows for the means of a task's own head
+        of_row = [*tasks("train", "judge", "card"), *dumps("train", "judge"), paths.probes(model, task)]
+        return [*of_row, *searches, *own, *tuned()]
+    if rule == "measure_effects":
+        return [
+            folder
+            for t in params.run.tasks
+            for folder in (*tasks("judge", "card", of=t), *dumps("train", "judge", of=t), paths.search(model, t))
+        ]
+    if rule == "apply_lens":
+        opened = params.lens_rows(lens, model, task)
+        return [
+            *(folder for t in dict.fromkeys(t for _, t in opened) for folder in tasks(*DEV, "card", of=t)),
+            *(paths.activations(m, t, split) for m, t in opened for split in DEV),
+            *(folder(m, t) for m, t in opened for folder in (paths.probes, paths.search)),
+            *tuned(),
+        ]
+    if rule == "find_language_neurons":
+        return list(map(paths.corpus, params.language_corpora))
     if rule == "build_leaderboard":
         return _leaderboard_inputs(params, paths)
     raise KeyError(rule)
@@ -153,6 +196,7 @@ def inputs_of(
 
 def _leaderboard_inputs(params: Params, paths: Paths) -> list[Path]:
     tasks, cells = params.run.tasks, [(m, t) for m in params.run.models for t in params.run.tasks]
+    of_trained = [(m, t) for m in params.trained_models for t in tasks]
     per_row = (paths.redundancy, paths.probes, paths.controls, paths.search, paths.scores, paths.concepts)
     return [
         *(paths.task(t) / part for t in tasks for part in ("card", "test")),
@@ -162,12 +206,24 @@ def _leaderboard_inputs(params: Params, paths: Paths) -> list[Path]:
         *(paths.robustness(m, t) for m in params.asked for t in tasks),
         *(paths.transfer(m) for m in params.run.models if params.subsets.transfer),
         *(folder(m, t) for folder in (*per_row, paths.ablation) for m, t in cells),
+        *(paths.attribution(m, t) for m, t in of_trained if params.concepts.attribution is not None),
+        *(paths.faithfulness(m, t) for m, t in of_trained if params.concepts.faithfulness is not None),
+        *(paths.effects(m) for m in params.trained_models if params.concepts.effects is not None),
+        *(paths.lens(lens, m, t) for lens in params.lenses for m, t in of_trained),
+        *(paths.languages(m) for m in params.trained_models if params.concepts.languages is not None),
         *(paths.published(m, t) for m, t in cells if "published" in params.run.protocols),
     ]
 
 
 def sources_of(
-    params: Params, rule: str, *, corpus: str = "", model: str = "", task: str = "", split: str = ""
+    params: Params,
+    rule: str,
+    *,
+    corpus: str = "",
+    model: str = "",
+    task: str = "",
+    split: str = "",
+    lens: str = "",
 ) -> Iterator[Source]:
     """What one artifact of a rule is made from that lies outside the build folder. Models and datasets of the hub are
     none: a commit pins them."""
@@ -183,11 +239,11 @@ def sources_of(
         own = params.prepare.tasks[task]
         for role, path in params.data_files(own.folder or "", own.files or {}).items():
             yield Source(role, (own.files or {})[role].sha256, path)
-    elif rule in ("finetune_model", "dump_activations", "ablate_neurons"):
+    elif rule in MODEL_RULES:
         wheel = params.models[params.trained(model)].wheel
         if wheel is not None:
             yield Source(f"{wheel.requirement}.whl", wheel.sha256)
-        of = None if rule == "finetune_model" else task
+        of = None if rule == "finetune_model" else task or None
         folder = params.model_folder(model, of)
         for name in params.model_files(model, of):
             yield Source(Path(name).relative_to(folder or "").as_posix(), None, Path(name))

@@ -24,7 +24,17 @@ VARIABLE = "NEUROSIEVE_FORKS"
 MODELS = {
     "finetune-model": ("transformers.modeling_utils",),
     "dump-activations": ("transformers.modeling_utils",),
-    "ablate-neurons": ("neurosieve.activations", "transformers.modeling_utils"),
+    **{
+        command: ("neurosieve.activations", "transformers.modeling_utils")
+        for command in (
+            "ablate-neurons",
+            "attribute-neurons",
+            "measure-faithfulness",
+            "measure-effects",
+            "apply-lens",
+            "find-language-neurons",
+        )
+    },
 }
 # What other commands import when they are at work. Not sklearn: it brings pandas and pyarrow, which starts a thread.
 OTHERS = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import gc
 import re
 
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 _SAYS = re.compile(r"can(no|')t allocate memory|not enough memory|out of memory|unable to allocate|_alloc_failed", re.I)
 _ASKED = re.compile(r"(?:unable|tried) to allocate ([\d.,]+ ?\w*?bytes|[\d.]+ [KMGT]i?B)", re.I)
 
@@ -23,6 +26,19 @@ def out_of_memory(error: BaseException) -> bool:
 def says_so(text: str) -> bool:
     """Whether what an error says is a lack of memory."""
     return bool(_SAYS.search(text))
+
+
+def give_back(*, map_large: bool = False) -> None:
+    """Give back what is not used any more, which glibc keeps otherwise.
+
+    map_large : large blocks are mappings from now on, so that what is freed counts no more; slow where many are made.
+    """
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        if map_large:
+            libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
+        libc.malloc_trim(0)
 
 
 def asked(error: BaseException) -> str | None:

@@ -22,7 +22,7 @@ CATEGORIES = (
     "figure",
     "published_model", "published_metric",
 )  # fmt: skip
-TEXTS = ("layers_used", "note")
+TEXTS = ("layers_used", "note", "evidence")
 TRUTHS = ("confirmed",)
 WHOLE = (
     "version", "best_n_minimal", "lca_n_minimal", "lca_n_minimal_low", "lca_n_minimal_high", "published_n_neurons",

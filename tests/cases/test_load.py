@@ -39,7 +39,7 @@ def save(folder: Path, name: str, **changes: Any) -> Path:
 
 
 def load(folder: Path, **more: Any) -> Loaded:
-    return load_folder(folder, "m", "fast", **more)
+    return load_folder(folder, "m", "plain", **more)
 
 
 def ids_of(loaded: Loaded, text: str) -> torch.Tensor:

@@ -136,14 +136,14 @@ def test_M4_shards_of_any_name_are_loaded_from_folder_and_hub(
     tmp_path: Path,
     names: list[str],
 ) -> None:
-    whole = load_folder(model, "m", "fast")  # under portable a model holds its weights packed alone
+    whole = load_folder(model, "m", "plain")  # else a model holds its weights packed alone
     shard(model, names)
     (model / "stray.safetensors").write_bytes(b"not weights")
     commit = server.add("org/tiny", {p.name: p.read_bytes() for p in model.iterdir()})
     there, facts = hub_folder(config.Model(hub="org/tiny", revision=commit), "m", tmp_path / "wheels")
     assert set(names) <= set(facts["files"]) and "stray.safetensors" not in facts["files"]
     for place in (model, there):
-        found = load_folder(place, "m", "fast")
+        found = load_folder(place, "m", "plain")
         assert [p.name for p in found.weights] == names
         state, wanted = found.model.state_dict(), whole.model.state_dict()
         assert state.keys() == wanted.keys() and all(torch.equal(state[k], wanted[k]) for k in wanted)

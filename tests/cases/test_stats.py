@@ -346,7 +346,7 @@ def test_S1_cka_keeps_its_bounds_whatever_the_scale(n, scale):
 @pytest.mark.parametrize(("width", "l1", "l2"), [(5, 2e-3, 2e-3), (20, 1e-4, 5e-3), (60, 2e-3, 1e-5)])
 @pytest.mark.parametrize("kind", ["large", "equal", "copy"])
 def test_two_rows_of_a_class_copies_and_outliers_reach_the_gap(kind, width, l1, l2):
-    """Two rows of 900, every column twice, and values of twenty standard deviations, where FISTA comes to a halt."""
+    """Two rows of 900, every column twice, and values of twenty standard deviations, where float32 steps halt."""
     rng = np.random.default_rng(width)
     X = rng.normal(size=(900, width))
     X = np.concatenate([X, X], axis=1)

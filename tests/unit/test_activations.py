@@ -304,7 +304,7 @@ def test_layer_zero_is_the_embedding_output(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize("name", ["roberta", "gpt2"])
 def test_products_by_numpy_equal_those_of_torch(name: str, folders: dict[str, Path]) -> None:
     ids = torch.arange(5, 35).reshape(2, 15)
-    ours, plain = load(folders[name], "portable"), load(folders[name], "fast")
+    ours, plain = load(folders[name], "portable"), load(folders[name], "plain")
     replaced = [m for m in ours.model.modules() if "forward" in vars(m)]
     assert len(replaced) == {"roberta": 12 + 1, "gpt2": 8 + 1}[name]  # the layers' products, and the model's attention
     assert not [m for m in plain.model.modules() if "forward" in vars(m)]
@@ -370,7 +370,7 @@ def test_untrained_twin_differs_in_every_matrix(name: str, folders: dict[str, Pa
         "u": Model(untrained="m", seed=3),
         "v": Model(untrained="m", seed=4),
     }
-    params = params_for(entries, "fast")  # `portable` has products of packed weights
+    params = params_for(entries, "plain")  # else a model holds its weights packed alone
     trained, twin, other = (models.load_model(params, key) for key in "muv")
     fresh = twin.model.state_dict()
     matrices = [k for k, v in trained.model.state_dict().items() if v.ndim >= 2]
@@ -414,7 +414,7 @@ def test_a_twin_that_keeps_the_embeddings(name: str, part: Any, folders: dict[st
     kinds = {"u": ("kept", 3), "v": ("kept", 4), "fresh": ("fresh", 3)}
     entries = {"m": Model(path=str(folders[name]), part=part)}
     entries |= {key: Model(untrained="m", seed=seed, embeddings=kind) for key, (kind, seed) in kinds.items()}
-    params = params_for(entries, "fast")  # `portable` has products of packed weights
+    params = params_for(entries, "plain")  # else a model holds its weights packed alone
     trained, twin, other, fresh = (models.load_model(params, key) for key in ("m", "u", "v", "fresh"))
     kept = set(twin.facts["kept_tensors"])
     assert kept == EMBEDDINGS.get(name, EMBEDDINGS.get((name, part), kept)) and "kept_tensors" not in fresh.facts

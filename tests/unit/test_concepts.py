@@ -1,4 +1,4 @@
-"""AUROC against scikit-learn, token types by hand, the null on made-up neurons, and the phase on a made-up task."""
+"""Metrics against scikit-learn, token types by hand, the null on made-up neurons, and the phase on a made-up task."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy.stats import false_discovery_control, rankdata
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_jsonl, read_manifest
-from neurosieve.concepts import _against_chance, describe_neurons
-from neurosieve.concepts.auroc import auroc, best_class, top_types
+from neurosieve.concepts import _against_chance, describe_neurons, sanity
+from neurosieve.concepts.auroc import auroc, top_types
+from neurosieve.concepts.metrics import SCORES, best, scores
 from neurosieve.concepts.null import (
     Null,
     benjamini_hochberg,
@@ -26,6 +27,8 @@ from neurosieve.concepts.null import (
     purity,
 )
 from neurosieve.config import Concepts, Params, Probes, Subsets
+from neurosieve.config.concepts import METRICS
+from neurosieve.config.prepare import Prepare, Task
 from neurosieve.probes.metrics import column_ranks
 
 
@@ -61,15 +64,110 @@ def test_auroc_by_hand() -> None:
     assert np.isnan(auroc(X[:0], np.array([], int), 2)).all()
 
 
-def test_best_class_is_the_farthest_from_one_half() -> None:
+def made_up(rows: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Columns with many ties, with few, with none and with nothing else; five draws of labels 0, 1 and 2."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows, 5))
+    X[:, 0], X[:, 1], X[:, 4] = np.round(X[:, 0]), np.round(X[:, 1], 2), 3
+    drawn = rng.choice(3, size=(5, rows), p=[0.1, 0.3, 0.6])
+    X[:, 2] += drawn[0] == 0
+    return X.astype(np.float32), drawn
+
+
+def one_by_one(X: np.ndarray, drawn: np.ndarray, classes: list[int], score: Any) -> np.ndarray:
+    return np.array([[[[score(y == c, s * x) for s in (1, -1)] for c in classes] for x in X.T] for y in drawn])
+
+
+def active_f1(member: np.ndarray, x: np.ndarray) -> float:
+    return float(f1_score(member, x >= np.sort(x)[-member.sum()]))
+
+
+def test_average_precision_equals_scikit_learn() -> None:
+    X, drawn = made_up()
+    precision = one_by_one(X, drawn, [0, 2], average_precision_score)
+    share = np.array([[(y == c).mean() for c in (0, 2)] for y in drawn])[:, None, :, None]
+    found = scores("average-precision", X, drawn, [0, 2])
+    np.testing.assert_allclose(found, (precision - share) / (1 - share), atol=1e-12)
+    assert abs(found[:, 4]).max() < 1e-12  # nothing but ties: the share of the class
+
+
+def test_f1_equals_scikit_learn() -> None:
+    X, drawn = made_up()
+    expected = one_by_one(X, drawn, [0, 2], active_f1)
+    share = np.array([[(y == c).mean() for c in (0, 2)] for y in drawn])[:, None, :, None]
+    np.testing.assert_allclose(scores("f1", X, drawn, [0, 2]), (expected - share) / (1 - share), atol=1e-12)
+
+
+def test_correlation_and_auroc_equal_numpy_and_scikit_learn() -> None:
+    X, drawn = made_up()
+    expected = one_by_one(X[:, :4], drawn, [0, 2], lambda m, x: np.corrcoef(m, x)[0, 1])
+    found = scores("correlation", X, drawn, [0, 2])
+    np.testing.assert_allclose(found[:, :4], expected, atol=1e-9)
+    assert np.isnan(found[:, 4]).all()
+    expected = one_by_one(X, drawn, [0, 2], lambda m, x: 2 * roc_auc_score(m, x) - 1)
+    np.testing.assert_allclose(scores("auroc", X, drawn, [0, 2]), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", SCORES)
+def test_scores_of_a_perfect_and_of_a_missing_class(metric: str) -> None:
+    y = np.array([0, 0, 0, 1, 1, 0, 0, 0, 0, 0])
+    X = np.array([[-1.0, 5, 4, 9, 8, 0, 1, 2, 3, 7]]).T
+    found = scores(metric, X, np.stack([y, np.zeros(10, int), np.ones(10, int)]), [1, 3])
+    assert np.isnan(found[1:]).all() and np.isnan(found[:, :, 1]).all()
+    if metric in ("average-precision", "f1", "auroc"):
+        assert found[0, 0, 0, 0] == pytest.approx(1)
+    assert found[0, 0, 0, 1] < 0
+
+
+def test_best_is_the_largest_score_of_a_class_and_direction() -> None:
     nan = float("nan")
-    assert best_class(np.array([0.6, 0.1, 0.8]), [0, 1, 2]) == 1
-    assert best_class(np.array([0.6, 0.1, 0.8]), [0, 2]) == 2
-    assert best_class(np.array([nan, 0.5, nan]), [0, 1, 2]) == 1
-    assert best_class(np.array([nan, 0.5]), [0]) is None
-    assert best_class(np.array([0.2, 0.8]), [0, 1]) == 1  # a class and its complement: where it is higher
-    for wins in range(1, 49):  # 1 - wins / 49 and (49 - wins) / 49 differ in the last bit for some
-        assert best_class(np.array([wins / 49, (49 - wins) / 49]), [0, 1]) == int(wins < 24.5)
+    assert best(np.array([[0.1, -0.1], [-0.8, 0.8], [0.6, -0.6]]), [0, 1, 4]) == (1, -1)
+    assert best(np.array([[nan, nan], [0.0, 0.0]]), [0, 1]) == (1, 1)
+    assert best(np.array([[nan, nan]]), [0]) is None
+    assert best(np.array([[-0.3, 0.3], [0.3 + 1e-15, -0.3]]), [0, 1]) == (1, 1)  # a class and its complement
+    assert best(np.array([[-0.3, 0.3 + 1e-15], [0.3, -0.3]]), [0, 1]) == (1, 1)
+
+
+# --- NeuronEval's tests
+
+
+def test_every_metric_that_may_name_a_neuron_passes_both_tests_and_auroc_fails_one() -> None:
+    found = sanity.ideal()
+    assert {metric for metric, tests in found.items() if sanity.passes(tests)} == {*METRICS, sanity.RAW}
+    auroc_falls = {test: [v < -sanity.EPSILON for v in values.values()] for test, values in found["auroc"].items()}
+    assert auroc_falls == {"missing": [True, True, True, False], "extra": [True] * 4}
+    # half of the labels lost: precision is a half; AUROC loses 1/2 of the missing rows among the others
+    assert found[sanity.RAW]["missing"]["0.1"] == pytest.approx(-0.5, abs=0.02)
+    assert found["auroc"]["missing"]["0.1"] == pytest.approx(-0.05 / 0.95 / 2, abs=0.002)
+    assert found["correlation"]["missing"]["0.01"] == pytest.approx((np.sqrt(0.5) - 1) / 2, abs=0.01)
+
+
+def test_wrong_labels_are_as_many_as_published() -> None:
+    member = np.arange(4000) < 400
+    lost, added = (f(member, 50, np.random.default_rng(0)) for f in (sanity.with_missing, sanity.with_extra))
+    assert not (lost & ~member).any() and lost.sum(axis=1).mean() == pytest.approx(200, abs=5)
+    assert (added & member).sum(axis=1).tolist() == [400] * 50
+    assert added.sum(axis=1).mean() == pytest.approx(800, abs=10)
+    half = sanity.with_extra(np.arange(4000) < 2000, 50, np.random.default_rng(0))
+    assert half.sum(axis=1).mean() == pytest.approx(3000, abs=20)
+
+
+def test_real_neurons_are_tested_with_their_class_and_direction() -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.choice(3, size=3000, p=[0.1, 0.2, 0.7])
+    X = rng.normal(size=(3000, 4)).astype(np.float32)
+    X[:, 0] += 3 * (labels == 0)
+    X[:, 1] -= 3 * (labels == 1)
+    direction, named = np.array([1, -1, 1, 0]), np.array([True, True, False, False])
+    report = sanity.checked(X, labels, [0, 1, 0, None], direction, named, rng)
+    assert (report["neurons"], report["named"]) == (3, 2)
+    for metric in METRICS:
+        assert report["metrics"][metric]["missing"]["falls_named"] == 1
+        assert report["metrics"][metric]["extra"]["falls_named"] == 1
+    wrong = sanity.checked(X, labels, [0, 1, 0, None], -direction, named, rng)["metrics"]["correlation"]
+    assert wrong["missing"]["falls_named"] == wrong["extra"]["falls_named"] == 0  # a negative correlation rises
+    nothing = sanity.checked(X, labels, [None] * 4, direction, named & False, rng)["metrics"]["f1"]["extra"]
+    assert nothing == {"falls": None, "change": None, "falls_named": None}
 
 
 def test_top_types_by_hand() -> None:
@@ -87,24 +185,28 @@ def test_top_types_by_hand() -> None:
 
 def p_alone(X: np.ndarray, labels: np.ndarray, units: np.ndarray, n: int = 199, seed: int = 0) -> np.ndarray:
     """p of every neuron by itself for class 0."""
-    z = permute(X, labels, units, None, [0], n, np.random.default_rng(seed)).z
-    return np.array([family_wise(np.abs(z[0, [j], 0]), z[:, [j]])[0] for j in range(X.shape[1])])
+    z = permute(X, labels, units, None, [0], n, np.random.default_rng(seed), "auroc").z
+    return np.array([family_wise(z[0, [j], 0].max(axis=1), z[:, [j]])[0] for j in range(X.shape[1])])
 
 
-def test_auroc_under_permutation_equals_a_loop() -> None:
+@pytest.mark.parametrize(
+    ("metric", "score"),
+    [("auroc", lambda m, x: 2 * roc_auc_score(m, x) - 1), ("correlation", lambda m, x: np.corrcoef(m, x)[0, 1])],
+)
+def test_scores_under_permutation_equal_a_loop(metric: str, score: Any) -> None:
     rng = np.random.default_rng(4)
     units = np.sort(rng.integers(0, 40, 300))
     units = np.unique(units, return_inverse=True)[1][rng.permutation(300)]
     labels, seen = rng.integers(0, 3, 300), units % 3 == 0
     X = np.round(rng.normal(size=(300, 4)) + labels[:, None], 1).astype(np.float32)  # ties
     labels[(labels == 2) & ~seen] = rng.integers(0, 2, ((labels == 2) & ~seen).sum())  # class 2: seen types only
-    null = permute(X, labels, units, seen, [0, 2], 7, np.random.default_rng(5))
+    null = permute(X, labels, units, seen, [0, 2], 7, np.random.default_rng(5), metric)
     drawn = permuted_labels(labels, units, 7, np.random.default_rng(5), seen.astype(int))
     assert null.on_unseen(0) and not null.on_unseen(2)
     assert (drawn[0] == labels).all() and (drawn[1:] != labels).any(axis=1).all()
     for i, (c, at) in enumerate([(0, ~seen), (2, np.ones(300, bool))]):
-        expected = [[roc_auc_score(row[at] == c, X[at, j]) for j in range(4)] for row in drawn]
-        np.testing.assert_allclose(null.aurocs[:, :, i], expected, atol=1e-12)
+        expected = np.array([[score(row[at] == c, X[at, j]) for j in range(4)] for row in drawn])
+        np.testing.assert_allclose(null.scores[:, :, i], np.stack([expected, -expected], axis=-1), atol=1e-9)
     np.testing.assert_allclose(null.z.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(null.z.std(axis=0), 1)
 
@@ -154,13 +256,15 @@ def test_a_planted_neuron_is_significant() -> None:
     labels = rng.integers(0, 3, 60)[units]
     X = rng.normal(size=(60, 6))[units] + rng.normal(size=(300, 6))
     X[:, 4] -= 3 * (labels == 1)
-    null = permute(X, labels, units, None, [0, 1, 2], 199, rng)
-    p = family_wise(np.abs(null.z[0]).max(axis=1), null.z)
-    assert p[4] == 1 / 200 and p[[0, 1, 2, 3, 5]].min() > 0.05
-    assert null.z[0, 4].argmin() == 1
+    for metric in SCORES:
+        null = permute(X, labels, units, None, [0, 1, 2], 199, np.random.default_rng(1), metric)
+        p = family_wise(null.z[0].max(axis=(1, 2)), null.z)
+        assert p[4] == 1 / 200 and p[[0, 1, 2, 3, 5]].min() > 0.05
+        assert null.z[0, 4, :, 1].argmax() == 1  # low in class 1
 
 
-def test_family_wise_rate_on_neurons_without_a_concept() -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_family_wise_rate_on_neurons_without_a_concept(metric: str) -> None:
     rng = np.random.default_rng(6)
     wrong = 0
     for _ in range(40):
@@ -169,8 +273,8 @@ def test_family_wise_rate_on_neurons_without_a_concept() -> None:
         profiles = np.where(count > 3, 1, 0)[:, None]  # common types have other classes than rare ones
         labels = (rng.random((80, 1)) < 0.3 + 0.4 * profiles)[units, 0] + (rng.random(len(units)) < 0.2)
         X = rng.normal(size=(80, 8))[units] + 0.5 * rng.normal(size=(len(units), 8))
-        z = permute(X, labels.astype(int), units, None, [0, 1, 2], 99, rng).z
-        wrong += family_wise(np.abs(z[0]).max(axis=1), z).min() <= 0.1
+        z = permute(X, labels.astype(int), units, None, [0, 1, 2], 99, rng, metric).z
+        wrong += family_wise(z[0].max(axis=(1, 2)), z).min() <= 0.1
     assert 1 <= wrong <= 8  # 4 expected; more than 8 in one of fifty such tests
 
 
@@ -181,17 +285,19 @@ def test_to_tell_common_types_from_rare_ones_is_no_concept() -> None:
     labels = (rng.random(240) < np.where(count > 1, 0.2, 0.9))[units].astype(int)
     X = np.log(count)[units][:, None] + rng.normal(size=(len(units), 1))
     assert auroc(X, labels, 2)[0, 0] > 0.6
-    null = permute(X, labels, units, None, [0], 199, rng)
-    assert null.mean[0, 0] > 0.6
-    assert family_wise(np.abs(null.z[0, :, 0]), null.z)[0] > 0.1
+    null = permute(X, labels, units, None, [0], 199, rng, "auroc")
+    assert null.mean[0, 0, 0] > 0.2
+    assert family_wise(null.z[0, :, 0].max(axis=1), null.z)[0] > 0.1
 
 
 def test_p_values_by_hand() -> None:
     # an observation and three draws of two neurons and two classes; the maxima are 3, 2, 1, 4
-    z = np.array([[[3, 0], [-2, 1]], [[1, 2], [0, 0]], [[1, -1], [0, 1]], [[0, 0], [-4, 0]]], float)
+    high = np.array([[[3, 0], [-2, 1]], [[1, 2], [0, 0]], [[1, -1], [0, 1]], [[0, 0], [-4, 0]]], float)
+    z = np.stack([high, -high], axis=-1)
     evidence = np.array([3.0, 2.0])
     assert family_wise(evidence, z).tolist() == [2 / 4, 3 / 4]
     assert family_wise(np.array([4.5, 0.0]), z).tolist() == [0, 1]  # never 0 for what was observed: its maximum counts
+    assert family_wise(evidence, z[..., :1]).tolist() == [1 / 4, 2 / 4]  # without the lows the last maximum is 0
     # maxima over classes without the observation: 2, 0, 1, 1, 0, 4
     assert pooled(evidence, z).tolist() == [2 / 7, 3 / 7]
     assert (critical(z, 0.25), critical(z, 0.5), critical(z, 0.2)) == (3, 2, 4)
@@ -265,6 +371,7 @@ def settings(**changes: int) -> Params:
     return Params.model_construct(
         seed=7,
         numerics="fast",
+        prepare=Prepare.model_construct(tasks={"roles": Task.model_construct(kind="table", corpus=None)}, corpora={}),
         concepts=Concepts.model_validate(block),
         probes=Probes.model_construct(pair_features=["absdiff", "product"]),
         subsets=Subsets.model_construct(headline="lca"),
@@ -313,7 +420,8 @@ def test_tokens(tmp_path: Path) -> None:
             assert entry["auroc_unseen"][name] == pytest.approx(roc_auc_score(labels[unseen] == c, x[unseen]))
     # RARE has AUROC 1 and is not among the scored classes
     assert (first["best_class"], first["best_auroc"], first["direction"]) == ("STORE", 0.0, -1)
-    assert sum(report["best_class_counts"].values()) == 3
+    assert first["score"] == pytest.approx(np.corrcoef(labels == 1, [0, -4, -4, 1, -99, 30, -5])[0, 1], rel=1e-5)
+    assert sum(report["best_class_counts"].values()) == 3 and report["properties"] is None
     train = vectors["train"][1][:, 2].astype(np.float32).astype(np.float64)
     z = (np.array([0, 4, 4, -1, 99, -30, 5]) - train.mean()) / train.std()
     of = {"total": z[[0, 1, 5]], "x1": z[[2, 3]], "y": z[[4, 6]]}
@@ -383,8 +491,10 @@ def test_pairs_use_the_first_pair_feature(tmp_path: Path) -> None:
     assert entry["auroc"]["STORE"] == pytest.approx(expected)
     assert entry["auroc"]["LOAD"] == pytest.approx(1 - expected)
     assert entry["auroc"]["RARE"] is None
-    assert entry["best_class"] == ("STORE" if expected >= 0.5 else "LOAD")
-    assert entry["direction"] == 1
+    r = np.corrcoef([row["label"] for row in rows], difference)[0, 1]
+    assert entry["best_class"] == ("STORE" if r >= 0 else "LOAD")
+    assert entry["direction"] == 1 and entry["score"] == pytest.approx(abs(r), rel=1e-5)
+    assert report["properties"] == {"reason": "the language of the inputs is not known", "language": None}
     assert entry["types"] == [] and entry["auroc_unseen"] is None and entry["purity"] is None
     assert report["unit_permuted"] == "functions" and report["tested"] == {"LOAD": "all", "STORE": "all"}
     assert entry["concept"] is None and entry["null"]["p_max"] > 0.05  # random numbers
@@ -432,36 +542,43 @@ def test_only_what_is_beyond_chance_is_named(tmp_path: Path) -> None:
     planted, by_heart, on_seen = report["neurons"]
     assert (planted["concept"], by_heart["concept"], on_seen["concept"]) == ("STORE", None, None)
     assert on_seen["best_class"] == "STORE" and on_seen["best_auroc"] > 0.65  # all of judge would have named it
-    assert report["significant"] == 1
+    assert report["significant"] == 1 and report["metric"] == "correlation"
+    chance = {"by_chance": pytest.approx(0.02, abs=0.03), "by_chance_max": pytest.approx(1, abs=1)}
+    empty = {"neurons": 0, "per_layer": [0, 0], "low": 0, "found": 0} | chance
+    assert report["named"] == {"LOAD": empty, "STORE": empty | {"neurons": 1, "per_layer": [1, 0], "found": 1}}
+    assert report["sanity"]["neurons"] == 3 and report["sanity"]["named"] == 1
+    assert report["sanity"]["metrics"]["correlation"]["missing"]["falls_named"] == 1
     assert planted["null"]["p_max"] == 1 / 201 and planted["null"]["significant"]
     for entry in report["neurons"]:
         null = entry["null"]
         assert null["auroc"] == entry["auroc_unseen"][entry["best_class"]]
-        assert null["z"] == pytest.approx((null["auroc"] - null["expected"]) / null["sd"])
+        assert null["z"] == pytest.approx((null["score"] - null["expected"]) / null["sd"])
         assert null["significant"] == (null["p_max"] <= 0.05)
-        assert null["significant"] == (abs(null["z"]) > report["null_max_quantile"])
+        assert null["significant"] == (null["z"] > report["null_max_quantile"])
         assert null["q"] <= null["p_max"] * 3
     unseen = np.flatnonzero(~seen_of[of])
-    over_tokens = permute(layers[0][unseen, 2:], label_of[of[unseen]], np.arange(1500), None, [0, 1], 200, rng).z
-    assert np.abs(over_tokens[0]).max() > critical(over_tokens, 0.05)  # tokens permuted would have named neuron 2
+    over_tokens = permute(
+        layers[0][unseen, 2:], label_of[of[unseen]], np.arange(1500), None, [0, 1], 200, rng, "correlation"
+    ).z
+    assert over_tokens[0].max() > critical(over_tokens, 0.05)  # tokens permuted would have named neuron 2
     x = layers[0][:, 1].astype(np.float64)
     top = unseen[np.argsort(-np.abs(x - x.mean())[unseen])[:20]]
     expected = {"top": 20, "share": label_of[of[top]].mean(), "chance": label_of[~seen_of].mean()}
     assert planted["purity"] == expected | {"types": len(set(of[top]))}
 
 
-def test_evidence_needs_the_direction_of_all_rows_and_the_side_of_one_half() -> None:
+def test_evidence_needs_the_direction_of_all_rows_and_more_than_no_relation() -> None:
     draws = np.linspace(-0.01, 0.01, 99)[:, None, None]
-    # of the only class: up, as on all rows; down; up, but below 0.5; above 0.5, but less so than by chance
-    observed, chance = np.array([[[0.7], [0.3], [0.45], [0.6]], [[0.5], [0.5], [0.3], [0.8]]])
-    null = Null(np.concatenate([observed[None], chance + draws]), [1], np.array([True]))
-    on_all = np.array([[0.0, 0.8]] * 4)
-    found = _against_chance(null, [1, 1, 1, 1], on_all, 0.05)
+    # of the only class: high, as on all rows; low; high, but below 0; above 0, but less so than by chance
+    observed, chance = np.array([[[0.4], [-0.4], [-0.1], [0.2]], [[0.0], [0.0], [-0.4], [0.6]]])
+    high = np.concatenate([observed[None], chance + draws])
+    null = Null(np.stack([high, -high], axis=-1), [1], np.array([True]))
+    found = _against_chance(null, [(0, 1)] * 4, 0.05)
     assert [entry is not None and entry["significant"] for entry in found] == [True, False, False, False]
     assert [entry and entry["p_max"] for entry in found] == [0.01, 1, 1, 1]
     expected = [entry["expected"] for entry in found if entry]
-    assert expected == pytest.approx([0.502, 0.498, 0.3015, 0.798])  # the observation is one of the hundred
-    down = _against_chance(null, [None, 1, None, None], 1 - on_all, 0.05)
+    assert expected == pytest.approx([0.004, -0.004, -0.397, 0.596])  # the observation is one of the hundred
+    down = _against_chance(null, [None, (0, -1), None, None], 0.05)
     assert down[0] is down[2] is None and down[1] is not None and down[1]["significant"]
 
 
@@ -474,6 +591,8 @@ def test_nothing_chosen(tmp_path: Path) -> None:
     assert (report["subset"], report["claimed"], report["chosen"], report["neurons"]) == (None, None, 0, [])
     assert report["best_class_counts"] == {"LOAD": 0, "STORE": 0, "RARE": 0}
     assert (report["significant"], report["null_max_quantile"]) == (0, None)
+    assert {name: of["neurons"] for name, of in report["named"].items()} == {"LOAD": 0, "STORE": 0}
+    assert report["sanity"]["neurons"] == 0
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

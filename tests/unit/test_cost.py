@@ -178,7 +178,7 @@ def test_bytes_as_stored(tmp_path: Path, folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize("name", ["bart", "t5"])
 def test_costs_of_an_encoder_decoder(name: str, part: str, neurons: str, folders: dict[str, Path]) -> None:
     """Parameters against autograd, flops by hand."""
-    loaded = load_folder(folders[name], "m", "fast", part=part, neurons=neurons)
+    loaded = load_folder(folders[name], "m", "plain", part=part, neurons=neurons)
     found = cost.layer_costs(loaded, T)
     ids = torch.tensor([[5, 6, 7, 8]])
     wanted, theirs_of = [], {"hidden": 4, "feed-forward": 3, "attention": 3}

@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from dags import with_every_question
 from safetensors.numpy import load_file
 
 from neurosieve import config, estimates
@@ -211,7 +212,7 @@ def test_a_plan_counts_the_layers_that_are_measured():
     wide = {"path": "models/none", "width": 64, "parameters": 10**6}
     some, alone = with_model(layers=33, only_layers=[1, 8, 16, 32], **wide), with_model(layers=4, **wide)
     for job in estimates.jobs(alone):
-        if job.rule in ("dump_activations", "ablate_neurons"):
+        if job.rule in ("dump_activations", "ablate_neurons", "measure_faithfulness"):
             continue  # the whole model runs
         assert need(some, job) == need(alone, job), job
     for task in PARAMS.run.tasks:
@@ -248,7 +249,7 @@ def test_the_jobs_are_those_of_snakemake(tmp_path):
     file = tmp_path / "params.yaml"
     text = Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]")
     text = text.replace("\nmodels:\n", "\nmodels:\n  second: {untrained: neurosieve-base, seed: 2}\n")
-    file.write_text(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:"))
+    file.write_text(with_every_question(text.replace("\n  protocols:", "\n  twins: [second]\n  protocols:")))
     done = subprocess.run([sys.executable, "tests/list_jobs.py", str(file)], text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     wanted = Counter(job["rule"] for job in json.loads(done.stdout) if job["output"])

@@ -90,7 +90,7 @@ def run(params: config.Params, paths: Paths, model: str = "m") -> Path:
 
 def with_weights(params: config.Params) -> config.Params:
     """The same under `numerics: fast`: under portable a model that is loaded holds its weights packed alone."""
-    return params.model_copy(update={"numerics": "fast"})
+    return params.model_copy(update={"numerics": "plain"})
 
 
 def files(folder: Path) -> dict[str, bytes]:

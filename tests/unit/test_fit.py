@@ -6,13 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
+from probe_inputs import make, of
 
 from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_manifest, read_npy, read_tensors
 from neurosieve.config import CONTROL_RANKINGS, Params, Penalty, load_params
 from neurosieve.probes import fit_probes
 from neurosieve.probes.features import Features, layout, standardize_train
-from neurosieve.probes.fit import feature_sets, strongest_first, tuned
-from neurosieve.probes.solver import Probe, fit
+from neurosieve.probes.fit import feature_sets, path, strongest_first, tuned
+from neurosieve.probes.solver import GramCache, Probe, alone, fit
 from neurosieve.subsets.data import load_data
 
 LAYERS, WIDTH, CLASSES = 4, 8, 3
@@ -187,8 +188,8 @@ def test_same_bytes_again(fitted, tmp_path):
     copy = Paths("b", tmp_path)
     shutil.copytree(paths.root, copy.root)
     fit_probes(params_of(), copy, model="m", task="t")
-    for path in sorted(folder.iterdir()):
-        assert (copy.probes("m", "t") / path.name).read_bytes() == path.read_bytes(), path.name
+    for file in sorted(folder.iterdir()):
+        assert (copy.probes("m", "t") / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_feature_sets_of_few_layers():
@@ -263,6 +264,20 @@ def test_strong_penalties_come_first():
     ]
     found = [(p.l1, p.l2) for p in strongest_first(penalties)]
     assert found == [(0.01, 0.2), (0.0, 0.1), (0.005, 0.005), (0.0, 0.01)]
+
+
+def test_a_path_of_many_l1_has_each_fit_at_its_gap_and_in_its_place():
+    """Penalties out of order, l1 with and without; the objectives in float64 are those of fits by themselves."""
+    X, y = make(200, 60, 3)
+    pairs = [(0.01, 0.1), (0.0, 0.1), (0.003, 0.1), (0.0, 0.01), (0.01, 0.003), (0.003, 0.003), (0.01, 0.01)]
+    penalties = [Penalty(l1=l1, l2=l2) for l1, l2 in pairs]
+    found, again = (alone(X, path(X, y, 3, penalties, params_of(), GramCache(X))) for _ in range(2))
+    assert [(p.l1, p.l2) for p in found] == pairs
+    for probe, same in zip(found, again, strict=True):
+        own = fit(X, y, 3, probe.l1, probe.l2, gap=1e-6)
+        assert probe.gap <= 1e-4 and np.array_equal(probe.weights, same.weights)
+        assert of(X, y, probe) == pytest.approx(of(X, y, own), rel=1.1e-4)
+        assert (probe.weights == 0).any() == (probe.l1 > 0)
 
 
 def test_equal_scores_take_the_stronger_penalty():

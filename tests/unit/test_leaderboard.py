@@ -24,7 +24,7 @@ COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"
     "oracle_spearman,reference,majority,surface,surface_name,untrained,ranking,n_minimal,n_least,n_minimal_low,"
     "n_minimal_high,n_failing,n_bound,bound_factor,share,layers_used,"
-    "subset_test,random_test,bottom_test,confirmed,dev_half_width,best_ranking,best_n_minimal,"
+    "subset_test,random_test,bottom_test,confirmed,evidence,dev_half_width,best_ranking,best_n_minimal,"
     "lca_n_minimal,lca_n_minimal_low,lca_n_minimal_high,note,"
     "published_model,published_metric,published_score,published_n_neurons,published_subset_score"
 )
@@ -709,20 +709,21 @@ def test_a_class_is_named_only_for_neurons_beyond_chance(rendered):
     ]
     lines = re.findall(
         r'<tr( class="off")?><td class="n">\d+</td><td class="n">\d+</td><td>([^<]*)</td><td class="n">([^<]*)</td>'
-        r'<td class="n">0.500</td><td class="n">([^<]*)</td>(<td class="n">64.0 % <span class="range">21.0 %)?',
+        r'<td class="n">0.020</td><td class="n">([^<]*)</td><td class="n">([^<]*)</td>'
+        r'(<td class="n">64.0 % <span class="range">21.0 %)?',
         rendered,
     )
     assert len(lines) == len(shown) > 20
-    found = sorted((name, auroc, p, bool(css), bool(share)) for css, name, auroc, p, share in lines)
+    found = sorted((name, score, auroc, p, bool(css), bool(share)) for css, name, score, auroc, p, share in lines)
     expected = []
     for tested, neuron in shown:
         tokens = neuron["auroc_unseen"] is not None
         mark = "*" if tokens and tested[neuron["best_class"]] == "all" else ""
-        auroc = f"{neuron['null']['auroc']:.3f}{mark}"
+        score, auroc = f"{neuron['null']['score']:.3f}{mark}", f"{neuron['null']['auroc']:.3f}"
         p = f"{neuron['null']['p_max']:.3f}"
-        expected.append((neuron["concept"] or "–", auroc, p, neuron["concept"] is None, tokens))
+        expected.append((neuron["concept"] or "–", score, auroc, p, neuron["concept"] is None, tokens))
     assert found == sorted(expected)
-    assert any(name == "–" for name, *_ in found) and any(auroc.endswith("*") for _, auroc, *_ in found)
+    assert any(name == "–" for name, *_ in found) and any(score.endswith("*") for _, score, *_ in found)
     named, of = rows[0]["concepts"]["significant"], rows[0]["concepts"]["described"]
     assert f"Beyond chance: {named} of the {of} described." in rendered and named < of
     assert "whose type is unseen in train" in rendered and "permuted over functions" in rendered

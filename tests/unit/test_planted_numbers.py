@@ -134,7 +134,7 @@ def board(tmp_path_factory):
     numbers = planted.Setting(3, 0, 0.1, **SMALL | {"width": 40, "rows": (800, 400, 1200, 800), "margin": 0.1})
     tasks = {"tokens": numbers, "texts": replace(numbers, unit="sequence"), "classes": replace(numbers, classes=2)}
     params = planted.make_params(numbers, list(tasks), 1, planted.SPARSE, **CHANGES | {
-        "concepts": {"ablation": None, "permutations": 60},
+        "concepts": {"ablation": None, "faithfulness": None, "permutations": 60},
         "run": {"models": [MODEL, TWIN], "tasks": list(tasks), "protocols": ["strict", "published"]},
         "published": {"seeds": [1, 2], "token_epochs": 2, "grid": [0.01], "thresholds": [None], "shares": [0.1, 0.5]},
     })  # fmt: skip

@@ -51,7 +51,7 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     """Its figures speak of the default benchmark: only what makes it quick is left out, and further twins are added."""
     default, twins = config.load_params("params.yaml"), config.load_params("presets/twins.yaml")
     whole = {"seed", "numerics", "activations", "redundancy", "probes", "published", "concepts", "subsets"}
-    less = {"probes": {"rankings"}, "concepts": {"ablation"}}
+    less = {"probes": {"rankings"}, "concepts": {"ablation", "faithfulness"}}
     less["subsets"] = {"rankings", "pipeline", "transfer", "robustness", "margins"}
     assert twins.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
     assert twins.prepare.corpora == default.prepare.corpora and set(twins.run.tasks) < set(default.run.tasks)
@@ -63,6 +63,19 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     assert twins.twins_of(model) == [twin, *twins.run.twins]
     kinds = [(entry.seed, entry.embeddings) for entry in map(twins.models.get, twins.twins_of(model))]
     assert kinds == [*((seed, "fresh") for seed in range(1, 6)), (1, "kept")]
+
+
+def test_the_preset_of_concepts_keeps_step_with_the_default():
+    default, more = config.load_params("params.yaml"), config.load_params("presets/concepts.yaml")
+    whole = {"seed", "numerics", "activations", "redundancy", "probes", "subsets", "concepts"}
+    asked = {"attribution", "faithfulness", "effects", "lenses", "languages", "ablation", "heat_maps"}
+    less = {"subsets": {"margins"}, "concepts": asked}
+    assert more.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
+    assert more.prepare.corpora == default.prepare.corpora and set(more.run.tasks) < set(default.run.tasks)
+    for task in more.run.tasks:
+        assert more.prepare.tasks[task] == default.prepare.tasks[task] and more.margin(task) == default.margin(task)
+    assert all(more.models[name] == default.models[name] for name in more.run.models)
+    assert more.lenses and all(getattr(more.concepts, name) is not None for name in asked - {"languages"})
 
 
 def test_the_published_models_run_with_their_twins_and_the_others_are_off(published):

@@ -394,11 +394,12 @@ def test_concordance_is_spearmans_and_the_null_keeps_its_level():
     np.testing.assert_allclose(2 * found[:5] - 1, want, atol=1e-12)
     assert np.isnan(found[5])
     null = permute_numbers(X, y, np.arange(300), None, 200, rng)
-    assert null.aurocs.shape == (201, 6, 1)
-    np.testing.assert_allclose(null.aurocs[0, :5, 0], found[:5], atol=1e-12)
-    z = np.abs(null.z[:, :5, 0])
+    assert null.scores.shape == (201, 6, 1, 2)
+    np.testing.assert_allclose(null.scores[0, :5, 0, 0], want, atol=1e-12)
+    np.testing.assert_allclose(null.scores[0, :5, 0, 1], np.negative(want), atol=1e-12)
+    z = null.z[:, :5, 0].max(axis=2)
     assert z[0, 0] == z[:, 0].max() and (z[0, 1:] < 4).all()
-    assert null.sd[1, 0] * 2 == pytest.approx(1 / np.sqrt(299), rel=0.2)
+    assert null.sd[1, 0, 0] == pytest.approx(1 / np.sqrt(299), rel=0.2)
 
 
 def test_values_of_unseen_types_are_judged_apart_where_they_are_enough():
@@ -406,5 +407,5 @@ def test_values_of_unseen_types_are_judged_apart_where_they_are_enough():
     X, units = rng.standard_normal((400, 1)).astype(np.float32), np.arange(400)
     y, seen = X[:, 0].astype(float), np.arange(400) < 300
     null = permute_numbers(X, y, units, seen, 20, rng)
-    assert null.unseen.tolist() == [True] and null.aurocs[0, 0, 0] == 1
+    assert null.unseen.tolist() == [True] and null.scores[0, 0, 0, 0] == 1
     assert permute_numbers(X, y, units, np.arange(400) < 390, 20, rng).unseen.tolist() == [False]

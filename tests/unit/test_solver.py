@@ -49,7 +49,7 @@ def test_dual_bound_by_hand_at_a_loose_gap():
     """The gap again, from the dual objective: entropy of the probabilities minus the conjugate of the penalty."""
     l1, l2, k = 0.01, 0.02, 3
     X, y = make(100, 12, k)
-    probe = fit(X, y, k, l1, l2, gap=3e-2)
+    probe = fit(X, y, k, l1, l2, gap=0.1)
     Z = X.astype(np.float64) @ probe.weights.astype(np.float64) + probe.intercept
     P = np.exp(Z - np.logaddexp.reduce(Z, axis=1, keepdims=True))
     R = P - np.eye(k)[y]
@@ -277,6 +277,44 @@ def test_what_a_fit_leaves_shortens_the_next_and_changes_no_minimum():
     assert of(X, y, near) == pytest.approx(of(X, y, without), rel=2e-6)
 
 
+def test_fits_side_by_side_are_one_generator_and_find_the_same():
+    X, y = make(300, 40, 4)
+    other = np.random.default_rng(1).integers(0, 2, len(y))
+    cache = GramCache(X)  # two share their products with it
+    asked = [(y, 4, 0.004, 0.01), (other, 2, 0.0, 0.03), (y, 4, 0.0, 0.1), (y, 4, 0.001, 0.01)]
+    found, again = (
+        alone(
+            X,
+            solver.side_by_side([fitting(X, labels, k, l1, l2, gap=1e-6, cache=cache) for labels, k, l1, l2 in asked]),
+        )
+        for _ in range(2)
+    )
+    for probe, same, (labels, k, l1, l2) in zip(found, again, asked, strict=True):
+        own = fit(X, labels, k, l1, l2, gap=1e-6)
+        assert probe.gap <= 1e-6 and np.array_equal(probe.weights, same.weights)
+        assert of(X, labels, probe) == pytest.approx(of(X, labels, own), rel=1.1e-6)
+
+
+def test_model_of_a_proximal_step_is_that_of_bfgs():
+    """Against the updates one by one, dense and in float64; a pair that bends the wrong way is left out."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 8), np.float32)
+    cache, C = GramCache(X), np.array([[0.3, -0.1], [-0.1, 0.2]])
+    true = np.kron(C, X.T.astype(np.float64) @ np.diag(rng.random(200)) @ X / 100)
+    steps = rng.standard_normal((4, 16))
+    pairs = [(s.reshape(2, 8).astype(np.float32), (true @ s).reshape(2, 8).astype(np.float32)) for s in steps]
+    model = solver._Model(cache, C, [pairs[0], (pairs[1][0], -pairs[1][1]), *pairs[2:]])
+    B0 = np.kron(C, cache.gram)
+    B = B0 * (steps[3] @ true @ steps[3]) / (steps[3] @ B0 @ steps[3])
+    for s in steps[[0, 2, 3]]:
+        change, seen = true @ s, B @ s
+        B = B - np.outer(seen, seen) / (s @ seen) + np.outer(change, change) / (change @ s)
+    D = rng.standard_normal((2, 8)).astype(np.float32)
+    np.testing.assert_allclose(alone(X, model.times(D)).ravel(), B @ D.ravel(), atol=1e-4)
+    np.testing.assert_allclose(alone(X, model.times(pairs[3][0])), pairs[3][1], atol=1e-4)
+    np.testing.assert_allclose(alone(X, solver._Model(cache, C, []).times(D)).ravel(), B0 @ D.ravel(), atol=1e-5)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_sketch_multiplies_by_the_inverse_of_what_it_stands_for(weighted):
     rng = np.random.default_rng(0)
@@ -293,15 +331,33 @@ def test_sketch_multiplies_by_the_inverse_of_what_it_stands_for(weighted):
         whole = part.basis.T.astype(np.float64) @ part.basis + np.diag(part.tail)
         wanted = rows[:, at] @ np.linalg.inv(0.25 * whole + 0.5 * np.eye(part.columns))
         np.testing.assert_allclose(part.solver(0.25, 0.5)(rows[:, at]), wanted, atol=1e-4)
+        np.testing.assert_allclose(part.times(rows[:, at]), rows[:, at] @ whole, atol=1e-3)
 
 
-def test_a_sketch_in_the_place_of_the_gram_matrix_finds_the_same_minimum(monkeypatch):
+def test_a_sketch_of_some_rows_counts_them_by_their_weight(monkeypatch):
+    """As many rows as there are, but drawn by weight: one of weight 3 stands three times, those of weight 0 not."""
+    X = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
+    weights = np.tile([3.0, 0.0, 1.0, 0.0], 10)
+    monkeypatch.setattr(solver, "SKETCHED", 39)
+    for given in (weights, None):
+        sketch = solver.Sketch(X, given)
+        wanted = GramCache(X, given).gram
+        found = sketch.basis.T @ sketch.basis + np.diag(sketch.tail)
+        np.testing.assert_allclose(found, wanted, atol=0.12)
+    monkeypatch.setattr(solver, "SKETCHED", 40)
+    np.testing.assert_allclose(
+        solver.Sketch(X, weights).basis.T @ solver.Sketch(X, weights).basis, GramCache(X, weights).gram, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("l1", [0.0, 0.003])
+def test_a_sketch_in_the_place_of_the_gram_matrix_finds_the_same_minimum(monkeypatch, l1):
     X, y = make(300, 80, 3)
-    exact = fit(X, y, 3, 0.0, 0.01, gap=1e-6)
+    exact = fit(X, y, 3, l1, 0.01, gap=1e-6)
     for name, value in (("WIDE", 40), ("RANK", 20), ("SKETCHED", 100)):
         monkeypatch.setattr(solver, name, value)
     assert isinstance(solver.gram_of(X), solver.Sketch) and type(solver.gram_of(X[:, :30])) is GramCache
-    sketched = fit(X, y, 3, 0.0, 0.01, gap=1e-6)
+    sketched = fit(X, y, 3, l1, 0.01, gap=1e-6)
     assert sketched.gap <= 1e-6 and of(X, y, sketched) == pytest.approx(of(X, y, exact), rel=2e-6)
     np.testing.assert_allclose(sketched.weights, exact.weights, atol=2e-3)
 

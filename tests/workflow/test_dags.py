@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dags import allowed, inside
+from dags import allowed, inside, with_every_question
 
 from neurosieve import artifacts, chain, config
 
@@ -88,18 +88,51 @@ def test_robustness_is_asked_of_trained_models_where_the_params_say_so(jobs, tmp
     assert all(set(inputs) == set(jobs[path][1]) - set(found) for path, (_, inputs) in left.items())
 
 
-def test_the_chain_of_manifests_is_the_flow_of_the_rules(jobs, jobs_of_both, tmp_path):
+@pytest.fixture(scope="module")
+def asked_everything(tmp_path_factory) -> tuple[config.Params, dict[str, tuple[str, list[str]]]]:
+    """params.yaml with every question of the block `concepts`, and its jobs."""
+    path = tmp_path_factory.mktemp("everything") / "params.yaml"
+    path.write_text(with_every_question())
+    return config.load_params(path), list_jobs(path)
+
+
+def test_what_is_asked_of_neurons_is_asked_of_trained_models_and_read_by_the_leaderboard(jobs, asked_everything):
+    """Faithfulness alone reads an answer of the others; no rule of the phase reads test; all else is as it was."""
+    params, found = asked_everything
+    jobs = {path: job for path, job in jobs.items() if job[0] != "measure_faithfulness"}
+    added = set(found) - set(jobs)
+    by_rule = defaultdict(set)
+    for path in added:
+        by_rule[found[path][0]].add(path)
+    trained, tasks = params.trained_models, params.run.tasks
+    sizes = {rule: len(paths) for rule, paths in by_rule.items()}
+    rows = len(trained) * len(tasks)
+    assert sizes == {
+        "attribute_neurons": rows, "measure_faithfulness": rows, "measure_effects": len(trained),
+        "apply_lens": rows * len(params.lenses), "find_language_neurons": len(trained),
+    }  # fmt: skip
+    assert not [path for path in added if "-untrained/" in path]
+    readers = {found[path][0] for path in found if added & set(found[path][1])}
+    assert readers == {"build_leaderboard", "measure_faithfulness"}
+    assert {r for r, i in found.values() if by_rule["attribute_neurons"] & set(i)} == readers
+    tests = {path for path in found if path.endswith("/test/manifest.json")}
+    assert not any(tests & set(found[path][1]) for path in added)
+    for path, (rule, inputs) in jobs.items():
+        assert found[path][0] == rule and set(found[path][1]) - added == set(inputs) - added
+
+
+def test_the_chain_of_manifests_is_the_flow_of_the_rules(jobs, jobs_of_both, asked_everything, tmp_path):
     """flow.py and chain.py know the same artifacts, rules and inputs as the rule files, which name their own."""
     both = tmp_path / "params.yaml"
     both.write_text(Path("params.yaml").read_text().replace("protocols: [strict]", "protocols: [strict, published]"))
-    for params, found in ((PARAMS, jobs), (config.load_params(both), jobs_of_both)):
+    for params, found in ((PARAMS, jobs), (config.load_params(both), jobs_of_both), asked_everything):
         known = chain.artifacts(params, artifacts.Paths(params.benchmark))
         assert {str(a.manifest): a.rule for a in known} == {
             path: rule for path, (rule, _) in found.items() if path.startswith("build/")
         }
         made, read = defaultdict(set), defaultdict(set)
         for a in known:
-            job = a.rule, a.wildcards.get("corpus"), a.wildcards.get("model"), a.wildcards.get("task")
+            job = a.rule, *(a.wildcards.get(name) for name in ("corpus", "model", "task", "lens"))
             made[job].add(str(a.manifest))
             read[job] |= {f"{folder}/manifest.json" for folder in a.inputs}
         for job, outputs in made.items():
@@ -233,7 +266,9 @@ def test_a_model_is_trained_before_its_activations_are_taken(jobs, tmp_path):
     readers = {(rule, path.split("/")[-4], path.split("/")[-3]) for path, (rule, inputs) in planned.items()
                if made in inputs and rule == "dump_activations"}  # fmt: skip
     assert readers == {("dump_activations", "neurosieve-base", "first-mention")}
-    assert {rule for rule, inputs in planned.values() if made in inputs} == {"dump_activations", "ablate_neurons"}
+    assert {rule for rule, inputs in planned.values() if made in inputs} == {
+        "dump_activations", "ablate_neurons", "measure_faithfulness",
+    }  # fmt: skip
     assert set(planned) - {made} == set(jobs)
     assert inside(made, [plain(STAGES["activations"]["outs"][0])]) and "finetune_model" in allowed(
         STAGES["activations"]

@@ -8,7 +8,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import dags
 import pytest
+
+from neurosieve.config.names import lens_names
+from neurosieve.leaderboard.evidence import TIERS
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +109,28 @@ def test_another_seed_and_further_twins_beside_it_give_other_figures_and_touch_n
     assert judge["score"] == judge["twins"][best]["judge"] == row["judge"]["untrained"]
     assert test["score"] == test["twins"][best]["test"] == row["untrained"]
     assert any(note.startswith("2 untrained twins: ") for note in row["notes"])
+
+
+def test_every_question_that_can_be_asked_of_neurons_is_answered(done):
+    """From the artifacts of the run: rules of `concepts` alone are made, and the leaderboard shows what they say."""
+    text = dags.with_every_question((done.root / "params.yaml").read_text())
+    (done.root / "every.yaml").write_text(text.replace("benchmark: tiny", "benchmark: every"))
+    shutil.copytree(done.root / "build" / "tiny", done.root / "build" / "every")
+    before = done.files("build/every")
+    done.snakemake("--configfile", "every.yaml")
+    after = done.files("build/every")
+    made = {name for name, content in after.items() if before.get(name) != content}
+    assert {name.split("/")[0] for name in made} == {"concepts", "leaderboard"}
+    row = json.loads((done.root / "results" / "every" / "rows" / "tiny__token-roles.json").read_text())
+    assert set(row["lenses"]) == set(lens_names())
+    for name in ("attribution", "faithfulness", "effects"):
+        assert row[name]["reason"] is None, name
+    assert row["evidence_tests"]["necessary"] is not None and row["evidence"] in TIERS
+    languages = json.loads(after["concepts/languages/tiny/languages.json"])
+    assert languages["reason"] is None
+    page = after["concepts/neurons/tiny/token-roles/heatmaps.html"].decode()
+    assert "<script" not in page and "tiny" in page
+    assert not [name for name in after if "heatmaps" in name and name.startswith("leaderboard/")]
 
 
 def test_a_part_that_is_verified_is_run_again_alone_and_is_identical(done):

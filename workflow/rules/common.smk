@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 from snakemake.common.configfile import load_configfile
@@ -73,6 +74,7 @@ wildcard_constraints:
     model="|".join(map(re.escape, P.probed)),
     task="|".join(map(re.escape, P.run.tasks)),
     corpus="|".join(map(re.escape, P.prepare.corpora)) or "none",
+    lens="|".join(map(re.escape, P.lenses)) or "none",
 
 
 def made(folder):
@@ -144,6 +146,49 @@ def robustness():
 def published():
     """The rows of the protocol `published`, where the run has it."""
     return rows(PATHS.published) if "published" in P.run.protocols else []
+
+
+def attributions(cells=None):
+    """Causal rankings of these rows, of all trained models where none are named, if the params file asks for them."""
+    if P.concepts.attribution is None:
+        return []
+    return [
+        made(PATHS.attribution(m, t))
+        for m, t in cells or product(P.trained_models, P.run.tasks)
+    ]
+
+
+def faithfulness():
+    """The curves of all rows of trained models, where the params file asks for them."""
+    return (
+        rows(PATHS.faithfulness, P.trained_models)
+        if P.concepts.faithfulness is not None
+        else []
+    )
+
+
+def effects():
+    """The effects of each task's neurons on the others, of every trained model, where the params file asks."""
+    return (
+        [made(PATHS.effects(m)) for m in P.trained_models]
+        if P.concepts.effects is not None
+        else []
+    )
+
+
+def lenses():
+    """All rows of trained models through each of the lenses that the params file names."""
+    cells = product(P.lenses, P.trained_models, P.run.tasks)
+    return [made(PATHS.lens(lens, m, t)) for lens, m, t in cells]
+
+
+def languages():
+    """The language neurons of every trained model, where the params file asks for them."""
+    return (
+        [made(PATHS.languages(m)) for m in P.trained_models]
+        if P.concepts.languages is not None
+        else []
+    )
 
 
 def need(rule, resource):

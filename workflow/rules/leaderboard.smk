@@ -23,6 +23,11 @@ rule build_leaderboard:
         published=published(),
         concepts=rows(PATHS.concepts),
         ablation=rows(PATHS.ablation),
+        attribution=attributions(),
+        faithfulness=faithfulness(),
+        effects=effects(),
+        lenses=lenses(),
+        languages=languages(),
         figures=lambda w: plain(P.figure_files()),
     output:
         leaderboard=made(PATHS.leaderboard()),

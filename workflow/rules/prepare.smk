@@ -1,9 +1,6 @@
 rule prepare:
     input:
-        [
-            made(PATHS.corpus(corpus))
-            for corpus in sorted({c for t in P.run.tasks for c in P.task_corpora(t)})
-        ],
+        [made(PATHS.corpus(corpus)) for corpus in P.corpora],
         [path for task in P.run.tasks for path in task_splits(task, [*SPLITS, "card"])],
 
 

@@ -40,6 +40,7 @@ from neurosieve.artifacts import iter_jsonl
 
 log = logging.getLogger(__name__)
 
+ENOUGH = 1024  # sub-words of a batch: with more, products of weights take as long
 CHUNK = 256  # texts tokenised at a time
 MOST_UNKNOWN = 0.5  # with more of a split's sub-words unknown, its vectors tell hardly more than lengths
 MARKS = "▁ĠĊĉč"  # what stands for white space in the pieces of tokenizers: of SentencePiece, and of byte-level ones
@@ -264,7 +265,7 @@ def plan_inputs(
     cut = _cut(inputs, rows, coding, where, how, _capacity(coding, window))
     windows, parts = _running_order(cut)
     lengths = windows[:, 2] - windows[:, 1] + specials
-    bounds = _batch_bounds(lengths, batch_tokens)
+    bounds = _batch_bounds(lengths, batch_tokens, coding.free)
     vectors = len(rows.input) if rows is not None else cut.inputs
     return Plan(
         ids=cut.ids,
@@ -458,13 +459,18 @@ def _places(vector: np.ndarray) -> np.ndarray:
     return places
 
 
-def _batch_bounds(lengths: np.ndarray, batch_tokens: int) -> np.ndarray:
-    """Windows of each batch, (batches + 1,), of one length each, for lengths that never grow."""
+def _batch_bounds(lengths: np.ndarray, batch_tokens: int, free: bool = False) -> np.ndarray:
+    """Windows of each batch, (batches + 1,), of one length each, for lengths that never grow.
+
+    Of ENOUGH sub-words at most where windows are ``free`` of their company: more are no faster, and take memory.
+    """
     if lengths[0] > batch_tokens:
         raise ActivationsError(
             f"activations.batch_tokens: found {batch_tokens}, less than one window of {lengths[0]} sub-words; "
             f"write at least {lengths[0]}, or a smaller activations.window"
         )
+    if free:
+        batch_tokens = max(int(lengths[0]), min(batch_tokens, ENOUGH))
     bounds = [0]
     while bounds[-1] < len(lengths):
         length = lengths[bounds[-1]]
@@ -511,7 +517,7 @@ def join_plans(plans: Sequence[Plan], coding: Coding, batch_tokens: int) -> Plan
         window_input=running,
         window_start=(stop - length)[running],
         window_stop=stop[running],
-        batch_bounds=_batch_bounds(length[running] + specials, batch_tokens),
+        batch_bounds=_batch_bounds(length[running] + specials, batch_tokens, coding.free),
         part_bounds=np.searchsorted(part[:, 0], np.arange(len(running) + 1)),
         part_vector=part[:, 1],
         part_place=part[:, 2],

@@ -84,6 +84,7 @@ def write_layers(
         for vectors, layers in run_plan(loaded, plan, title, where=place_in(parts, names or [title] * len(parts))):
             for target in opened:
                 target.write(vectors, layers)
+            del vectors, layers  # not kept while the next batch runs
 
 
 def place_in(parts: Sequence[Plan], names: Sequence[str]) -> Callable[[int], str]:
@@ -171,10 +172,21 @@ def run_plan(
                         }.get(loaded.facts.get("dtype", "float32"), "the weights are damaged or too large for float32")
                         raise ActivationsError(f"model {loaded.name}: layer {layer} of {place} is not finite; {why}")
                 yield vectors, layers
+                del vectors, layers, values  # not kept while the next batch runs
             a, b = plan.batch_bounds[batch : batch + 2]
             progress.update(int((plan.window_stop - plan.window_start)[a:b].sum() + (b - a) * specials))
     if (stop is None and written != plan.vectors) or open_vectors:
         raise AssertionError(f"{written} of {plan.vectors} vectors made, {len(open_vectors)} unfinished")
+
+
+def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -> np.ndarray:
+    """Values float32 (vectors, neurons) of every vector of a plan, of the neurons in these layers and units."""
+    places = [(layer, np.flatnonzero(layers == layer)) for layer in np.unique(layers)]
+    out = np.empty((plan.vectors, len(layers)), np.float32)
+    for vectors, values in run_plan(loaded, plan, ""):
+        for layer, at in places:
+            out[vectors[:, None], at] = values[layer][:, units[at]]
+    return out
 
 
 def _run_batch(
@@ -190,7 +202,7 @@ def _run_batch(
     ids, mask = _batch_ids(loaded, plan, first, stop)
     length = ids.shape[1]
     try:
-        states = layer_states(loaded, ids, mask)
+        states: list[Any] = list(layer_states(loaded, ids, mask))
     except Exception as error:
         if isinstance(error, ActivationsError):
             raise
@@ -226,8 +238,10 @@ def _run_batch(
         flats = [flat.numpy() for flat in flats]
     else:
         flats, start, end = _fetch(flats, start, end, plan.how)
-    for layer, flat in enumerate(flats):
-        values = _reduce(flat, start, end, plan.how)
+    count, flats = len(states), list(flats)
+    for layer in range(count):
+        values = _reduce(flats[layer], start, end, plan.how)
+        states[layer] = flats[layer] = None  # a layer at a time is there twice
         partial[:, layer] = values[shared]
         done.append(finish(values[whole], counts[whole], plan.how))
     out = [(vectors[whole], done)]
@@ -243,7 +257,7 @@ def _run_batch(
             del open_vectors[vector]
             assert found.value is not None
             value = finish(found.value, counts[index], plan.how)
-            out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(len(states))]))
+            out.append((np.array([vector]), [value[layer : layer + 1] for layer in range(count)]))
     return out
 
 

@@ -1,14 +1,15 @@
 """Train a whole model on a sequence or pair task, before its activations for that task are taken.
 
 Reads prepare/tasks/<task>/train and card (never tune, judge or test), and the model's folder. Writes the artifact
-activations/<model>/<task>/finetuned: config.json, model.safetensors (float32), the tokenizer's files, report.json; and
-while it runs .finetuned.checkpoint beside it: state.json and step-00000000.safetensors, gone when it is done.
+activations/<model>/<task>/finetuned: config.json, model.safetensors (float32), the tokenizer's files, head.safetensors,
+report.json; and while it runs .finetuned.checkpoint beside it: state.json and step-00000000.safetensors, gone when it
+is done.
 
 A linear head stands on the pooled last hidden state: `activations.pooling` over an input's own sub-words, and of a pair
 the `probes.pair_features` of its two sides, each run through the same model. Loss: cross-entropy, or the squared error
 of the target standardised on the training rows. AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), decay on matrices
 only; the rate rises linearly over the share `warmup` of all steps, then falls linearly to 0; gradients are clipped to a
-norm of 1. The head is used up: only its validation score is kept.
+norm of 1. The head is kept beside the model: head.safetensors, weight (outputs, columns) and bias.
 
 Validation. A share of the train files, drawn with the seed. A pair whose sides lie on either side of the cut is in
 neither part, and counted. Training stops after `patience` epochs without a better validation loss, and the weights of
@@ -43,7 +44,7 @@ from tqdm import tqdm
 
 from neurosieve.activations.batches import CHUNK, ActivationsError, Coding
 from neurosieve.activations.devices import find_device
-from neurosieve.activations.models import CONFIG, Loaded, load_model, short_ids
+from neurosieve.activations.models import CONFIG, PLAIN, Loaded, load_model, short_ids
 from neurosieve.artifacts import (
     Paths,
     Writer,
@@ -61,7 +62,7 @@ from neurosieve.numerics import add
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, HEAD = "model.safetensors", "head.safetensors"
 BETAS, EPSILON, CLIP = (0.9, 0.999), 1e-8, 1.0
 HEAD_DEVIATION = 0.02  # of the head's first weights
 POOL = 16  # batches among which inputs of like length are put together, which spares padding
@@ -286,7 +287,7 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
     find_device(params.numerics)  # refuses one whose bits are not those of the numerics
     # Gradients need torch's own products, and weights of single precision whatever the dump computes in
     single = params.activations.model_copy(update={"dtype": "float32"})
-    loaded = load_model(params.model_copy(update={"numerics": "fast", "activations": single}), model, cache)
+    loaded = load_model(params.model_copy(update={"numerics": PLAIN, "activations": single}), model, cache)
     backbone = _backbone(loaded, model)
     data = read_data(paths, task, loaded.coding, settings, key)
     for fact, text in (("cut_inputs", "inputs cut to finetune.max_subwords"), ("rows_across", "pairs not used")):
@@ -323,6 +324,7 @@ def train_model(params: Params, paths: Paths, *, model: str, task: str, cache: P
     }
     with writer(params, paths, "finetune_model", model=model, task=task) as out:
         _write_model(loaded, out)
+        out.tensors(HEAD, {name: p.detach().cpu().numpy() for name, p in part.head.named_parameters()})
         out.json("report.json", report)
         out.facts = {
             **{k: v for k, v in report.items() if k not in ("epochs", "model", "task")},

@@ -1,6 +1,6 @@
-"""What the chosen neurons encode: AUROC per class against a null, and the token types they react to most.
+"""What the chosen neurons encode: how well each tells a class, against a null, and the token types it reacts to most.
 
-Where a number is predicted, Spearman's correlation with it stands in the place of the AUROC.
+Where a number is predicted, Spearman's correlation with it stands in the place of the metric.
 
 Reads: subsets/search/<model>/<task> (frozen.json), activations/<model>/<task>/{train,judge},
 prepare/tasks/<task>/judge (inputs.jsonl, rows.jsonl), card.
@@ -10,6 +10,7 @@ and is never published. The other rule of the phase, with its own folder, is in 
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_jsonl, read_npy
-from neurosieve.concepts.auroc import auroc, best_class, concordance, top_types
+from neurosieve.concepts import metrics
+from neurosieve.concepts.auroc import auroc, concordance, top_types
+from neurosieve.concepts.heatmap import heat_maps, page
 from neurosieve.concepts.null import (
     Null,
     benjamini_hochberg,
@@ -28,20 +31,29 @@ from neurosieve.concepts.null import (
     pooled,
     purity,
 )
+from neurosieve.concepts.properties import describe as describe_properties
+from neurosieve.concepts.sanity import checked
 from neurosieve.config import Concepts, Params
 from neurosieve.constant import column_moments
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
 
+# The other rules of the phase, each with its own module and folder.
+_RULES = {
+    "ablate_neurons": "ablation",
+    "attribute_neurons": "attribution",
+    "measure_faithfulness": "faithfulness",
+    "measure_effects": "effects",
+    "apply_lens": "lenses",
+    "find_language_neurons": "languages",
+}
 TARGET = "target"  # what a neuron goes with where a number is predicted
 
 
 def __getattr__(name: str) -> Any:
-    """The other rule of the phase, imported when it is asked for."""
-    if name == "ablate_neurons":
-        from neurosieve.concepts.ablation import ablate_neurons
-
-        return ablate_neurons
+    """The other rules of the phase, imported when they are asked for."""
+    if name in _RULES:
+        return getattr(importlib.import_module(f"neurosieve.concepts.{_RULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -61,19 +73,29 @@ def chosen_neurons(paths: Paths, model: str, task: str) -> tuple[str | None, boo
 def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> None:
     """Describe the first ``params.concepts.neurons`` neurons of the headline subset.
 
-    AUROC is one-vs-rest on judge, on all rows and, for tokens, on rows whose type does not occur in train, where the
-    neurons were ranked (METHOD 3.2, row 23). For pairs the value of a neuron is the first of ``probes.pair_features``;
-    token types are given for tokens alone. z-scores take mean and standard deviation from train. The best class is
-    among the scored classes of the card: the others have too few rows for their AUROC to mean much.
+    Scores are one-vs-rest on judge: ``concepts.metric`` on all rows chooses the best class of a neuron, and whether it
+    is high or low in it (``direction``). AUROC stands beside it, on all rows and, for tokens, on rows whose type does
+    not occur in train, where the neurons were ranked (METHOD 3.2, row 23). For pairs the value of a neuron is the first
+    of ``probes.pair_features``; token types are given for tokens alone. z-scores take mean and standard deviation from
+    train. The best class is among the scored classes of the card: the others have too few rows to mean much.
 
-    ``concept`` is the best class of a neuron whose AUROC is farther from what permuted labels give, in the direction
-    it has on all of judge, than ``concepts.level`` allows the farthest of all neurons and classes; else None. It is
-    judged on types unseen in train, or on all of judge where these have too few rows of the class. Labels are permuted
-    over types for tokens, over (first) inputs for sequences and pairs; see :mod:`neurosieve.concepts.null`. z, its
-    quantile and the p values are of standardised AUROCs. Purity is of the rows that the class is judged on.
+    ``concept`` is the best class of a neuron whose score, in the direction it has on all of judge, is farther above
+    what permuted labels give than ``concepts.level`` allows the farthest of all neurons, classes and directions; else
+    None. It is judged on types unseen in train, or on all of judge where these have too few rows of the class. Labels
+    are permuted over types for tokens, over (first) inputs for sequences and pairs; see
+    :mod:`neurosieve.concepts.null`. z, its quantile and the p values are of standardised scores. Purity is of the rows
+    that the class is judged on.
+
+    "named" counts the named neurons by class and layer, beside what the permuted labels give (:func:`_counts`);
+    "sanity" has NeuronEval's two tests of every metric on the best classes of these neurons
+    (:mod:`neurosieve.concepts.sanity`).
+
+    "properties", of sequences and pairs: which properties of whole functions these neurons carry once length is held
+    fixed (:mod:`neurosieve.concepts.properties`).
 
     Where a number is predicted a neuron has "spearman" and "spearman_unseen" for "auroc" and "auroc_unseen", its null
-    likewise, ``concept`` is "target", and there are no classes and no purity; the report has "statistic": "spearman".
+    likewise, ``concept`` is "target", and there are no classes, no purity and no sanity; the report has "statistic":
+    "spearman".
 
     Raises
     ------
@@ -97,10 +119,10 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     null = (
         permute_numbers(X, labels, codes, seen, settings.permutations, rng)
         if features.number
-        else permute(X, labels, codes, seen, tested, settings.permutations, rng)
+        else permute(X, labels, codes, seen, tested, settings.permutations, rng, settings.metric)
     )
     judge = Judge(X, z, labels, seen, codes)
-    described = _describe_each(features, judge, null, neurons, scored, settings)
+    described = _describe_each(features, judge, null, neurons, settings)
     types, contexts = react(tokens, z, neurons, settings) if tokens and z is not None else ([[] for _ in neurons], [])
     best_names = [entry["best_class"] for entry in described]
     names = features.classes or [TARGET]
@@ -115,18 +137,28 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "described": len(neurons),
         "chosen_per_layer": np.bincount(chosen // features.width, minlength=features.layers).tolist(),
         "best_class_counts": {name: best_names.count(name) for name in features.classes},
+        "metric": "spearman" if features.number else settings.metric,
         "permutations": settings.permutations,
         "unit_permuted": "types" if tokens else "functions",
         "level": settings.level,
         "tested": {names[c]: "unseen" if null.on_unseen(c) else "all" for c in tested},
         "significant": sum(entry["concept"] is not None for entry in described),
         "null_max_quantile": critical(null.z, settings.level) if len(neurons) and tested else None,
+        "named": _counts(described, null, names, features.layers, settings.level),
+        "sanity": None if features.number else checked(X, labels, *_claims(described, features.classes), rng),
+        "properties": (
+            describe_properties(params, features, neurons) if settings.properties and features.unit != "token" else None
+        ),
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),
     }
+    maps = heat_maps(params, paths, model, task, described, z)
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
+        if maps:
+            out.jsonl("heatmaps.jsonl", maps)
+            out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
             "chosen": len(chosen),
             "described": len(neurons),
@@ -186,21 +218,29 @@ class Judge:
 
 
 def _describe_each(
-    features: Features, judge: Judge, null: Null, neurons: np.ndarray, scored: list[int], settings: Concepts
+    features: Features, judge: Judge, null: Null, neurons: np.ndarray, settings: Concepts
 ) -> list[dict[str, Any]]:
-    """ "neurons" of concepts.json but for "types"; the best class of each is one of the ``scored``."""
+    """ "neurons" of concepts.json but for "types"; the best class of each is one of the tested."""
     X, labels, seen = judge.X, judge.labels, judge.seen
     on_all = _association(X, labels, features)
     on_unseen = None if seen is None else _association(X[~seen], labels[~seen], features)
-    best_of = [best_class(values, scored) for values in on_all]
-    against = _against_chance(null, best_of, on_all, settings.level)
-    names = features.classes or [TARGET]
+    score = _scores(judge, null, features, settings)
+    best_of = [metrics.best(values, null.classes) for values in score]
+    against = _against_chance(null, best_of, settings.level)
     described = []
-    for rank, (neuron, best) in enumerate(zip(neurons, best_of, strict=True)):
+    for rank, neuron in enumerate(neurons):
+        found = best_of[rank]
+        best = None if found is None else null.classes[found[0]]
         entry = _describe(features, rank, int(neuron), on_all, on_unseen, best)
+        entry["direction"] = None if found is None else found[1]
+        entry["score"] = None if found is None else float(score[rank, found[0], _axis(found[1])])
         chance = against[rank]
+        if chance is not None and best is not None:
+            beside = on_unseen if on_unseen is not None and null.on_unseen(best) else on_all
+            chance["auroc"] = float(beside[rank, best])
         entry["null"] = chance
-        entry["concept"] = names[best] if best is not None and chance and chance["significant"] else None
+        named = best is not None and chance is not None and chance["significant"]
+        entry["concept"] = (features.classes or [TARGET])[best] if named and best is not None else None
         entry["purity"] = None
         if judge.z is not None and best is not None and not features.number:
             at = ~seen if seen is not None and null.on_unseen(best) else np.ones(len(labels), bool)
@@ -209,20 +249,33 @@ def _describe_each(
     return described
 
 
+def _scores(judge: Judge, null: Null, features: Features, settings: Concepts) -> np.ndarray:
+    """On all of judge, (neurons, tested classes, 2)."""
+    if features.number:
+        r = 2 * concordance(judge.X, judge.labels)[:, None] - 1
+        return np.stack([r, -r], axis=-1)
+    return metrics.scores(settings.metric, judge.X, judge.labels[None], null.classes)[0]
+
+
 def _association(X: np.ndarray, labels: np.ndarray, features: Features) -> np.ndarray:
     """(neurons, classes) AUROCs, or (neurons, 1) concordances with the number, which both have 0.5 for no relation."""
     return concordance(X, labels)[:, None] if features.number else auroc(X, labels, len(features.classes))
 
 
+def _axis(direction: int) -> int:
+    return metrics.DIRECTIONS.index(direction)
+
+
 def _of_number(entry: dict[str, Any]) -> dict[str, Any]:
     """The entry of a neuron in terms of Spearman's correlation."""
-    found = {key: value for key, value in entry.items() if key not in ("auroc", "auroc_unseen", "best_auroc")}
+    found = {key: value for key, value in entry.items() if key not in ("auroc", "auroc_unseen", "best_auroc", "score")}
     value, unseen, null = entry["best_auroc"], entry["auroc_unseen"], entry["null"]
     found["spearman"] = None if value is None else 2 * value - 1
     found["spearman_unseen"] = 2 * unseen[TARGET] - 1 if unseen and unseen[TARGET] is not None else None
     if null is not None:
-        scaled = {"spearman": 2 * null["auroc"] - 1, "expected": 2 * null["expected"] - 1, "sd": 2 * null["sd"]}
-        found["null"] = {**{k: v for k, v in null.items() if k != "auroc"}, **scaled}
+        sign = entry["direction"]  # the null is of the direction, which a correlation has in its sign
+        signed = {"spearman": sign * null["score"], "expected": sign * null["expected"], "z": sign * null["z"]}
+        found["null"] = {**{k: v for k, v in null.items() if k not in ("auroc", "score")}, **signed}
     return found | {"best_class": None}
 
 
@@ -274,37 +327,78 @@ def _describe(
         "auroc_unseen": None if on_unseen is None else _by_class(names, on_unseen[rank]),
         "best_class": None if best is None else names[best],
         "best_auroc": value,
-        "direction": None if value is None else (value > 0.5) - (value < 0.5),
     }
 
 
-def _against_chance(
-    null: Null, best_of: list[int | None], on_all: np.ndarray, level: float
-) -> list[dict[str, Any] | None]:
-    """What the null says of each neuron's best class; None for a neuron without one."""
-    at = [(i, null.classes.index(best)) for i, best in enumerate(best_of) if best is not None]
+def _against_chance(null: Null, best_of: list[tuple[int, int] | None], level: float) -> list[dict[str, Any] | None]:
+    """What the null says of each neuron's best class, by position, and direction; None for a neuron without one."""
+    at = [(i, best[0], _axis(best[1])) for i, best in enumerate(best_of) if best is not None]
     if not at:
         return [None] * len(best_of)
-    rows, columns = np.array(at).T
-    value, mean, sd = (v[rows, columns] for v in (null.aurocs[0], null.mean, null.sd))
+    where = tuple(np.array(at).T)
     z = null.z
-    sign = np.sign(on_all[rows, np.array(null.classes)[columns]] - 0.5)
-    # an AUROC on the other side of 0.5 than on all of judge is no sign of the class, however rare it is
-    evidence = np.where(sign * (value - 0.5) > 0, np.maximum(sign * z[0, rows, columns], 0), 0)
+    value, mean, sd, own = (v[where] for v in (null.scores[0], null.mean, null.sd, z[0]))
+    # a score that is no better than that of a neuron without relation is no sign of the class, however rare it is
+    evidence = np.where(value > 0, np.maximum(own, 0), 0)
     p = family_wise(evidence, z)
     q = benjamini_hochberg(pooled(evidence, z))
     found: list[dict[str, Any] | None] = [None] * len(best_of)
-    for i, row in enumerate(rows):
+    for i, row in enumerate(where[0]):
         found[row] = {
-            "auroc": float(value[i]),
+            "score": float(value[i]),
             "expected": float(mean[i]),
             "sd": float(sd[i]),
-            "z": float(z[0, row, columns[i]]),
+            "z": float(own[i]),
             "p_max": float(p[i]),
             "q": float(q[i]),
             "significant": bool(p[i] <= level),
         }
     return found
+
+
+def _claims(described: list[dict[str, Any]], classes: list[str]) -> tuple[list[int | None], np.ndarray, np.ndarray]:
+    """Best class, direction (0 without one) and whether it is named, of each neuron."""
+    return (
+        [None if e["best_class"] is None else classes.index(e["best_class"]) for e in described],
+        np.array([e["direction"] or 0 for e in described], np.int64),
+        np.array([e["concept"] is not None for e in described], bool),
+    )
+
+
+def _counts(
+    described: list[dict[str, Any]], null: Null, names: list[str], layers: int, level: float
+) -> dict[str, dict[str, Any]]:
+    """Of each tested class: how many neurons are named after it, in which layers, and how many permuted labels name.
+
+    "per_layer": named neurons by layer; "low": those of them that are low in the class; "found": neurons of that best
+    class with q of at most the level, which is less strict; "by_chance" and "by_chance_max": mean and maximum over the
+    permutations of how many neurons have their largest z there, and above what the observed ones must exceed. A
+    permutation chooses class and direction on the rows that it is judged on, which names more, if anything.
+    """
+    if not described or not null.classes:
+        return {names[c]: _count([], layers, level) | {"by_chance": 0.0, "by_chance_max": 0} for c in null.classes}
+    z = null.z[1:]
+    beyond = z.max(axis=(2, 3)) > critical(null.z, level)
+    at = z.max(axis=3).argmax(axis=2)
+    found = {}
+    for i, c in enumerate(null.classes):
+        own = [e for e in described if e["null"] is not None and e["best_class"] in (names[c], None)]  # None: numbers
+        drawn = (beyond & (at == i)).sum(axis=1)
+        found[names[c]] = _count(own, layers, level) | {
+            "by_chance": float(drawn.mean()),
+            "by_chance_max": int(drawn.max(initial=0)),
+        }
+    return found
+
+
+def _count(own: list[dict[str, Any]], layers: int, level: float) -> dict[str, Any]:
+    named = [e for e in own if e["concept"] is not None]
+    return {
+        "neurons": len(named),
+        "per_layer": np.bincount([e["layer"] for e in named], minlength=layers).tolist() if named else [0] * layers,
+        "low": sum(e["direction"] < 0 for e in named),
+        "found": sum(e["null"]["q"] <= level for e in own),
+    }
 
 
 def _by_class(classes: list[str], values: np.ndarray) -> dict[str, float | None]:

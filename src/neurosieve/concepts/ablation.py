@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, read_jsonl, read_manifest, read_npy
 from neurosieve.concepts import chosen_neurons
+from neurosieve.concepts.effect_sizes import mean_replicates
 from neurosieve.config import Params
 from neurosieve.constant import column_moments, constant_columns
 from neurosieve.flow import writer
@@ -100,8 +101,8 @@ def _measure(
     # Here, not above: it loads torch, which a row without anything to measure does not need.
     from neurosieve.concepts import language
 
-    loaded, mask = _load(params, features, cache)
-    sample = _sample(params, features, loaded, mask)
+    loaded, mask = load_head(params, features, settings.window, cache)
+    sample = judge_sample(params, features, loaded, mask, settings)
     if not len(sample.rows):
         raise NoAblation("no token of judge that the model could predict")
 
@@ -146,7 +147,15 @@ def _measure(
     return found, {"tokens": len(sample.rows), **sample.facts}
 
 
-def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int | None]:
+class Sampling(Protocol):
+    """What of the settings of a rule says which tokens are predicted."""
+
+    tokens: int
+    window: int
+    per_window: int
+
+
+def load_head(params: Params, features: Features, window: int, cache: Any) -> tuple[Loaded, int | None]:
     """The model with its head, and the id of its mask (None for a causal one). NoAblation where it has no usable head.
 
     ArtifactError where its weights are not those whose activations were taken.
@@ -158,8 +167,7 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
     from neurosieve.concepts import language
 
     torch.set_num_threads(threads())
-    entry, settings = params.models[features.model], params.concepts.ablation
-    assert settings is not None
+    entry = params.models[features.model]
     own = task_folder(params, features.paths, features.model, features.task)
     folder = own or model_folder(params, features.model, cache)[0]
     try:
@@ -169,35 +177,45 @@ def _load(params: Params, features: Features, cache: Any) -> tuple[Loaded, int |
             params.numerics,
             "safetensors" if own is not None and (own / "model.safetensors").is_file() else entry.weights,
             entry.trust_remote_code,
-            settings.window,
+            window,
             params.activations.batch_tokens,
         )
         language.check_head(loaded)
     except NoHeadError as why:
         raise NoAblation(f"no usable language-modelling head: {why}") from None
-    source = features.paths.activations(features.model, features.task, "train")
-    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
-        raise ArtifactError(f"{source}: made from other weights than {folder} has; run `activations` again")
+    check_weights(features, loaded)
     return loaded, mask
 
 
-def _sample(params: Params, features: Features, loaded: Loaded, mask: int | None) -> Sample:
+def check_weights(features: Features, loaded: Loaded) -> None:
+    """ArtifactError where the activations are not of the loaded weights."""
+    source = features.paths.activations(features.model, features.task, "train")
+    if read_manifest(source)["facts"]["model_sha256"] != loaded.facts["model_sha256"]:
+        raise ArtifactError(f"{source}: made from other weights than {loaded.folder} has; run `activations` again")
+
+
+def judge_sample(params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling) -> Sample:
     """The judge tokens that are predicted."""
+    return token_sample(params, features, loaded, mask, settings, "judge", "tokens")
+
+
+def token_sample(
+    params: Params, features: Features, loaded: Loaded, mask: int | None, settings: Sampling, split: str, name: str
+) -> Sample:
+    """Tokens of a split that are predicted; ``name``: of the draw."""
     from neurosieve.activations.batches import Rows
     from neurosieve.concepts import language
 
-    settings = params.concepts.ablation
-    assert settings is not None
-    judge = features.paths.task(features.task) / "judge"
-    entries = read_jsonl(judge / "rows.jsonl")
+    folder = features.paths.task(features.task) / split
+    entries = read_jsonl(folder / "rows.jsonl")
     return language.draw_sample(
-        read_jsonl(judge / "inputs.jsonl"),
+        read_jsonl(folder / "inputs.jsonl"),
         Rows(*(np.array([row[k] for row in entries], np.int64) for k in ("input", "start", "end"))),
-        features.files("judge"),
+        features.files(split),
         loaded.coding,
         mask,
-        lambda kind, index: f"{judge}/{kind}.jsonl:{index + 1}",
-        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(b"tokens")]),
+        lambda kind, index: f"{folder}/{kind}.jsonl:{index + 1}",
+        np.random.default_rng([params.seed, zlib.crc32(features.task.encode()), zlib.crc32(name.encode())]),
         tokens=settings.tokens,
         per_window=settings.per_window,
         window=settings.window,
@@ -214,22 +232,38 @@ def draw_neurons(features: Features, chosen: np.ndarray, seed: list[int], draws:
 
     NoAblation where a layer has too few others. Draws are independent of each other and may overlap.
     """
+    layers = np.unique(chosen // features.width).tolist()
+    index = (np.array(layers)[:, None] * features.width + np.arange(features.width)).ravel()
+    mean, std, constant = moments(features, layers)
+    random = draw_apart(chosen, index[~constant], features.width, np.random.default_rng(seed), draws)
+    of = dict(zip(index.tolist(), mean.tolist(), strict=True)), dict(zip(index.tolist(), std.tolist(), strict=True))
+    return Neurons(chosen, random, *of)
+
+
+def moments(features: Features, layers: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation, and whether it is constant, on train, of every neuron of the layers, in their order."""
     folder = features.paths.activations(features.model, features.task, "train")
-    rng = np.random.default_rng(seed)
+    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for layer in layers:
+        mean, std, equal = column_moments(read_npy(folder / f"layer_{layer:02d}.npy", mmap=True))
+        found.append((mean, std, constant_columns(std, equal)))
+    mean, std, constant = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return mean, std, constant
+
+
+def draw_apart(chosen: np.ndarray, usable: np.ndarray, width: int, rng: np.random.Generator, draws: int) -> np.ndarray:
+    """(draws, neurons): of every layer as many of the ``usable`` neurons as are ``chosen``, none of these.
+
+    Global indices, sorted by layer, then in each layer. NoAblation where a layer has too few others.
+    """
     random: list[np.ndarray] = []
-    mean: dict[int, float] = {}
-    std: dict[int, float] = {}
-    for layer in np.unique(chosen // features.width).tolist():
-        here = chosen[chosen // features.width == layer]
-        layer_mean, layer_std, equal = column_moments(read_npy(folder / f"layer_{layer:02d}.npy", mmap=True))
-        index = layer * features.width + np.arange(features.width)
-        others = index[~constant_columns(layer_std, equal) & ~np.isin(index, here)]
+    for layer in np.unique(chosen // width).tolist():
+        here = chosen[chosen // width == layer]
+        others = usable[(usable // width == layer) & ~np.isin(usable, here)]
         if len(others) < len(here):
             raise NoAblation(f"layer {layer} has {len(here)} chosen neurons and only {len(others)} others")
         random.append(np.stack([np.sort(rng.choice(others, len(here), replace=False)) for _ in range(draws)]))
-        mean |= dict(zip(index.tolist(), layer_mean.tolist(), strict=True))
-        std |= dict(zip(index.tolist(), layer_std.tolist(), strict=True))
-    return Neurons(chosen, np.concatenate(random, axis=1), mean, std)
+    return np.concatenate(random, axis=1)
 
 
 def compare(
@@ -251,9 +285,7 @@ def compare(
     paired = chosen - random.mean(axis=0)
     low = high = None
     if bootstrap is not None:
-        weights = bootstrap.weights.astype(np.float64)
-        sums = np.bincount(files, paired, minlength=bootstrap.n_files)
-        replicates = (weights @ sums) / (weights @ np.bincount(files, minlength=bootstrap.n_files))
+        replicates = mean_replicates(paired, files, bootstrap)
         low, high = float(lower(replicates, confidence)), float(upper(replicates, confidence))
     by_class = {}
     for label, name in enumerate(classes):

@@ -1,9 +1,15 @@
 """A language model's own predictions of tokens, with some of its neurons changed on the way. Reads and writes no files.
 
-Layer i is what :func:`neurosieve.activations.models.hidden_states` calls it, and is changed there, at every position:
+Layer i of the hidden states is what :func:`neurosieve.activations.models.hidden_states` calls it, and is changed there:
 layer 0 where it enters block 1, a layer between at the output of its block, the last one at the model's output, which
-for pre-norm models lies after the final norm and goes straight into the head. A forward pass then goes on from the
-changed values, so the layers above see them.
+for pre-norm models lies after the final norm and goes straight into the head. Feed-forward activations are changed
+where they enter the second product of the MLP, attention outputs where they leave the product that ends the attention,
+before norm and residual: layer i is block i + 1 there, as in the dumps (sites.py finds the products). A forward pass
+then goes on from the changed values, so the layers above see them.
+
+A changed neuron is set to a reference, from which it keeps ``amount`` times its deviation. The reference is its mean
+on train, or what it is at another position (:class:`Donors`: resampling, Chan et al. 2022, "Causal scrubbing"), in the
+unchanged model. With amount 0 it is the reference. Positions are all, or only those where a prediction is read.
 
 Masked models predict a token's first sub-word where all of its sub-words are masked; several tokens of a window are
 masked at once, as in training. Causal models predict it from what stands before it.
@@ -20,7 +26,12 @@ import numpy as np
 import torch
 
 from neurosieve.activations.batches import ActivationsError, Coding, Plan, Rows, Where, plan_inputs
-from neurosieve.activations.models import Loaded, NoHeadError, short_ids
+from neurosieve.activations.models import TEXT as TRIAL
+from neurosieve.activations.models import Loaded, NoHeadError, hidden_states, short_ids
+from neurosieve.activations.sites import SiteError, find_sites, linear_size
+
+# what stands at a position that is of no row: other text, a special token, padding
+TEXT, SPECIAL, PADDING = -1, -2, -3
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ class Batch:
     """Windows run at once. ids, attention (windows, sub-words); of its tokens, arrays (tokens,):
 
     window, position : where the model's prediction of the token is read; target : the token's first sub-word.
+    row : (windows, sub-words) int64, the row whose token stands there, whether it is predicted or not; else TEXT,
+        SPECIAL or PADDING. None where nobody needs it.
     """
 
     ids: torch.Tensor
@@ -35,6 +48,7 @@ class Batch:
     window: np.ndarray
     position: np.ndarray
     target: np.ndarray
+    row: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -47,12 +61,59 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where neurons are. kind: hidden, feed-forward or attention; width: units per layer.
+
+    places: of each layer a module, and whether the layer is what enters it (else what leaves it).
+    """
+
+    kind: str
+    width: int
+    places: list[tuple[Any, bool]]
+
+    @property
+    def layers(self) -> int:
+        return len(self.places)
+
+
+@dataclass(frozen=True)
+class Donors:
+    """Values to put in the place of others. states: of each layer (positions, width), None for layers not needed.
+
+    index : of each batch (windows, sub-words) int64, the position whose values are put there; -1: it stays as it is.
+    facts : counts, see :func:`draw_donors`.
+    """
+
+    states: list[torch.Tensor | None]
+    index: list[np.ndarray]
+    facts: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Change:
-    """Neurons (global indices) whose deviation from ``mean`` (neurons,) float32 is multiplied by ``amount``."""
+    """Neurons (global indices) whose deviation from ``mean`` (neurons,) float32 is multiplied by ``amount``.
+
+    site : None for hidden states. donors : reference in the place of the mean, which may be None then.
+    predicted : changed only at the positions where predictions are read, else at all.
+    """
 
     neurons: np.ndarray
-    mean: np.ndarray
+    mean: np.ndarray | None
     amount: float
+    site: Site | None = None
+    donors: Donors | None = None
+    predicted: bool = False
+
+
+@dataclass
+class Cursor:
+    """Which batch runs, for changes that differ from batch to batch; whoever runs the model sets it."""
+
+    number: int = 0
+    batch: Batch | None = None
+
+    def move(self, number: int, batch: Batch) -> None:
+        self.number, self.batch = number, batch
 
 
 @dataclass(frozen=True)
@@ -121,7 +182,12 @@ def draw_sample(
             at = int(window_of[order[0]])
             taken[at] = np.sort(order[window_of[order] == at][: min(per_window, left)])
             left -= len(taken[at])
-    batches = list(_batches(plan, taken, coding, mask, batch_tokens))
+    # which token each sub-word of the texts belongs to, whichever window its part was put into
+    row_of = np.full(len(plan.ids), TEXT)
+    begin = plan.window_start[window_of]
+    for part in range(len(window_of)):
+        row_of[begin[part] + plan.part_start[part] : begin[part] + plan.part_stop[part]] = kept[plan.part_vector[part]]
+    batches = list(_batches(plan, taken, coding, mask, batch_tokens, row_of))
     parts_taken = np.concatenate([taken[w] for w in sorted(taken)] or [np.zeros(0, np.int64)])
     masked = sum(int((batch.ids == mask).sum()) for batch in batches) if mask is not None else 0
     return Sample(
@@ -138,7 +204,7 @@ def draw_sample(
 
 
 def _batches(
-    plan: Plan, taken: dict[int, np.ndarray], coding: Coding, mask: int | None, batch_tokens: int
+    plan: Plan, taken: dict[int, np.ndarray], coding: Coding, mask: int | None, batch_tokens: int, row_of: np.ndarray
 ) -> Iterator[Batch]:
     """The windows in the plan's order, the longest first, so many at a time that longest * number <= batch_tokens.
 
@@ -155,6 +221,7 @@ def _batches(
         at += len(here)
         ids = np.full((len(here), length), coding.pad, np.int64)
         attention = np.zeros_like(ids)
+        rows = np.full(ids.shape, PADDING)
         window, position, target = [], [], []
         for row, w in enumerate(here):
             text = plan.ids[plan.window_start[w] : plan.window_stop[w]]
@@ -168,13 +235,128 @@ def _batches(
                 position.append(len(prefix) + int(plan.part_start[part]) - (mask is None))
             ids[row, : len(filled)] = filled
             attention[row, : len(filled)] = 1
+            rows[row, : len(filled)] = SPECIAL
+            rows[row, len(prefix) : len(prefix) + len(text)] = row_of[plan.window_start[w] : plan.window_stop[w]]
         yield Batch(
             torch.from_numpy(ids),
             torch.from_numpy(attention),
             np.array(window, np.int64),
             np.array(position, np.int64),
             np.array(target, np.int64),
+            rows,
         )
+
+
+def draw_donors(
+    batches: Sequence[Batch],
+    labels: np.ndarray,
+    files: np.ndarray,
+    states: list[torch.Tensor | None],
+    mask: int | None,
+    rng: np.random.Generator,
+    whole: bool = False,
+) -> Donors:
+    """For every position another one, at random among those of its kind in other files.
+
+    The kind of a sub-word of a labelled token is the token's class, that of other text is "other text", both apart for
+    masked and for visible sub-words; that of a special token is its id. A position whose kind no other file has takes
+    one at random of any kind of another file, masked where it is masked if there is one: ``facts`` counts these as
+    ``other_kind``. Padding stays as it is. The class is that of the token that stands there: in a causal model the
+    place before a predicted token counts with its own token, not with the one to come. ``whole``: the class is that of
+    the whole window, so that special tokens are of its kind too.
+
+    labels, files : (rows,) int64 of all rows that ``Batch.row`` speaks of. states : as :func:`collect` gives them.
+    NoHeadError where all windows are of one file.
+    """
+    of_row = np.concatenate([rows_of(batch).ravel() for batch in batches])
+    ids = np.concatenate([batch.ids.numpy().ravel() for batch in batches])
+    file = np.concatenate([np.repeat(_file_of(batch, files), batch.ids.shape[1]) for batch in batches])
+    here = np.flatnonzero(of_row != PADDING)
+    if len(np.unique(file[here])) < 2:
+        raise NoHeadError("all windows are of one file, and values are taken from another one")
+    label = np.where(of_row >= 0, labels[np.maximum(of_row, 0)], TEXT)
+    masked = np.zeros(len(ids), bool) if mask is None else (ids == mask) & (of_row != SPECIAL)
+    # one number for each kind: classes and other text from 0 on, masked ones odd; special tokens below all of them
+    special = ids
+    if whole:
+        line = np.concatenate([np.repeat(_any_row(batch), batch.ids.shape[1]) for batch in batches])
+        special = ids * (labels.max() + 2) + np.where(line >= 0, labels[np.maximum(line, 0)], TEXT) + 1
+    kind = np.where(of_row == SPECIAL, -2 - special, 2 * (label - TEXT) + masked)
+    donor = np.full(len(ids), -1)
+    donor[here] = here
+    unserved = here
+    for level in (kind, masked.astype(np.int64), np.zeros(len(ids), np.int64)):
+        found = _from_other_files(level[here], file[here], rng)
+        at = (donor == np.arange(len(ids)))[here] & (found >= 0)
+        donor[here[at]] = here[found[at]]
+        if level is kind:
+            unserved = here[found < 0]
+    bounds = np.cumsum([batch.ids.numel() for batch in batches])[:-1]
+    index = [part.reshape(batch.ids.shape) for part, batch in zip(np.split(donor, bounds), batches, strict=True)]
+    labelled = int((of_row >= 0).sum())
+    return Donors(states, index, {"positions": len(here), "labelled": labelled, "other_kind": len(unserved)})
+
+
+def _from_other_files(kind: np.ndarray, file: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """For each place another one of the same kind and of another file, evenly at random; -1 where there is none."""
+    order = np.lexsort((file, kind))
+    new_kind = np.diff(kind[order], prepend=kind[order[0]] - 1) != 0
+    new_run = new_kind | (np.diff(file[order], prepend=file[order[0]] - 1) != 0)
+    in_kind, in_run = np.cumsum(new_kind) - 1, np.cumsum(new_run) - 1
+    begin, size = np.flatnonzero(new_kind)[in_kind], np.bincount(in_kind)[in_kind]
+    own, own_size = np.flatnonzero(new_run)[in_run], np.bincount(in_run)[in_run]
+    others = size - own_size
+    drawn = rng.integers(np.maximum(others, 1))  # of all of the kind but those of the own file, which lie together
+    place = begin + drawn
+    place += np.where(place >= own, own_size, 0)
+    out = np.full(len(kind), -1)
+    out[order] = np.where(others > 0, order[np.minimum(place, len(order) - 1)], -1)
+    return out
+
+
+def rows_of(batch: Batch) -> np.ndarray:
+    """``batch.row``; ValueError where it is None."""
+    if batch.row is None:
+        raise ValueError("the batches do not say which token stands where; take them from draw_sample")
+    return batch.row
+
+
+def _file_of(batch: Batch, files: np.ndarray) -> np.ndarray:
+    """File of each window; of those without a labelled token -1, which there are none of in a sample."""
+    row = _any_row(batch)
+    return np.where(row >= 0, files[np.maximum(row, 0)], -1)
+
+
+def _any_row(batch: Batch) -> np.ndarray:
+    """A row of each window; below 0 where it has none."""
+    return np.asarray(rows_of(batch).max(axis=1))
+
+
+def find_site(loaded: Loaded, kind: str) -> Site:
+    """Where the neurons of a kind (hidden, feed-forward, attention) are changed.
+
+    NoHeadError where the layers are not the outputs of a list of blocks, or the products of a block cannot be told.
+    """
+    if kind == "hidden":
+        blocks = blocks_of(loaded)
+        between = [(block, False) for block in list(blocks)[:-1]]
+        # a pooler inside reads what leaves the last block, which no norm follows in models that have one
+        pooled = isinstance(getattr(loaded.model.base_model, "pooler", None), torch.nn.Module)
+        last = blocks[-1] if pooled and loaded.model.base_model is not loaded.model else loaded.model.base_model
+        return Site(kind, loaded.width, [(blocks[0], True), *between, (last, False)])
+    coding = loaded.coding
+    text = [*coding.prefix, *coding.tokenizer.encode(TRIAL, add_special_tokens=False).ids]
+    ids = torch.tensor([text])
+    try:
+        found = find_sites(loaded.model.base_model, lambda: [hidden_states(loaded.model.base_model, ids, None)], kind)
+    except SiteError as error:
+        raise NoHeadError(f"its {kind} neurons cannot be told: {error}") from error
+    sizes = {linear_size(product) for product in found.products}
+    if len(set(map(id, found.products))) < len(found.products) or len(sizes) > 1:
+        raise NoHeadError("its blocks share a product or differ in width, so that no single layer could be changed")
+    (size,) = sizes
+    assert size is not None
+    return Site(kind, size[0] if found.inputs else size[1], [(product, found.inputs) for product in found.products])
 
 
 def blocks_of(loaded: Loaded) -> Any:
@@ -186,56 +368,116 @@ def blocks_of(loaded: Loaded) -> Any:
 
 
 @contextmanager
-def changed(loaded: Loaded, change: Change | None) -> Iterator[None]:
-    """Within the context the model runs with the neurons changed; ``loaded`` is as load_language_model gives it."""
+def changed(loaded: Loaded, change: Change | None) -> Iterator[Cursor]:
+    """Within the context the model runs with the neurons changed; ``loaded`` is as load_language_model gives it.
+
+    The cursor that it gives must be moved to each batch before it runs, where the change has donors or is of the
+    predicted positions only.
+    """
+    cursor = Cursor()
     hooks: list[Any] = []
     if change is not None:
-        blocks = blocks_of(loaded)
-        layer_of = change.neurons // loaded.width
+        site = change.site or find_site(loaded, "hidden")
+        layer_of = change.neurons // site.width
+        if len(layer_of) and not 0 <= layer_of.min() <= layer_of.max() < site.layers:
+            raise ValueError(f"neurons must lie in 0..{site.layers * site.width - 1}, found {change.neurons.max()}")
         for layer in np.unique(layer_of).tolist():
-            here = layer_of == layer
-            units = torch.from_numpy(change.neurons[here] % loaded.width)
-            mean = torch.from_numpy(change.mean[here].astype(np.float32))
-            # before other hooks: the library's own, which collect the hidden states, then see what was changed
-            if layer == 0:
-                hook = _entering(units, mean, change.amount)
-                hooks.append(blocks[0].register_forward_pre_hook(hook, prepend=True))
-            elif layer < loaded.layers - 1:
-                hook = _leaving(units, mean, change.amount)
-                hooks.append(blocks[layer - 1].register_forward_hook(hook, prepend=True))
-            else:
-                hook = _leaving(units, mean, change.amount)
-                hooks.append(loaded.model.base_model.register_forward_hook(hook, prepend=True))
+            hooks.append(_hook(site.places[layer], _setting(change, layer, layer_of == layer, site.width, cursor)))
     try:
-        yield
+        yield cursor
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def _scaled(state: torch.Tensor, units: torch.Tensor, mean: torch.Tensor, amount: float) -> torch.Tensor:
-    out = state.clone()
-    out[..., units] = torch.lerp(mean, state[..., units], amount)  # exact for the amounts 0 and 1
-    return out
+def _setting(change: Change, layer: int, here: np.ndarray, width: int, cursor: Cursor) -> Any:
+    """A function that gives a layer's states with the neurons ``here`` of a change set."""
+    units = torch.from_numpy(change.neurons[here] % width)
+    mean = None if change.mean is None else torch.from_numpy(change.mean[here].astype(np.float32))
+    donors = None if change.donors is None else change.donors.states[layer]
+    if donors is None and mean is None:
+        raise ValueError(f"layer {layer}: neither a mean nor the states of donors")
+    amount = change.amount
+
+    def at_some(state: torch.Tensor) -> torch.Tensor:
+        assert cursor.batch is not None
+        batch = cursor.batch
+        where = torch.ones(batch.ids.shape, dtype=torch.bool)
+        if change.predicted:
+            where.zero_()
+            where[batch.window, batch.position] = True
+        reference: Any = mean
+        if change.donors is not None and donors is not None:
+            index = torch.from_numpy(change.donors.index[cursor.number])
+            where &= index >= 0
+            reference = donors[index[where]][:, units]
+        out = state.clone(memory_format=torch.contiguous_format)
+        rows = out.view(*batch.ids.shape, width)
+        picked = rows[where]
+        picked[:, units] = torch.lerp(reference, picked[:, units], amount)
+        rows[where] = picked
+        return out
+
+    def everywhere(state: torch.Tensor) -> torch.Tensor:
+        out = state.clone()
+        reference: Any = mean
+        out[..., units] = torch.lerp(reference, state[..., units], amount)  # exact for the amounts 0 and 1
+        return out
+
+    return at_some if change.donors is not None or change.predicted else everywhere
 
 
-def _entering(units: torch.Tensor, mean: torch.Tensor, amount: float) -> Any:
-    def hook(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (_scaled(args[0], units, mean, amount), *args[1:])
+def _hook(place: tuple[Any, bool], set_to: Any) -> Any:
+    """Register that what enters or leaves a module becomes ``set_to`` of it.
 
-    return hook
+    Before other hooks: the library's own, which collect the hidden states, then see what was changed.
+    """
+    module, entering = place
 
+    def before(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (set_to(args[0]), *args[1:]), kwargs
+        first = next(iter(kwargs))
+        return args, kwargs | {first: set_to(kwargs[first])}
 
-def _leaving(units: torch.Tensor, mean: torch.Tensor, amount: float) -> Any:
-    def hook(module: Any, args: Any, output: Any) -> Any:
+    def after(module: Any, args: Any, output: Any) -> Any:
         if isinstance(output, torch.Tensor):
-            return _scaled(output, units, mean, amount)
+            return set_to(output)
         if isinstance(output, tuple):
-            return (_scaled(output[0], units, mean, amount), *output[1:])
-        output.last_hidden_state = _scaled(output.last_hidden_state, units, mean, amount)
+            return (set_to(output[0]), *output[1:])
+        output.last_hidden_state = set_to(output.last_hidden_state)
         return output
 
-    return hook
+    if entering:
+        return module.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
+    return module.register_forward_hook(after, prepend=True)
+
+
+@torch.inference_mode()
+def collect(
+    loaded: Loaded, batches: Sequence[Batch], site: Site, layers: Sequence[int] | None = None
+) -> list[torch.Tensor | None]:
+    """The values of a site's neurons in the unchanged model: of each layer (positions, width) float32.
+
+    Positions are all of the batches, padding too, window by window. None for layers beside ``layers`` (default: all).
+    """
+    found: dict[int, list[torch.Tensor]] = {layer: [] for layer in (range(site.layers) if layers is None else layers)}
+
+    def keeping(layer: int) -> Any:
+        def keep(state: torch.Tensor) -> torch.Tensor:
+            found[layer].append(state.reshape(-1, site.width).clone())
+            return state
+
+        return keep
+
+    hooks = [_hook(site.places[layer], keeping(layer)) for layer in found]
+    try:
+        for batch in batches:
+            loaded.model.base_model(input_ids=batch.ids, attention_mask=batch.attention)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [torch.cat(found[layer]) if layer in found else None for layer in range(site.layers)]
 
 
 @torch.inference_mode()
@@ -249,13 +491,14 @@ def predict(loaded: Loaded, batches: Sequence[Batch], change: Change | None = No
         output.last_hidden_state = output.last_hidden_state[window, position][None]
         return output
 
-    with changed(loaded, change):
+    with changed(loaded, change) as cursor:
         picking = loaded.model.base_model.register_forward_hook(pick)
         try:
-            for batch in batches:
+            for number, batch in enumerate(batches):
+                cursor.move(number, batch)
                 place.append((batch.window, batch.position))
                 logits = loaded.model(input_ids=batch.ids, attention_mask=batch.attention).logits
-                found.append(_log_softmax(logits[0].numpy()))
+                found.append(log_softmax(logits[0].numpy()))
         finally:
             picking.remove()
     log_p = np.concatenate(found)
@@ -266,7 +509,7 @@ def predict(loaded: Loaded, batches: Sequence[Batch], change: Change | None = No
     return Prediction(true, log_p.argmax(axis=1) == target, log_p)
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis, float32; the sum of the exponentials in float64."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     total = np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -295,6 +538,6 @@ def check_head(loaded: Loaded) -> None:
         alone = predict(loaded, [batch]).log_p
     except (RuntimeError, IndexError, AttributeError, TypeError) as error:
         raise NoHeadError(f"the head cannot run on single positions ({type(error).__name__})") from error
-    wanted = _log_softmax(whole[0].numpy())[positions]
+    wanted = log_softmax(whole[0].numpy())[positions]
     if alone.shape != wanted.shape or not np.allclose(alone, wanted, rtol=1e-3, atol=1e-3):
         raise NoHeadError("the head does not work position by position")

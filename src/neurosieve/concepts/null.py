@@ -1,4 +1,4 @@
-"""Whether the AUROC of a neuron is more than chance: labels permuted over token types, or over functions.
+"""Whether the score of a neuron is more than chance: labels permuted over token types, or over functions.
 
 The values of a neuron on tokens of one type are alike, and so are the labels: rows are not exchangeable, types are.
 A permutation over rows calls a neuron that reacts to a handful of types by chance significant (METHOD 3.2, row 23).
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neurosieve.concepts.auroc import auroc_of_ranks, concordance_of_ranks
+from neurosieve.concepts.auroc import concordance_of_ranks
+from neurosieve.concepts.metrics import scores as scores_of
 from neurosieve.probes.metrics import column_ranks
 
 # Rows and units that a class, and what is not of the class, must have among unseen types to be judged on those alone.
@@ -63,13 +64,14 @@ def permuted_labels(
 
 @dataclass(frozen=True)
 class Null:
-    """AUROCs of described neurons, observed and under permutation; for numbers concordances (auroc.concordance).
+    """Scores of described neurons, observed and under permutation; for numbers Spearman's correlations.
 
-    aurocs : (permutations + 1, neurons, classes), the observed ones first; classes : the tested ones, (classes,) ints;
-    unseen : (classes,) bool, judged on the rows of types unseen in train (else on all rows).
+    scores : (permutations + 1, neurons, classes, 2), the observed ones first, last axis high and low in the class;
+    classes : the tested ones, (classes,) ints; unseen : (classes,) bool, judged on the rows of types unseen in train
+    (else on all rows).
     """
 
-    aurocs: np.ndarray
+    scores: np.ndarray
     classes: list[int]
     unseen: np.ndarray
 
@@ -79,20 +81,21 @@ class Null:
 
     @property
     def mean(self) -> np.ndarray:
-        """Of the permutations and the observation, (neurons, classes); not 0.5 where classes differ in frequency."""
-        return np.asarray(self.aurocs.mean(axis=0))
+        """Of the permutations and the observation, (neurons, classes, 2); not 0 where classes differ in frequency."""
+        return np.asarray(self.scores.mean(axis=0))
 
     @property
     def sd(self) -> np.ndarray:
-        return np.asarray(self.aurocs.std(axis=0))
+        return np.asarray(self.scores.std(axis=0))
 
     @property
     def z(self) -> np.ndarray:
-        """Standard scores of ``aurocs``; 0 where no permutation changes anything.
+        """Standard scores of ``scores``; 0 where no permutation changes anything.
 
-        Centred and scaled per neuron and class, else the class with the fewest types would set the maximum alone.
+        Centred and scaled per neuron, class and direction, else the class with the fewest types would set the maximum
+        alone.
         """
-        scaled = (self.aurocs - self.mean) / np.where(self.sd > TINY_SD, self.sd, np.inf)
+        scaled = (self.scores - self.mean) / np.where(self.sd > TINY_SD, self.sd, np.inf)
         return np.asarray(scaled)
 
 
@@ -104,31 +107,31 @@ def permute(
     classes: list[int],
     n: int,
     rng: np.random.Generator,
+    metric: str,
 ) -> Null:
-    """AUROC of every column for every class under ``n`` permutations of the labels over units.
+    """Scores of every column for every class under ``n`` permutations of the labels over units.
 
     Where ``seen`` is given (tokens), a class is judged on rows of unseen units, if it and the rest have MIN_ROWS rows
     of MIN_UNITS units there; seen and unseen units do not swap labels, so one permutation serves both.
 
-    X : (rows, columns); labels, units : (rows,) ints; seen : (rows,) bool, the same in all rows of a unit.
+    X : (rows, columns); labels, units : (rows,) ints; seen : (rows,) bool, the same in all rows of a unit; metric : a
+    name in metrics.SCORES.
     """
     drawn = permuted_labels(labels, units, n, rng, None if seen is None else seen.astype(np.int64))
     at = np.zeros(len(labels), bool) if seen is None else ~seen
     unseen = np.array([judged_on_unseen(labels[at] == c, units[at]) for c in classes], bool)
-    aurocs = np.empty((n + 1, X.shape[1], len(classes)))
+    found = np.empty((n + 1, X.shape[1], len(classes), 2))
     for rows, which in ((at, unseen), (np.ones(len(labels), bool), ~unseen)):
         if which.any():
-            ranks, part = column_ranks(X[rows]), drawn[:, rows]
-            for i in np.flatnonzero(which):
-                aurocs[:, :, i] = auroc_of_ranks(ranks, part == classes[i])
+            found[:, :, which] = scores_of(metric, X[rows], drawn[:, rows], [classes[i] for i in np.flatnonzero(which)])
     # a draw in which a class of units of unequal size has no row, or nothing else has one, is no evidence
-    return Null(np.nan_to_num(aurocs, nan=0.5), classes, unseen)
+    return Null(np.nan_to_num(found, nan=0.0), classes, unseen)
 
 
 def permute_numbers(
     X: np.ndarray, y: np.ndarray, units: np.ndarray, seen: np.ndarray | None, n: int, rng: np.random.Generator
 ) -> Null:
-    """The same for numbers y (rows,): the concordance of every column with them, as that of one class, number 0.
+    """The same for numbers y (rows,): Spearman's correlation of every column with them, as of one class, number 0.
 
     It is judged on the rows of unseen units where these are as many as a class and the others must be together.
     """
@@ -136,8 +139,8 @@ def permute_numbers(
     at, unseen = np.ones(len(y), bool), False
     if seen is not None and (~seen).sum() >= 2 * MIN_ROWS and len(np.unique(units[~seen])) >= 2 * MIN_UNITS:
         at, unseen = ~seen, True
-    found = concordance_of_ranks(column_ranks(X[at]), column_ranks(drawn[:, at].T).T)
-    return Null(np.nan_to_num(found, nan=0.5)[:, :, None], [0], np.array([unseen]))
+    r = 2 * concordance_of_ranks(column_ranks(X[at]), column_ranks(drawn[:, at].T).T) - 1
+    return Null(np.nan_to_num(np.stack([r, -r], axis=-1), nan=0.0)[:, :, None], [0], np.array([unseen]))
 
 
 def judged_on_unseen(member: np.ndarray, units: np.ndarray) -> bool:
@@ -146,19 +149,20 @@ def judged_on_unseen(member: np.ndarray, units: np.ndarray) -> bool:
 
 
 def family_wise(evidence: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """p of each neuron from the maximum of |z| over all neurons and classes, the observation counted: (neurons,).
+    """p of each neuron from the maximum of z over all neurons, classes and directions, the observation counted.
 
-    evidence : (neurons,) at least 0, |z| or less of one class of the neuron, or of several; z : (draws, neurons,
-    classes), the observation first. At most a share p of the benchmarks without any concept have a neuron with p or
-    less (Westfall and Young 1993, single step).
+    evidence : (neurons,) at least 0, z or less of one class and direction of the neuron, or of several; z : (draws,
+    neurons, classes, 2), the observation first. At most a share p of the benchmarks without any concept have a neuron
+    with p or less (Westfall and Young 1993, single step). (neurons,)
     """
-    highest = np.sort(np.abs(z).max(axis=(1, 2)))
+    highest = np.sort(_highest(z))
     return _at_least(highest, evidence) / len(highest)
 
 
 def pooled(evidence: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """p of each neuron from the maxima over classes of all neurons together, for the false discovery rate."""
-    null = np.sort(np.abs(z[1:]).max(axis=2).ravel())
+    """p of each neuron from the maxima over classes and directions of all neurons together, for the false discovery
+    rate."""
+    null = np.sort(np.maximum(z[1:].max(axis=(2, 3)), 0).ravel())
     return (1 + _at_least(null, evidence)) / (1 + len(null))
 
 
@@ -172,9 +176,14 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
 
 def critical(z: np.ndarray, level: float) -> float:
-    """What |z| must exceed for a family-wise p of at most ``level``."""
-    highest = np.sort(np.abs(z).max(axis=(1, 2)))
+    """What z must exceed for a family-wise p of at most ``level``."""
+    highest = np.sort(_highest(z))
     return float(highest[-1 - int(level * len(highest) + 1e-9)])
+
+
+def _highest(z: np.ndarray) -> np.ndarray:
+    """The largest of each draw; at least 0, the evidence of a neuron that is no sign of any class."""
+    return np.maximum(z.max(axis=(1, 2, 3)), 0)
 
 
 def _at_least(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurosieve.config.base import suggest
-from neurosieve.config.names import CONTROL_RANKINGS, ranking_names, ranks_numbers, task_kinds
+from neurosieve.config.names import CONTROL_RANKINGS, attribution_names, ranking_names, ranks_numbers, task_kinds
 from neurosieve.config.params import Params
 
 
@@ -62,6 +62,19 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
                         known((*at, "packages", split, j), package, names, what)
                 for j, package in enumerate(task.shares.held_out if task.shares is not None else ()):
                     known((*at, "shares", "held_out", j), package, names, what)
+    attribution, faithfulness = params.concepts.attribution, params.concepts.faithfulness
+    for i, name in enumerate(attribution.methods if attribution is not None else ()):
+        known(("concepts", "attribution", "methods", i), name, attribution_names(), "attribution method")
+    causal = [
+        f"{name}{end}" for name in (attribution.methods if attribution is not None else ()) for end in ("", ".signed")
+    ]
+    for i, name in enumerate(faithfulness.orders if faithfulness is not None else ()):
+        orders = ["chosen", *params.probes.rankings, *causal]
+        known(("concepts", "faithfulness", "orders", i), name, orders, "order: chosen, a ranking, or a causal one")
+    languages = params.concepts.languages
+    for language, source in languages.sources.items() if languages is not None else ():
+        at = ("concepts", "languages", "sources", language)
+        known((*at, "corpus"), source.corpus, list(params.prepare.corpora), "corpus")
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
     judged_by: list[tuple[tuple[str | int, ...], str]] = []
     if params.subsets.headline in params.subsets.rankings:
@@ -112,9 +125,8 @@ def _no_twin(params: Params, name: str) -> list[str]:
 def _same_files(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     """Rows and folders are files, which must differ also where a file system takes `Tiny` for `tiny`."""
     faults: list[tuple[tuple[str | int, ...], str]] = []
-    corpora = list(
-        dict.fromkeys(c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t))
-    )
+    of_tasks = [c for t in params.run.tasks if t in params.prepare.tasks for c in params.task_corpora(t)]
+    corpora = list(dict.fromkeys([*of_tasks, *params.language_corpora]))
     for keys, names in (
         (("run", "models"), params.probed),
         (("run", "tasks"), params.run.tasks),

@@ -17,7 +17,15 @@ PHASE_RULES: dict[str, tuple[str, ...]] = {
     "redundancy": ("measure_redundancy",),
     "probes": ("fit_baselines", "fit_probes", "fit_controls", "decide_status"),
     "subsets": ("search_subsets", "check_robustness", "transfer_subsets", "score_test", "reproduce_published"),
-    "concepts": ("describe_neurons", "ablate_neurons"),
+    "concepts": (
+        "describe_neurons",
+        "ablate_neurons",
+        "attribute_neurons",
+        "measure_faithfulness",
+        "measure_effects",
+        "apply_lens",
+        "find_language_neurons",
+    ),
     "leaderboard": ("build_leaderboard",),
 }
 
@@ -37,8 +45,7 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
     "probes": ("benchmark", "seed", "numerics", "run", "models", "probes"),
     "subsets": ("benchmark", "seed", "numerics", "run", "models", "redundancy.rows", "probes", "subsets", "published"),
     "concepts": (
-        "benchmark", "seed", "numerics", "run", "models", "activations.batch_tokens", "probes.pair_features",
-        "probes.bootstrap", "probes.confidence", "subsets.headline", "concepts",
+        "benchmark", "seed", "numerics", "run", "models", "prepare", "activations", "probes", "subsets", "concepts",
     ),
     "leaderboard": (
         "benchmark", "version", "seed", "numerics", "run", "models", "prepare", "activations",
@@ -60,6 +67,16 @@ def ranking_names() -> list[str]:
 def search_names() -> list[str]:
     """Names of the searches for the best set at every size: one file of subsets/contenders/ each."""
     return _files("subsets/contenders")
+
+
+def attribution_names() -> list[str]:
+    """Names of the methods that rank neurons by a model's own predictions: one file of concepts/attribution/ each."""
+    return _files("concepts/attribution")
+
+
+def lens_names() -> list[str]:
+    """Names of lenses: one file of concepts/lenses/ each."""
+    return _files("concepts/lenses")
 
 
 def _files(folder: str) -> list[str]:

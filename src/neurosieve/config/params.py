@@ -14,6 +14,7 @@ from neurosieve.config.base import Block, Name
 from neurosieve.config.concepts import Concepts
 from neurosieve.config.files import DATA_VARIABLE, code_below, files_below, files_there, missing_files
 from neurosieve.config.leaderboard import Leaderboard
+from neurosieve.config.lenses import lens_facts
 from neurosieve.config.models import Model
 from neurosieve.config.names import CONTROL_RANKINGS, PACKAGE
 from neurosieve.config.prepare import DataFile, Prepare
@@ -56,12 +57,48 @@ class Params(Block):
         """Untrained twins of ``model`` among those that are probed, in that order; a twin has none."""
         return [name for name in self.probed if self.models[name].untrained == model]
 
+    def searched_twins_of(self, model: str) -> list[str]:
+        """Those of them that run, so that their minimal subset is searched too."""
+        return [name for name in self.run.models if self.models[name].untrained == model]
+
     @property
     def asked(self) -> list[str]:
         """Models whose minimal subsets ``subsets.robustness`` asks about: trained ones that run, none where it is
         null."""
-        trained = [name for name in self.run.models if self.models[name].untrained is None]
-        return trained if self.subsets.robustness is not None else []
+        return self.trained_models if self.subsets.robustness is not None else []
+
+    @property
+    def trained_models(self) -> list[str]:
+        """Models that run and are no untrained twins: what is asked of a model itself is asked of these."""
+        return [name for name in self.run.models if self.models[name].untrained is None]
+
+    @property
+    def lenses(self) -> list[str]:
+        """Names of the lenses that the run looks through."""
+        return self.concepts.lenses.names() if self.concepts.lenses is not None else []
+
+    def lens_rows(self, lens: str, model: str, task: str) -> list[tuple[str, str]]:
+        """The rows that a lens opens for a row, model and task: its own, and others where its file says so."""
+        others = lens_facts(lens).others
+        if others is None:
+            return [(model, task)]
+        if others == "tasks":
+            return [(model, task), *((model, other) for other in self.run.tasks if other != task)]
+        if others == "twins":
+            return [(model, task), *((twin, task) for twin in self.searched_twins_of(model))]
+        named = getattr(self.concepts.lenses.of(lens), "models", []) if self.concepts.lenses is not None else []
+        return [(model, task), *((other, task) for other in named if other != model)]
+
+    @property
+    def corpora(self) -> list[str]:
+        """Corpora that the run reads: of its tasks, and of the languages whose neurons are looked for."""
+        of_tasks = {corpus for task in self.run.tasks for corpus in self.task_corpora(task)}
+        return sorted(of_tasks | set(self.language_corpora))
+
+    @property
+    def language_corpora(self) -> list[str]:
+        languages = self.concepts.languages
+        return [] if languages is None else sorted({source.corpus for source in languages.sources.values()})
 
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus
@@ -106,13 +143,17 @@ class Params(Block):
         return {role: self.resolve(folder) / file.name for role, file in files.items()}
 
     def data_of_run(self) -> Iterator[tuple[str, str | None, dict[str, DataFile] | None]]:
-        """Key, folder and files of every entry that the run's tasks read; a corpus of several tasks comes each time."""
+        """Key, folder and files of every entry that the run reads; a corpus of several tasks comes each time."""
         for name in self.run.tasks:
             task = self.prepare.tasks[name]
             yield f"prepare.tasks.{name}", task.folder, task.files
             for corpus in self.task_corpora(name):
-                entry = self.prepare.corpora[corpus]
-                yield f"prepare.corpora.{corpus}", entry.folder, entry.files
+                yield self._of_corpus(corpus)
+        yield from map(self._of_corpus, self.language_corpora)
+
+    def _of_corpus(self, corpus: str) -> tuple[str, str | None, dict[str, DataFile] | None]:
+        entry = self.prepare.corpora[corpus]
+        return f"prepare.corpora.{corpus}", entry.folder, entry.files
 
     def figure_files(self) -> list[str]:
         """The file of published figures that the leaderboard reads, if any."""
@@ -167,10 +208,16 @@ class Params(Block):
         return missing_files(self)
 
     def settings(
-        self, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+        self,
+        rule: str,
+        *,
+        corpus: str | None = None,
+        model: str | None = None,
+        task: str | None = None,
+        lens: str | None = None,
     ) -> dict[str, Any]:
         """What of this file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
 
         The dotted keys a phase reads are PHASE_KEYS; here they are narrowed to the wildcards at hand.
         """
-        return rule_settings(self, rule, corpus=corpus, model=model, task=task)
+        return rule_settings(self, rule, corpus=corpus, model=model, task=task, lens=lens)

@@ -11,17 +11,33 @@ if TYPE_CHECKING:
 _HINTS: dict[str, Any] = {"inputs": True, "folder": True, "files": {"__all__": {"source": True, "name": True}}}
 # The same of a model.
 _OF_MODEL: dict[str, Any] = {"note": True, "parameters": True, "path": True, "folders": True, "finetune": {"tasks"}}
+# Of the block `concepts`, what `describe_neurons` does not depend on; and the block of each rule.
+_OTHER_RULES = {"ablation", "attribution", "faithfulness", "effects", "lenses", "languages"}
+_BLOCK_OF = {
+    "attribute_neurons": "attribution",
+    "measure_faithfulness": "faithfulness",
+    "measure_effects": "effects",
+}
+# Of the lens `explain`, where a language model answers: the report has its name.
+_SERVER = {"address", "key_variable", "timeout", "tries"}
 # What says where something lies, and so may name this machine: what lies there is known by its sha256.
 _PLACES: dict[str, Any] = {
     "data_root": True,
     "models": {"__all__": {"path", "folders"}},
     "prepare": {"corpora": {"__all__": {"folder"}}, "tasks": {"__all__": {"folder"}}},
     "leaderboard": {"published_figures": {"file"}},
+    "concepts": {"lenses": {"explain": _SERVER}},
 }
 
 
 def rule_settings(
-    params: Params, rule: str, *, corpus: str | None = None, model: str | None = None, task: str | None = None
+    params: Params,
+    rule: str,
+    *,
+    corpus: str | None = None,
+    model: str | None = None,
+    task: str | None = None,
+    lens: str | None = None,
 ) -> dict[str, Any]:
     """What of the file a rule's result depends on, as plain values: Snakemake reruns the rule when it changes.
 
@@ -81,7 +97,7 @@ def rule_settings(
     if rule == "describe_neurons":
         return {
             **common,
-            "concepts": params.concepts.model_dump(mode="json", exclude={"ablation"}),
+            "concepts": params.concepts.model_dump(mode="json", exclude=_OTHER_RULES),
             "headline": params.subsets.headline,
             "pair_features": params.probes.pair_features,
         }
@@ -96,6 +112,47 @@ def rule_settings(
             "bootstrap": params.probes.bootstrap,
             "confidence": params.probes.confidence,
             "headline": params.subsets.headline,
+        }
+    if rule == "find_language_neurons":
+        return {
+            **common,
+            "models": _model_settings(params, str(model), None),
+            "languages": params.concepts.model_dump(mode="json")["languages"],
+            "batch_tokens": params.activations.batch_tokens,
+            "bootstrap": params.probes.bootstrap,
+            "confidence": params.probes.confidence,
+            "twins": {twin: params.models[twin].seed for twin in params.twins_of(str(model))},
+            # of each corpus, packages that hold the test rows of a task of the run
+            "test": {
+                t: entry.packages.test
+                for t in params.run.tasks
+                if (entry := params.prepare.tasks[t]).packages is not None
+            },
+        }
+    if rule in _BLOCK_OF:
+        block = getattr(params.concepts, _BLOCK_OF[rule])
+        tasks = [str(task)] if task is not None else params.run.tasks
+        return {
+            **common,
+            "models": {t: _model_settings(params, str(model), t) for t in tasks},
+            _BLOCK_OF[rule]: None if block is None else block.model_dump(mode="json"),
+            "batch_tokens": params.activations.batch_tokens,
+            "probes": params.probes.model_dump(mode="json"),
+            "headline": params.subsets.headline,
+            "twins": params.searched_twins_of(str(model)),
+        }
+    if rule == "apply_lens":
+        lenses = params.concepts.lenses
+        return {
+            **common,
+            "models": _model_settings(params, str(model), task),
+            "lens": None if lenses is None else lenses.of(str(lens)).model_dump(mode="json", exclude=_SERVER),
+            "neurons": params.concepts.neurons,
+            "rows": [list(row) for row in params.lens_rows(str(lens), str(model), str(task))],
+            "batch_tokens": params.activations.batch_tokens,
+            "probes": params.probes.model_dump(mode="json"),
+            "headline": params.subsets.headline,
+            "margin": params.margin(str(task)).model_dump(mode="json"),
         }
     if rule == "build_leaderboard":
         return params.model_dump(mode="json", exclude=_PLACES)

@@ -2,7 +2,8 @@
 
 Reads the artifacts that collect.py names, and the figures that published_figures.py does. Writes leaderboard:
 leaderboard.csv, rows/<model>__<task>.json, metrics/ and curves/ (see tracked.py), comparisons.json (see ranks.py),
-transfer.json (by model, as in subsets/transfer, where that is on), index.html.
+by model, where they are on, transfer.json (as in subsets/transfer), effects.json (as in concepts/effects, but for what
+stands in rows) and languages.json (as in concepts/languages); index.html.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
 
     rows, comparisons = collect.collect(params, paths)
     published = collect.published_rows(params, paths)
-    transfers = collect.collect_transfer(params, paths)
+    of_models = collect.collect_models(params, paths)
     figures = published_figures.read_figures(params)
     if figures:
         published_figures.put_beside([*rows, *published], figures)
@@ -33,12 +34,13 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
             out.json(tracked.metrics_file(row["model"], row["task"]), tracked.metrics(row))
             out.text(tracked.curve_file(row["model"], row["task"]), "".join(csv_lines(tracked.curve(row))))
         out.json("comparisons.json", comparisons)
-        if transfers:
-            out.json("transfer.json", transfers)
+        for name, found in of_models.items():
+            if found:
+                out.json(f"{name}.json", found)
         cards = collect.collect_cards(params, paths)
         beside = published_figures.table(params, rows, figures)
         meta = page_facts(params) | {"native": out.marks()}
-        out.text("index.html", page.render(rows, cards, meta, transfers, published, beside))
+        out.text("index.html", page.render(rows, cards, meta, of_models, published, beside))
         out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
 
 

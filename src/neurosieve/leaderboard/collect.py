@@ -34,6 +34,10 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | robustness | as in robustness.json: what is asked of the minimal subset of a trained model; null where it is not |
 | concepts | as in concepts.json, long token types shortened |
 | ablation | as in ablation.json: what changing neurons does to the model's own predictions, or why it was not tried |
+| attribution, faithfulness | as in the files of these names; null where the params file does not ask |
+| effects | of the row's task, as in effects.json, or its reason; null where the params file does not ask |
+| lenses | lens -> its lens.json |
+| evidence, evidence_tests | how far from read to used, and the test of each tier: see evidence.py |
 """
 
 from __future__ import annotations
@@ -43,11 +47,13 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from neurosieve.artifacts import Paths, read_json, read_manifest
 from neurosieve.config import Params
 from neurosieve.leaderboard import ranks
+from neurosieve.leaderboard.evidence import evidence
 from neurosieve.leaderboard.table import COLUMNS, CONTROL_NOTE, not_above
 from neurosieve.probes import solver
 from neurosieve.probes.baselines import CONTEXT_NGRAMS
@@ -73,6 +79,7 @@ def collect(params: Params, paths: Paths) -> tuple[list[dict[str, Any]], dict[st
     rows = [collect_row(params, paths, model, task) for model in params.run.models for task in params.run.tasks]
     confirm(rows, params.probes.confidence, params.probes.bootstrap)
     for row in rows:
+        row |= evidence(row)
         row["notes"] = notes(row)
         row["note"] = "; ".join(row["notes"]) or None
     comparisons = ranks.compare_rows(params, paths, rows)
@@ -96,11 +103,20 @@ class _Found:
     concepts: dict[str, Any]
     ablation: dict[str, Any]
     robustness: dict[str, Any] | None
+    attribution: dict[str, Any] | None
+    faithfulness: dict[str, Any] | None
+    effects: dict[str, Any] | None
+    lenses: dict[str, dict[str, Any]]
     cost: dict[str, Any]  # of the manifest of the train activations
 
 
-def _read(paths: Paths, model: str, task: str, *, asked: bool) -> _Found:
-    """All of it, from build/. ``asked``: robustness too."""
+def _read(params: Params, paths: Paths, model: str, task: str) -> _Found:
+    """All of it, from build/; None of what the params file does not ask for, or not of an untrained twin."""
+    trained, concepts = model in params.trained_models, params.concepts
+
+    def asked(block: Any, folder: Path, name: str) -> Any:
+        return read_json(folder / name) if trained and block is not None else None
+
     return _Found(
         probes=read_json(paths.probes(model, task) / "probes.json"),
         agreement=read_json(paths.probes(model, task) / "agreement.json"),
@@ -112,14 +128,18 @@ def _read(paths: Paths, model: str, task: str, *, asked: bool) -> _Found:
         redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
         concepts=read_json(paths.concepts(model, task) / "concepts.json"),
         ablation=read_json(paths.ablation(model, task) / "ablation.json"),
-        robustness=read_json(paths.robustness(model, task) / "robustness.json") if asked else None,
+        robustness=asked(params.subsets.robustness, paths.robustness(model, task), "robustness.json"),
+        attribution=asked(concepts.attribution, paths.attribution(model, task), "attribution.json"),
+        faithfulness=asked(concepts.faithfulness, paths.faithfulness(model, task), "faithfulness.json"),
+        effects=_effects_of(asked(concepts.effects, paths.effects(model), "effects.json"), task),
+        lenses={lens: asked(True, paths.lens(lens, model, task), "lens.json") for lens in params.lenses if trained},
         cost=read_manifest(paths.activations(model, task, "train"))["facts"]["cost"],
     )
 
 
 def collect_row(params: Params, paths: Paths, model: str, task: str) -> dict[str, Any]:
     """The row of a model on a task; ``confirmed`` and the notes need all rows and are set by :func:`collect_rows`."""
-    found = _read(paths, model, task, asked=model in params.asked)
+    found = _read(params, paths, model, task)
     headline = found.curves["headline"]
     walked = [name for name in params.subsets.contenders if name in found.curves["curves"]]  # of a twin headline alone
     minima = {name: {key: found.curves["curves"][name][key] for key in MINIMA} for name in walked}
@@ -179,6 +199,7 @@ def _cells(
         "random_test": primary("random"),
         "bottom_test": primary("bottom"),
         "confirmed": None,
+        "evidence": None,
         "dev_half_width": found.curves["dev"]["half_width"],
         "best_ranking": best,
         "best_n_minimal": minima[best]["n_minimal"],
@@ -280,7 +301,18 @@ def _of_the_neurons(found: _Found) -> dict[str, Any]:
         "concepts": {**concepts, "neurons": [_published(entry) for entry in concepts["neurons"]]},
         "ablation": found.ablation,
         "robustness": found.robustness,
+        "attribution": found.attribution,
+        "faithfulness": found.faithfulness,
+        "effects": found.effects,
+        "lenses": found.lenses,
     }
+
+
+def _effects_of(found: Mapping[str, Any] | None, task: str) -> dict[str, Any] | None:
+    """What effects.json says of the row: its task's part, else why there is none."""
+    if found is None:
+        return None
+    return {"reason": found["reason"]} if found["reason"] is not None else found["tasks"][task]
 
 
 def _subsets(frozen: Mapping[str, Any]) -> dict[str, list[int]]:
@@ -303,10 +335,16 @@ def _model_note(params: Params, model: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def collect_transfer(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:
-    """transfer.json of each model; none where ``subsets.transfer`` is off."""
-    models = params.run.models if params.subsets.transfer else []
-    return {model: read_json(paths.transfer(model) / "transfer.json") for model in models}
+def collect_models(params: Params, paths: Paths) -> dict[str, dict[str, dict[str, Any]]]:
+    """What was asked of whole models: transfer, effects (but for its "tasks", which stand in rows), languages; each by
+    model, empty where it is off."""
+    models, trained, concepts = params.run.models, params.trained_models, params.concepts
+    transfer = {m: read_json(paths.transfer(m) / "transfer.json") for m in models if params.subsets.transfer}
+    effects = {m: read_json(paths.effects(m) / "effects.json") for m in trained if concepts.effects is not None}
+    languages = {m: read_json(paths.languages(m) / "languages.json") for m in trained if concepts.languages is not None}
+    for found in effects.values():
+        found.pop("tasks", None)
+    return {"transfer": transfer, "effects": effects, "languages": languages}
 
 
 def collect_cards(params: Params, paths: Paths) -> dict[str, dict[str, Any]]:

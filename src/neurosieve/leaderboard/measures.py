@@ -39,7 +39,7 @@ def from_to(low: int | None, high: int | None) -> str:
 def task_tables(rows: Sequence[Row]) -> list[Table]:
     """Tables of one task, a line or several per model; a table without a line is left out."""
     tables = [layers(rows), contenders(rows), selectivity(rows), description_length(rows), spared(rows), used(rows)]
-    tables.append(ranks(rows))
+    tables += [faithfulness(rows), causal(rows), effects(rows), lenses(rows), ranks(rows)]
     tables += [agreement(row) for row in rows if row["control_of"] is None]
     return [table for table in tables if table["lines"]]
 
@@ -203,6 +203,130 @@ def used(rows: Sequence[Row]) -> Table:
     }
 
 
+def _measured(row: Row, name: str) -> Any:
+    """What stands under a key of a row, None where it was not asked for or there was nothing to measure."""
+    found = row[name]
+    return None if found is None or found.get("reason") is not None else found
+
+
+def _range(entry: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """Mean of random draws, and the least and largest of them."""
+    return NONE if entry is None else decimals(entry["mean"], digits) + between(entry["low"], entry["high"])
+
+
+def faithfulness(rows: Sequence[Row]) -> Table:
+    """Is the subset necessary for the model's own predictions, is it sufficient? A line per order and replacement."""
+    lines = []
+    for row in rows:
+        for curve in (_measured(row, "faithfulness") or {"curves": []})["curves"]:
+            point = next((entry for entry in curve["points"] if entry["chosen"]), None)
+            if point is None:
+                continue
+            cells = [count(point["k"])]
+            for kind, verdict in (("necessity", "necessary"), ("sufficiency", "sufficient")):
+                found, area = point[kind], (curve["area"] or {}).get(kind)
+                cells += [decimals(found["f"]) + between(found["low"], found["high"]), _range(found["random_f"])]
+                cells += [
+                    NONE if area is None else f"{decimals(area['cpr']['value'])} / {_range(area['cpr']['random'])}"
+                ]
+                cells += [{True: "yes", False: "not shown", None: NONE}[curve["verdict"][verdict]]]
+            lines.append((f"{row['model']}: {curve['order']}, {curve['method']}, {curve['site']}", cells))
+    return {
+        "title": "Necessary, or sufficient, for the model's own predictions",
+        "text": "The first neurons of an order, as many as the subset has: replaced in the model (necessity), or all "
+        "others replaced in every layer (sufficiency), by their means on train or by values at another token of the "
+        "same class from another file (resample). f: 1 where predictions are as good as untouched, 0 as with all "
+        "replaced; brackets are over files, those of random sets of the same layers from least to largest draw. CPR: "
+        "area under f over the share of neurons, of the order / of random orders. Necessary: worse than with any "
+        "random set, bound included; sufficient: better than with any. Neither says what the neurons are used for; "
+        "where a layer keeps none of them nothing can pass.",
+        "heads": [
+            "neurons",
+            *("f without", "random", "CPR", "necessary"),
+            *("f with these alone", "random", "CPR", "sufficient"),
+        ],
+        "lines": lines,
+    }
+
+
+def causal(rows: Sequence[Row]) -> Table:
+    """How many of the chosen neurons are among the first of a causal ranking, against chance."""
+    lines = []
+    for row in rows:
+        found = (_measured(row, "attribution") or {"attribution": None})["attribution"]
+        for name, entry in (found or {"rankings": {}})["rankings"].items():
+            shared = entry["overlap"]
+            if shared is None:
+                continue
+            within, halves = shared["in_layers"], entry["halves"]
+            cells = [
+                f"{count(shared['shared'])} of {count(found['chosen'])}",
+                f"{decimals(shared['expected'], 1)}, p {decimals(shared['p_more'])}",
+                f"{decimals(within['expected'], 1)}, p {decimals(within['p_more'])}",
+                NONE if not halves else decimals(halves["spearman"], 2),
+            ]
+            lines.append((f"{row['model']}: {name}", cells))
+    return {
+        "title": "Chosen by probes, and used by the model",
+        "text": "Neurons ranked by what the model's own predictions of train tokens owe them; how many of the subset "
+        "are among as many first ones. By chance: hypergeometric, over all neurons and within layers, with the "
+        "one-sided p of as many or more. Halves: Spearman's correlation of the rankings of two halves of the files. "
+        "Scores are of first order, a neuron at a time.",
+        "heads": ["among the first", "by chance", "by chance within layers", "halves"],
+        "lines": lines,
+    }
+
+
+def effects(rows: Sequence[Row]) -> Table:
+    """Harm of the ablated subset to tokens of the task and to others, and set against members."""
+    lines = []
+    for row in rows:
+        found = _measured(row, "effects")
+        ablated = (found or {"doses": {}})["doses"].get("0")
+        if found is None or ablated is None:
+            continue
+        outside, members = (found["outside"] or {"doses": {}})["doses"].get("0"), found["members"]
+        cells = [
+            count(found["measured"]),
+            f"{decimals(ablated['chosen'])} / {decimals(ablated['random']['mean'])}",
+            NONE if outside is None else f"{decimals(outside['chosen'])} / {decimals(outside['random'])}",
+            NONE if outside is None else decimals(outside["difference"]) + between(outside["low"], outside["high"]),
+            NONE if outside is None else "yes" if outside["specific"] else "not shown",
+            NONE if members is None else members["verdict"] or NONE,
+        ]
+        lines.append((row["model"], cells))
+    return {
+        "title": "Side effects of ablating the subset",
+        "text": "Change of the log-probability (nats), by the subset / by random neurons of the same layers: on tokens "
+        "of the task, and on others of the same inputs. Difference: the subset's beyond random on the task's tokens "
+        "less that on the others, with its bounds over files; specific where the upper bound is below 0. Set and "
+        "members: whether the first neurons together do more harm (synergistic), less (redundant) or as much "
+        "(additive) as the sum of each alone.",
+        "heads": ["neurons", "task's tokens", "other tokens", "difference", "specific", "set and members"],
+        "lines": lines,
+    }
+
+
+def lenses(rows: Sequence[Row]) -> Table:
+    """The headline of each lens beside its null."""
+    lines = []
+    for row in rows:
+        for name, found in row["lenses"].items():
+            if found["headline"] is None:
+                continue
+            headline = found["headline"]
+            cells = [headline["statistic"], decimals(headline["value"]), _range(headline["null"])]
+            lines.append((f"{row['model']}: {name}", [*cells, decimals(headline["p"])]))
+    return {
+        "title": "Through lenses",
+        "text": "One statistic each, the larger the more there is of what the lens asks for, beside its values under "
+        "the null (mean, least and largest draw) and their one-sided p. What each asks, and against what: "
+        "docs/concepts.md.",
+        "heads": ["statistic", "value", "null", "p"],
+        "lines": lines,
+    }
+
+
 def robustness(row: Row) -> Table:
     """What was asked of the minimal subset, a line per question: what was found, and what to compare it with."""
     found = row["robustness"]
@@ -355,6 +479,40 @@ def transfer_tables(transfers: Mapping[str, Mapping[str, Any]]) -> list[Table]:
                 "lines": lines,
             }
         )
+    return tables
+
+
+def dissociation_tables(found: Mapping[str, Mapping[str, Any]]) -> list[Table]:
+    """For each model task by task: harm of the ablated set of the column to the task of the line, beyond random."""
+    tables = []
+    for model, report in found.items():
+        matrix = report["matrix"] or {"reason": report["reason"]}
+        parts = {} if matrix.get("reason") else {"sets of one size": matrix["equal"], "whole sets": matrix["whole"]}
+        if report["readout"] and not report["readout"].get("reason"):
+            parts["readout"] = report["readout"]
+        for name, part in parts.items():
+            if part.get("reason"):
+                continue
+            tasks, summary, size = list(part["cells"]), part["summary"], part["neurons"]
+            sizes = size if isinstance(size, Mapping) else dict.fromkeys(tasks, size)
+            lines = []
+            for target in tasks:
+                excess = [part["cells"][source][target]["excess"] for source in tasks]
+                lines.append((target, [decimals(e["value"]) + between(e["low"], e["high"]) for e in excess]))
+            gap = summary["excess"]
+            difference = decimals(gap["difference"]) + between(gap["low"], gap["high"])
+            tables.append(
+                {
+                    "title": f"{model}: {name}",
+                    "text": "Line: the task whose tokens are predicted (readout: whose probe reads); column: whose set "
+                    "is ablated, with its number of neurons. Harm in nats beyond random neurons of the same layers, "
+                    f"with its bounds over files. Diagonal less rest: {difference}; pairs of tasks doubly "
+                    f"dissociated: {part['double']} of {len(part['pairs'])}; p of the assignment of sets to tasks "
+                    f"{decimals(summary['p_assignment'])}.",
+                    "heads": [f"{task} ({count(sizes[task])})" for task in tasks],
+                    "lines": lines,
+                }
+            )
     return tables
 
 

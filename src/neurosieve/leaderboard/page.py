@@ -38,6 +38,8 @@ COMMANDS = {
     "published": "make benchmark PARAMS=presets/published.yaml",
     "real-data": "make benchmark PARAMS=presets/real-data.yaml",
     "twins": "make benchmark PARAMS=presets/twins.yaml",
+    "concepts": "make benchmark PARAMS=presets/concepts.yaml",
+    "training": "make benchmark PARAMS=presets/training.yaml",
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
 SHOWN = 10  # the chart of the bound begins at this part of it
@@ -431,8 +433,8 @@ def _concepts(rows: Sequence[Row], css: Mapping[str, str]) -> list[dict[str, Any
         shown = [
             {
                 **neuron,
-                "chance": {"auroc": None, "expected": None, "p_max": None, **(neuron["null"] or {})}
-                | ({"auroc": neuron["null"]["spearman"]} if neuron["null"] and "spearman" in neuron["null"] else {}),
+                "chance": {"score": None, "auroc": None, "expected": None, "p_max": None, **(neuron["null"] or {})}
+                | ({"score": neuron["null"]["spearman"]} if neuron["null"] and "spearman" in neuron["null"] else {}),
                 "on_all": report["tested"].get(neuron["best_class"] or "target") == "all",
             }
             for neuron in report["neurons"][:CONCEPT_ROWS]
@@ -497,6 +499,7 @@ def _task(
         "number": rows[0]["metric"] == "r2",
         "tokens": card["unit"] == "token",
         "permuted": "types" if card["unit"] == "token" else "functions",
+        "naming": next((row["concepts"]["metric"] for row in rows if row["concepts"]), "correlation").replace("-", " "),
         "metric_heads": heads,
         "metric_rows": lines,
         "fact_heads": list(_facts(rows[0])),
@@ -618,7 +621,7 @@ def render(
     rows: Sequence[Row],
     cards: Mapping[str, Mapping[str, Any]],
     meta: Mapping[str, Any],
-    transfers: Mapping[str, Mapping[str, Any]],
+    of_models: Mapping[str, Mapping[str, Mapping[str, Any]]],
     published: Sequence[Row] = (),
     beside: measures.Table | None = None,
 ) -> str:
@@ -630,7 +633,7 @@ def render(
     cards : as collect_cards makes them, by task.
     meta : title, benchmark, version, protocol, numerics, seed, random_draws, models, tasks, curves (names of contenders
         and controls that are drawn); native: machines on which portable numerics did not hold.
-    transfers : transfer.json by model; empty where transfer is off.
+    of_models : as collect_models makes it: transfer, effects and languages by model.
     published : rows of the protocol `published`, cells of the table alone.
     beside : the rows beside the published figures (published_figures.table), where there are any.
     """
@@ -672,7 +675,8 @@ def render(
         models=[{"name": m, "css": css[m], "note": notes[m]} for m in meta["models"] if m in css],
         tasks=[_task(t, [r for r in rows if r["task"] == t], cards[t], css, meta["curves"]) for t in meta["tasks"]],
         cards=[_card(t, cards[t]) for t in meta["tasks"]],
-        transfer=measures.transfer_tables(transfers),
+        transfer=measures.transfer_tables(of_models.get("transfer", {})),
+        effects=measures.dissociation_tables(of_models.get("effects", {})),
         published=measures.published_table(published),
         beside=beside,
         other_neurons=meta["other_neurons"],

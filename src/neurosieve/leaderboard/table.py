@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosieve.artifacts import csv_lines
+from neurosieve.leaderboard.evidence import NECESSARY, SHORT
 from neurosieve.leaderboard.ranks import better_scores
 from neurosieve.probes.status import FAILS
 
@@ -59,6 +60,8 @@ COLUMNS: dict[str, str] = {
     "bottom_test": "test score of as many neurons from the end of the first of subsets.rankings that ranks for the "
     "task",
     "confirmed": "whether test confirms a supported row: status after Holm, and the subset within the margin",
+    "evidence": "how far the evidence goes: none, encoded, encoded beyond baselines, then what the model itself shows: "
+    "necessary, necessary and sufficient, specific; each with all before it, as far as it was measured",
     "dev_half_width": "h: half-width of the interval of a random half of the neurons; above margin/2 no claim",
     "best_ranking": "contender that is best on tune, mean over log sizes",
     "best_n_minimal": "its minimal subset",
@@ -265,6 +268,11 @@ def format_table(rows: Sequence[Mapping[str, Any]], comparisons: Mapping[str, Ma
             "rank: 1 + the number of models shown to be better, by score (Holm over the pairs of a task) and by "
             "neurons (disjoint intervals)."
         )
+    if any(map(_was_asked, trained)):
+        legend.append(
+            "used: without the subset the model predicts worse than without random neurons (nec), with it alone better "
+            "than with these (suf), and tokens of the task are hurt more than others (spec)."
+        )
     if bounded:
         legend.append(">=: no set of fewer neurons fits train as well at that penalty; not a bound on accuracy.")
     return "\n".join([*told, *(line for words in legend for line in _wrapped(words, 0))]) + "\n"
@@ -312,7 +320,8 @@ def _compared(pairs: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, An
 
 def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> list[tuple[str, ...]]:
     """Cells of the terminal's table, the heads first; ``bounded``: with n_bound beside the number of neurons;
-    ``ranked``: with the ranks of score and neurons."""
+    ``ranked``: with the ranks of score and neurons. With what is used where the model of a row was asked."""
+    used = any(_was_asked(row) for row in rows)
 
     def rank(row: Mapping[str, Any] | None, name: str) -> tuple[str, ...]:
         if not ranked:
@@ -322,7 +331,7 @@ def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> li
     lines: list[tuple[str, ...]] = [
         (
             "model", "status", "score", *rank(None, "score"), "untrained", "neurons", *rank(None, "n_minimal"), "of",
-            "share", "subset", "random",
+            "share", "subset", "random", *(["used"] if used else []),
         )
     ]  # fmt: skip
     for row in rows:
@@ -349,6 +358,19 @@ def _lines(rows: Sequence[Mapping[str, Any]], bounded: bool, ranked: bool) -> li
                 "-" if row["share"] is None else f"{100 * row['share']:.1f}%",
                 _score(row["subset_test"]),
                 _score(row["random_test"]),
+                *([_used(row)] if used else []),
             )
         )
     return lines
+
+
+def _was_asked(row: Mapping[str, Any]) -> bool:
+    """Whether the model's own predictions were looked at; rows published before version 7 say nothing of it."""
+    return (row.get("evidence_tests") or {}).get(NECESSARY) is not None
+
+
+def _used(row: Mapping[str, Any]) -> str:
+    """What the model itself shows of the subset, for the terminal."""
+    if not _was_asked(row):
+        return "-"
+    return SHORT.get(row["evidence"], "no")

@@ -512,6 +512,14 @@ class _Diagonal(GramCache):
     def columns(self) -> int:
         return len(self.squares)
 
+    def take(self, columns: np.ndarray | slice) -> _Diagonal:
+        part = object.__new__(_Diagonal)
+        part._solvers, part.squares = {}, self.squares[columns]
+        return part
+
+    def times(self, rows: np.ndarray) -> np.ndarray:
+        return rows * self.squares
+
     def _factored(self, ratio: float) -> Solver:
         inverse = 1 / (self.squares + np.float32(ratio))
         return lambda rows: rows * inverse

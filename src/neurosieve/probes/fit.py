@@ -22,6 +22,7 @@ agreement.json         how far the rankings agree (see agreement.agreement): "ra
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Generator, Mapping
@@ -37,7 +38,18 @@ from neurosieve.flow import writer
 from neurosieve.probes import metrics, rankings
 from neurosieve.probes.agreement import agreement
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
-from neurosieve.probes.solver import GramCache, Memory, Probe, Product, alone, fitting, gram_of, row_weights, together
+from neurosieve.probes.solver import (
+    GramCache,
+    Memory,
+    Probe,
+    Product,
+    alone,
+    fitting,
+    gram_of,
+    row_weights,
+    side_by_side,
+    together,
+)
 
 log = logging.getLogger(__name__)
 
@@ -92,16 +104,30 @@ def path(
     cache: GramCache,
     warm: list[Probe] | None = None,
 ) -> Generator[Product, Any, list[Probe]]:
-    """The same as a generator that asks for its products with X (see solver.together)."""
-    probes: list[Probe] = []
-    memory = Memory()
+    """The same as a generator that asks for its products with X (see solver.together).
+
+    Those of one l1 come one after the other, for among them the columns that have weights change least; those of
+    different l1 go side by side, for products of many rows take less time a row.
+    """
+    chains: dict[float, list[int]] = {}
     for i, penalty in enumerate(penalties):
-        found = yield from fitting(
-            X, y, n_classes, penalty.l1, penalty.l2, params.probes.gap, params.probes.max_iterations,
-            warm[i] if warm is not None and i < len(warm) else _ahead(probes), cache, memory=memory,
-        )  # fmt: skip
-        probes.append(found)
-    return probes
+        chains.setdefault(penalty.l1, []).append(i)
+
+    def chain(at: list[int]) -> Generator[Product, Any, list[Probe]]:
+        probes: list[Probe] = []
+        memory = Memory()
+        for i in at:
+            found = yield from fitting(
+                X, y, n_classes, penalties[i].l1, penalties[i].l2, params.probes.gap, params.probes.max_iterations,
+                warm[i] if warm is not None and i < len(warm) else _ahead(probes), cache, memory=memory,
+            )  # fmt: skip
+            probes.append(found)
+        return probes
+
+    found = yield from side_by_side([chain(at) for at in chains.values()])
+    places = itertools.chain.from_iterable(chains.values())
+    by_place = dict(zip(places, itertools.chain.from_iterable(found), strict=True))
+    return [by_place[i] for i in range(len(penalties))]
 
 
 def _ahead(probes: list[Probe]) -> Probe | None:

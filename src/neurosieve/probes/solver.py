@@ -28,10 +28,11 @@ states of a code model (8,000 x 1,792, ten classes, gap 1e-4): l2 = 0.01 takes 3
 Along falling penalties the pairs of L-BFGS carry over (:class:`Memory`): on 8,000 x 1,024 of seven classes four
 penalties take 64 iterations in all, 98 without. Fits are generators that ask for their products with X, so that those
 of many fits are taken together (:func:`together`).
-l1 > 0: accelerated proximal gradient (FISTA) with the curvature met along the step instead of a global constant, and
-restarts: l1 = 0.001 takes 96 iterations on the same data, with the global constant 340. From a warm start only columns
-that may have a weight are looked at (:func:`_screened`); the gap is that on all. Where it stalls (a class of two rows,
-far outliers, exact copies) L-BFGS-B in float64 takes over; the certificate is the same.
+l1 > 0: proximal quasi-Newton steps in the same metric and with the same pairs, each towards the minimum of a model that
+needs the Gram matrix and not X (:func:`_proximal`). On 6,000 x 1,792 of six classes thirty fits of six l2 and five l1,
+along falling l2, take 206 gradients in all; accelerated proximal gradient on X took 3,339. From a warm start only
+columns that may have a weight are looked at (:func:`_screened`); the gap is that on all. Where it stalls (a class of
+two rows, far outliers, exact copies) L-BFGS-B in float64 takes over; the certificate is the same.
 Of least squares the metric is the Hessian, so with l1 = 0 the first step is that of the closed form (Cholesky of the
 Gram matrix) and the others only mend its rounding.
 Products are float32, objective and gap float64. Reads and writes no files; the same input gives the same bits.
@@ -42,12 +43,12 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 from neurosieve.probes.metrics import NUMBER
 
@@ -64,22 +65,31 @@ LONGEST = 5.0  # a Newton step moves no intercept further: where all rows are sa
 SLOPED = 1e-5  # slope of an intercept that is near enough to its optimum while the weights still move
 CENTRED = 1e-4  # largest slope of an intercept that is taken for its optimum: further off the bound is none
 RESOLVED = 1e-5  # spread of a target that is less of its size would be lost in float32 predictions
-BOUNDED = 4  # times as many iterations where FISTA stalls, each of them cheaper
+BOUNDED = 4  # times as many iterations where the steps stall, each of them cheaper
+FEWER_COLUMNS = 0.8  # share of all up to which a model is taken of those columns alone that have a weight or want one
 FEW_COLUMNS = 0.5  # share of all up to which a fit on few columns is tried
 WIDE = 2048  # columns from which a sketch stands for the Gram matrix and its Cholesky factors
-RANK = 400  # directions of a sketch; 800 saves no more iterations than its making costs
+RANK = 800  # directions of a sketch; 12,000 x 9,984 takes 93 iterations with 400, 70 with 800, which cost 0.8 s more
 SKETCHED = 3000  # rows that a sketch is made of
-CURVATURE_DECAY = 0.96  # FISTA tries a smaller curvature by this factor every iteration
+PAIRS = 15  # last of the memory that correct the model of a proximal step
+CURVED = 1e-6  # of the largest: less curvature or less of a model is rounding
+INSIDE = 60  # most iterations in a model, each a tenth of one with X
+INSIDE_TO = 0.1  # of the first step in a model: where the last is shorter it is near enough to the minimum
+CURVATURE_DECAY = 0.96  # a smaller curvature by this factor is tried every iteration in a model
 
 
 @dataclass(frozen=True)
 class Product:
-    """A product with X that a fit waits for: ``rows`` (K', p) @ X.T, or where it goes ``back`` rows (K', n) @ X."""
+    """A product with X that a fit waits for: ``rows`` (K', p) @ X.T, or where it goes ``back`` rows (K', n) @ X; with a
+    ``cache`` that of rows (K', p) with the Gram matrix."""
 
     rows: np.ndarray
     back: bool
+    cache: GramCache | None = None
 
     def alone(self, X: np.ndarray) -> np.ndarray:
+        if self.cache is not None:
+            return self.cache.times(self.rows)
         # of sparse X the product comes back column by column
         return np.ascontiguousarray(_times(self.rows, X if self.back else X.T))
 
@@ -187,6 +197,10 @@ class GramCache:
         part.gram *= factors
         return part
 
+    def times(self, rows: np.ndarray) -> np.ndarray:
+        """rows (m, columns) @ X'X/n."""
+        return _times(rows, self.gram)
+
     def solver(self, level: float, l2: float) -> Solver:
         """What multiplies rows (m, columns) by (level * (X'X/n + ratio))^-1, ratio = l2 / level to the next power of 2:
         so classes, fits of like labels and penalties that lie near each other share a factor."""
@@ -216,15 +230,23 @@ def _cholesky_solve(factor: np.ndarray, rows: np.ndarray) -> np.ndarray:
 class Sketch(GramCache):
     """X'X/n of many columns in short: B'B + tail * I with B float32 (RANK, columns), of a sample of the rows.
 
-    Nystroem's approximation from random directions (Frangella, Tropp and Udell 2023): 1 s where the whole of 12,000 x
+    Nystroem's approximation from random directions (Frangella, Tropp and Udell 2023): 2 s where the whole of 12,000 x
     9,984 takes 10 s and its Cholesky factors 3 s each and 0.4 GB. Like the whole, it shapes the metric only.
     """
 
     def __init__(self, X: np.ndarray, weights: np.ndarray | None = None) -> None:
-        at = np.linspace(0, len(X), min(len(X), SKETCHED), endpoint=False).astype(np.int64)
-        rows = X[at] if weights is None else X[at] * np.sqrt(weights[at]).astype(np.float32)[:, None]
+        n, w = len(X), np.ones(len(X)) if weights is None else weights
+        if n > SKETCHED:  # rows as often as they count
+            ends = np.cumsum(w)
+            at, times = np.unique(
+                np.searchsorted(ends, (np.arange(SKETCHED) + 0.5) * (ends[-1] / SKETCHED)), return_counts=True
+            )
+            n, w = SKETCHED, times * (ends[-1] / n)
+        else:
+            at = np.arange(n)
+        rows = X[at] * np.sqrt(w).astype(np.float32)[:, None]
         directions = np.random.default_rng(0).standard_normal((min(RANK, *rows.shape), X.shape[1]), np.float32)
-        seen = (directions @ rows.T) @ rows / np.float32(len(rows))
+        seen = (directions @ rows.T) @ rows / np.float32(n)
         core = seen.astype(np.float64) @ directions.T.astype(np.float64)
         core += core.T
         core /= 2
@@ -232,7 +254,7 @@ class Sketch(GramCache):
         values, vectors = np.linalg.eigh(core)
         kept = values > 1e-6 * values[-1]
         root = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
-        squares = float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) / len(rows)
+        squares = float(np.einsum("ij,ij->", rows, rows, dtype=np.float64)) / n
         basis = root.T @ seen
         left = squares - float(np.einsum("ij,ij->", basis, basis, dtype=np.float64))
         self._set(basis, np.full(X.shape[1], max(left, 0.0) / X.shape[1], np.float32))
@@ -241,6 +263,7 @@ class Sketch(GramCache):
         """``tail`` float32 (columns,): what of each column's mean square the basis has not."""
         self.basis, self.tail = basis, tail
         self._solvers = {}
+        self._square: np.ndarray | None = None
 
     @property
     def columns(self) -> int:
@@ -256,10 +279,18 @@ class Sketch(GramCache):
         part._set(self.basis * factors, self.tail * factors * factors)
         return part
 
+    def times(self, rows: np.ndarray) -> np.ndarray:
+        return _times(_times(rows, self.basis.T), self.basis) + rows * self.tail
+
     def _factored(self, ratio: float) -> Solver:
         # Woodbury's identity
         inverse = 1 / (self.tail + np.float32(ratio))
-        core = (self.basis * inverse) @ self.basis.T
+        if (inverse == inverse[0]).all():  # of columns that were not scaled: one product for all ratios
+            if self._square is None:
+                self._square = self.basis @ self.basis.T
+            core = self._square * inverse[0]
+        else:
+            core = (self.basis * inverse) @ self.basis.T
         core.ravel()[:: len(core) + 1] += 1
         factor, _ = lapack.spotrf(core, lower=1)
 
@@ -309,7 +340,7 @@ def fit(
     l1, l2 : penalties, see the module's docstring; l2 > 0.
     gap : relative duality gap at which to stop.
     warm : probe to start from, with the same columns in the same order.
-    cache : Gram matrix of these columns, used when l1 = 0; made here if None.
+    cache : Gram matrix of these columns; made here if None.
     factors : float32 (columns,) by which l1 is multiplied at each column; one if None.
 
     Raises
@@ -342,7 +373,7 @@ def fitting(
     if factors is not None:
         problem.l1_of = problem.l1_of * factors
     if l1 > 0 and start is not None:
-        return stated((yield from _screened(problem, gap, max_iterations, start)))
+        return stated((yield from _screened(problem, gap, max_iterations, start, cache, memory)))
     return stated((yield from _solve(problem, gap, max_iterations, start, cache, memory)))
 
 
@@ -365,12 +396,50 @@ def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, Any, 
     they differ by rounding.
     """
     cuts = sorted({end for columns, _ in fits for end in (columns.start, columns.stop)})
+    work = _in_step([fit for _, fit in fits])
+    answers: dict[int, np.ndarray] | None = None
+    while True:
+        try:
+            asked, back = work.send(answers)
+        except StopIteration as done:
+            results: list[Result] = done.value
+            return results
+        answers = _products(X, cuts, {i: (fits[i][0], rows) for i, rows in asked.items()}, back)
+
+
+def side_by_side(fits: Sequence[Generator[Product, Any, Result]]) -> Generator[Product, Any, list[Result]]:
+    """Generators that ask for products with the same X as one: what all ask for at a time is one product."""
+    work = _in_step(fits)
+    answers: dict[int, np.ndarray] | None = None
+    while True:
+        try:
+            asked, back = work.send(answers)
+        except StopIteration as done:
+            results: list[Result] = done.value
+            return results
+        parts = [*asked.values()]
+        product = yield Product(parts[0] if len(parts) == 1 else np.concatenate(parts), back)
+        answers = dict(_parts(asked, parts, product))
+
+
+def _parts(names: Iterable[int], parts: Sequence[np.ndarray], product: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of ``product`` that belong to each of the parts that it was made of."""
+    ends = itertools.accumulate(len(rows) for rows in parts)
+    for i, rows, end in zip(names, parts, ends, strict=True):
+        yield i, product[end - len(rows) : end]
+
+
+def _in_step(
+    fits: Sequence[Generator[Product, Any, Result]],
+) -> Generator[tuple[dict[int, np.ndarray], bool], Any, list[Result]]:
+    """Asks for the products with X that the generators wait for, those of one direction at a time, by number of
+    generator; takes those with a Gram matrix itself."""
     results: dict[int, Result] = {}
     waiting: dict[int, Product] = {}
 
     def go_on(i: int, answer: np.ndarray | None) -> None:
         try:
-            waiting[i] = fits[i][1].send(answer)
+            waiting[i] = fits[i].send(answer)
         except StopIteration as done:
             waiting.pop(i, None)
             results[i] = done.value
@@ -378,10 +447,21 @@ def together(X: np.ndarray, fits: Sequence[tuple[slice, Generator[Product, Any, 
     for i in range(len(fits)):
         go_on(i, None)
     while waiting:
+        small = [i for i, product in waiting.items() if product.cache is not None]
+        if small:  # all of them first, so that none holds up a product with X
+            by_cache: dict[int, list[int]] = {}
+            for i in small:
+                by_cache.setdefault(id(waiting[i].cache), []).append(i)
+            for of_one in by_cache.values():
+                cache, rows = waiting[of_one[0]].cache, [waiting[i].rows for i in of_one]
+                assert cache is not None
+                product = cache.times(rows[0] if len(rows) == 1 else np.concatenate(rows))
+                for i, answer in _parts(of_one, rows, product):
+                    go_on(i, answer)
+            continue
         # those that are ahead wait at their gradient for the others: so the products stay wide
         back = all(product.back for product in waiting.values())
-        asked = {i: product.rows for i, product in waiting.items() if product.back == back}
-        for i, answer in _products(X, cuts, {i: (fits[i][0], rows) for i, rows in asked.items()}, back).items():
+        for i, answer in (yield {i: p.rows for i, p in waiting.items() if p.back == back}, back).items():
             go_on(i, answer)
     return [results[i] for i in range(len(fits))]
 
@@ -474,13 +554,10 @@ def _solve(
     """Minimise to the gap; see :func:`fit`."""
     X, l1, l2 = problem.X, problem.l1, problem.l2
     W, b = problem.start(warm)
-    if l1 > 0:
-        steps = _fista(problem, W, b)
-    else:
-        cache = gram_of(X) if cache is None else cache
-        if cache.columns != X.shape[1]:
-            raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
-        steps = _quasi_newton(problem, W, b, cache, Memory() if memory is None else memory)
+    cache = gram_of(X) if cache is None else cache
+    if cache.columns != X.shape[1]:
+        raise ValueError(f"the cache is of {cache.columns} columns, X has {X.shape[1]}; use cache.take")
+    steps = (_proximal if l1 > 0 else _quasi_newton)(problem, W, b, cache, Memory() if memory is None else memory)
     # `steps` yields where it is after every gradient, from float32 logits; what is returned is measured anew
     previous, best = np.inf, np.inf
     iterations = 0
@@ -525,7 +602,14 @@ def _solve(
     )
 
 
-def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) -> Fitting:
+def _screened(
+    problem: Problem,
+    gap: float,
+    max_iterations: int,
+    warm: Probe,
+    cache: GramCache | None,
+    memory: Memory | None,
+) -> Fitting:
     """The same with l1 > 0 on the columns that are likely to have weights: those of ``warm``, and by the strong rule
     (Tibshirani et al. 2012) those whose slopes at ``warm`` come near l1. The gap is that on all columns; while it is
     too large those that were left out wrongly join, and the fit on few columns goes on to a smaller gap."""
@@ -540,7 +624,7 @@ def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) ->
         at = np.flatnonzero(inside)
         part = problem.take(at)
         start = replace(warm, weights=np.ascontiguousarray(W[:, at].T), intercept=b.astype(np.float32))
-        found = alone(part.X, _solve(part, closer, max_iterations, start, None, None))
+        found = alone(part.X, _solve(part, closer, max_iterations, start, cache and cache.take(at), None))
         iterations += found.iterations
         W = np.zeros_like(W)
         W[:, at] = found.weights.T
@@ -556,7 +640,7 @@ def _screened(problem: Problem, gap: float, max_iterations: int, warm: Probe) ->
         inside |= missed
         closer = closer if missed.any() else closer / 4
     warm = replace(warm, weights=np.ascontiguousarray(W.T), intercept=b.astype(np.float32))
-    found = yield from _solve(problem, gap, max_iterations, warm, None, None)
+    found = yield from _solve(problem, gap, max_iterations, warm, cache, memory)
     return replace(found, iterations=iterations + found.iterations)
 
 
@@ -821,7 +905,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         along = []
         for s, c, product in reversed(pairs):
             along.append(float(np.vdot(s, v)) / product)
-            v -= np.float32(along[-1]) * c
+            _add(v, -along[-1], c)
         if pairs and size is None:  # how much larger than the metric the curvature is
             _, c, product = pairs[-1]
             v, solved = metric.solve(v, c)
@@ -831,7 +915,7 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         if size is not None:
             v *= size
         for (s, c, product), a in zip(pairs, reversed(along), strict=True):
-            v += np.float32(a - float(np.vdot(c, v)) / product) * s
+            _add(v, a - float(np.vdot(c, v)) / product, s)
         start = -float(np.vdot(slope, v))
         if start >= 0:  # rounding has used up the history
             (v,), pairs, size = metric.solve(slope), [], None
@@ -844,6 +928,11 @@ def _quasi_newton(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCac
         Z = Z + np.float32(t) * dZ if count % REFRESH else (yield Product(W, False))
 
 
+def _add(to: np.ndarray, factor: float, rows: np.ndarray) -> None:
+    """to += factor * rows in place, both float32, contiguous: numpy would write the product down first."""
+    blas.saxpy(rows.ravel(), to.ravel(), a=factor)
+
+
 def _line_search(
     problem: Problem,
     W: np.ndarray,
@@ -853,11 +942,13 @@ def _line_search(
     dZ: np.ndarray,
     slope: float,
     loss: float,
+    chord: float = 0.0,
+    most: float = math.inf,
 ) -> tuple[float, np.ndarray, np.ndarray, float]:
     """Step t along D, which changes the logits by dZ, with the intercept, by Newton's method in the K'+1 unknowns.
 
-    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth and the
-    intercept is near its optimum.
+    Convex and smooth, and a trial costs no product with X. Stops where the derivative has fallen to a twentieth, or
+    falls still at ``most``, and the intercept is near its optimum. ``chord``: slope of a penalty taken for linear.
     """
     own = float(problem.own(dZ).sum(dtype=np.float64)) / problem.n
     wd, dd = float(np.vdot(W, D)), float(np.vdot(D, D))
@@ -869,70 +960,166 @@ def _line_search(
         A += Z
         A += b[:, None].astype(np.float32)
         P, loss = problem.loss(A)
-        value = loss + problem.l2 / 2 * (ww + 2 * t * wd + t * t * dd)
+        value = loss + t * chord + problem.l2 / 2 * (ww + 2 * t * wd + t * t * dd)
         if value > accepted + 1e-6 * abs(accepted):  # overshot: half way back
             t, b = (t + here[0]) / 2, (b + here[1]) / 2
             continue
         accepted, here = value, (t, b)
-        dt = float(np.vdot(P, dZ)) / problem.n - own + problem.l2 * (wd + t * dd)
+        dt = float(np.vdot(P, dZ)) / problem.n - own + problem.l2 * (wd + t * dd) + chord
         db = problem.intercept_gradient(P)
-        if abs(dt) <= 0.05 * abs(slope) and np.abs(db).max() <= SLOPED:
+        if (abs(dt) <= 0.05 * abs(slope) or (t == most and dt < 0)) and np.abs(db).max() <= SLOPED:
             break
         tt, tb = problem.curvature(P, dZ)
         H = np.empty((problem.k + 1, problem.k + 1))
         H[0, 0], H[0, 1:], H[1:, 0] = tt + problem.l2 * dd, tb, tb
         H[1:, 1:] = problem.intercept_curvature(P)
+        if t == most and dt < 0:  # stays there
+            H[0, 1:], H[1:, 0], dt = 0, 0, 0
         move = np.linalg.solve(H, np.concatenate([[dt], db]))
-        t, b = min(max(t - move[0], t / 10), 10 * t), b - np.clip(move[1:], -LONGEST, LONGEST)
+        t, b = min(max(t - move[0], t / 10), 10 * t, most), b - np.clip(move[1:], -LONGEST, LONGEST)
     return t, b, P, loss
 
 
-def _fista(problem: Problem, W: np.ndarray, b: np.ndarray) -> Steps:
-    """Accelerated proximal gradient (Beck and Teboulle 2009) with adaptive restart (O'Donoghue and Candes 2015).
+def _proximal(problem: Problem, W: np.ndarray, b: np.ndarray, cache: GramCache, memory: Memory) -> Steps:
+    """Proximal quasi-Newton steps (Lee, Sun and Saunders 2014) for l1 > 0; yields after every gradient.
 
-    Class k moves by 1/(L s_k), with s_k the root of its mean curvature. L is the curvature met along the step, at both
-    of its ends, and is tried smaller every iteration. Yields after every gradient.
+    Each goes towards the minimum of a model of the objective, of the penalty as it is and a quadratic loss whose
+    curvature is the metric, corrected by the last pairs (compact BFGS: Byrd, Nocedal and Schnabel 1994). That minimum
+    is sought without X (:func:`_inside`). Along the step the penalty is bounded by its chord, which is exact at the
+    whole step: there weights are zero, and none is passed over.
     """
-    l1, l2 = problem.l1_of.astype(np.float32), np.float32(problem.l2)
     Z = (yield Product(W, False)) if W.any() else np.zeros((problem.k, problem.n), np.float32)
-    V, ZV, momentum, L, scale = W, Z, 1.0, 0.0, np.ones((problem.k, 1), np.float32)
-    for count in itertools.count():
-        P, loss, b = problem.centre(ZV, b, SLOPED)
+    P, loss, b = problem.centre(Z, b, SLOPED)
+    C: np.ndarray | None = None
+    l1, L = problem.l1_of.astype(np.float32), 0.0
+    step = before = np.empty(0, np.float32)
+    for count in itertools.count(1):
         G = yield Product(problem.residual(P), True)
-        yield At(V, b, loss + problem.penalty(V), problem.gap(V, P, G))
-        if count % 10 == 0 and count < 60:
-            s = np.sqrt(np.diag(problem.class_curvature(P)))
-            scale = (s / s.mean()).astype(np.float32)[:, None]
-        while True:
-            size = np.float32(1 / L if L else 1e-3) / scale  # the first step is a short one, to meet the curvature
-            U = V - size * G
-            N = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + l2 * size)
-            D = N - V
-            ZN = yield Product(N, False)
-            weight = float(np.vdot(D * scale, D))
-            if not weight:
+        if step.size:
+            memory.add(step, G - before)
+        before, penalty = G, problem.penalty(W)
+        yield At(W, b, loss + penalty, problem.gap(W, P, G))
+        now = problem.class_curvature(P)
+        if C is None or not METRIC_REFRESH < np.trace(now) / np.trace(C) < 1 / METRIC_REFRESH:
+            C = now
+        # the others stay at zero; where they should not their slope says so after the step
+        at = np.flatnonzero(W.any(axis=0) | (np.abs(G) > l1).any(axis=0))
+        for pairs in (memory.pairs[-PAIRS:], []):
+            model = _Model(cache, C, pairs)
+            if at.size < FEWER_COLUMNS * problem.p:
+                N = np.zeros_like(W)
+                N[:, at], L = yield from _inside(model.take(at), l1[at], problem.l2, W[:, at], G[:, at], L)
+            else:
+                N, L = yield from _inside(model, l1, problem.l2, W, G, L)
+            D = N - W
+            chord = problem.penalty(N) - penalty - problem.l2 / 2 * float(np.vdot(N + W, D))
+            start = float(np.vdot(G, D)) + problem.l2 * float(np.vdot(W, D)) + chord
+            if start < 0:
                 break
-            at_end = problem.loss(ZN + b[:, None].astype(np.float32))[0]
-            met = max(problem.curvature(Q, ZN - ZV)[0] for Q in (P, at_end)) / weight
-            if not np.isfinite(met):  # every row saturated: nothing is left to step by
-                return
-            if L and met <= 1.05 * L:
-                break
+        else:
+            return  # rounding: no step goes down
+        dZ = yield Product(D, False)
+        t, b, P, loss = _line_search(problem, W, Z, b, D, dZ, start, loss, chord, 1.0)
+        step = D if t == 1 else np.float32(t) * D
+        W = N if t == 1 else W + step
+        Z = Z + np.float32(t) * dZ if count % REFRESH else (yield Product(W, False))
+
+
+class _Model:
+    """Curvature of the mean loss in a model of it: B = a C (x) X'X/n, corrected so that B s = y for the pairs (s, y)
+    of ``memory``; a is what the last pair says."""
+
+    def __init__(self, cache: GramCache, C: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.cache, self.C = cache, C.astype(np.float32)
+        self.left = self.right = np.empty((0, 0), np.float32)
+        if not pairs:
+            return
+        k = len(C)
+        S, Y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
+        turned = (self.C @ S.reshape(len(pairs), k, -1)).reshape(S.shape)
+        S, Y, B = (rows.reshape(len(pairs), -1) for rows in (S, Y, cache.times(turned)))
+        # each pair to the unit s'Bs = 1
+        size = np.einsum("ij,ij->i", S, B, dtype=np.float64)
+        product = np.einsum("ij,ij->i", S, Y, dtype=np.float64)
+        kept = (product > CURVED * size) & (size > 0)
+        if not kept.any():
+            return
+        unit = (1 / np.sqrt(size[kept])).astype(np.float32)[:, None]
+        S, Y, B = S[kept] * unit, Y[kept] * unit, B[kept] * unit
+        along = (product / np.where(kept, size, 1))[kept][-1]
+        self.C *= np.float32(along)
+        B *= np.float32(along)
+        SB, SY = (S @ B.T).astype(np.float64), (S @ Y.T).astype(np.float64)
+        lower = np.tril(SY, -1)
+        core = np.block([[(SB + SB.T) / 2, lower], [lower.T, -np.diag(np.diag(SY))]])
+        values, vectors = np.linalg.eigh(core)
+        sound = np.abs(values) > CURVED * np.abs(values).max()
+        self.left = vectors[:, sound].T.astype(np.float32) @ np.concatenate([B, Y])
+        self.right = self.left / values[sound].astype(np.float32)[:, None]
+
+    def take(self, columns: np.ndarray) -> _Model:
+        """That of a step that moves no other columns."""
+        part = copy.copy(self)
+        part.cache = self.cache.take(columns)
+        if len(self.left):
+            of_all = (len(self.left), len(self.C), -1)
+            part.left, part.right = (
+                rows.reshape(of_all)[:, :, columns].reshape(len(rows), -1) for rows in (self.left, self.right)
+            )
+        return part
+
+    def times(self, D: np.ndarray) -> Generator[Product, Any, np.ndarray]:
+        """B D, (K', columns)."""
+        H: np.ndarray = yield Product(self.C @ D, False, self.cache)
+        if len(self.left):
+            H = H - ((self.right @ D.ravel()) @ self.left).reshape(D.shape)
+        return H
+
+
+def _inside(
+    model: _Model, l1: np.ndarray, l2: float, W: np.ndarray, G: np.ndarray, L: float
+) -> Generator[Product, Any, tuple[np.ndarray, float]]:
+    """Minimise the model at W with gradient G, loosely, by accelerated proximal gradient (Beck and Teboulle 2009) with
+    restarts (O'Donoghue and Candes 2015). L is the curvature met along its steps, at first a guess (0: none), and is
+    tried smaller every time; that at the end comes back too. l1 (columns,) float32."""
+    N = V = W
+    BN = BV = np.zeros_like(W)  # B times their distance from W
+    momentum, wanted = 1.0, 0.0
+    for _ in range(INSIDE):
+        size = np.float32(1 / L if L else 1e-3)
+        U = V - size * (G + BV)
+        M = np.sign(U) * np.maximum(np.abs(U) - l1 * size, 0) / (1 + np.float32(l2) * size)
+        D = M - V
+        weight = float(np.vdot(D, D))
+        if not weight:
+            return M, L
+        BM = yield from model.times(M - W)
+        met = float(np.vdot(D, BM - BV)) / weight
+        if not L or met > 1.05 * L:
             L = max(met, 1.2 * L)
-        if float(np.vdot((V - N) * scale, N - W)) > 0:
+            if not L > 0:
+                break
+            continue
+        if float(np.vdot(V - M, M - N)) > 0:
             momentum = 1.0
         following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
         push = np.float32((momentum - 1) / following)
-        V, ZV = N + push * (N - W), ZN + push * (ZN - Z)
-        W, Z, momentum, L = N, ZN, following, L * CURVATURE_DECAY
+        V, BV = M + push * (M - N), BM + push * (BM - BN)
+        N, BN, momentum = M, BM, following
+        moved = weight * L * L
+        wanted = wanted or INSIDE_TO**2 * moved
+        if moved < wanted:
+            break
+        L *= CURVATURE_DECAY
+    return N, L
 
 
 def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
     """The probe that L-BFGS-B (Byrd et al. 1995) finds from a cold start, which need not be at the gap.
 
     In float64 throughout, certificate included, on weights split into what is above and what is below zero: there the
-    penalty is smooth. Started anew where it sees no progress, which forgets a bad history; slower than FISTA where that
-    converges, but the intercept moves with the weights, and no step length is shared by columns of unlike scales.
+    penalty is smooth. Started anew where it sees no progress, which forgets a bad history; slower than proximal steps
+    where those converge, but the intercept moves with the weights, and float64 resolves columns of unlike scales.
     """
     from scipy.optimize import minimize  # a tenth of a second that few processes need
 
@@ -947,7 +1134,7 @@ def _bounded(problem: Problem, gap: float, max_iterations: int) -> Probe:
         value = loss + float(v[: 2 * k * p].reshape(-1, p).sum(axis=0) @ l1) + exact.l2 / 2 * float(np.vdot(W, W))
         return value, np.concatenate([(G + l1).ravel(), (l1 - G).ravel(), exact.intercept_gradient(P)])
 
-    W, b = (a.astype(np.float64) for a in problem.start(None))  # that of FISTA may lie far off
+    W, b = (a.astype(np.float64) for a in problem.start(None))  # where the steps stalled may lie far off
     bounds = [(0.0, None)] * (2 * k * p) + [(None, None)] * k
     left = BOUNDED * max_iterations
     best: Probe | None = None

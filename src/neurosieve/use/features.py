@@ -19,7 +19,7 @@ import numpy as np
 
 from neurosieve.activations.batches import Plan, Rows, Where, plan_inputs
 from neurosieve.activations.cut import CutError, cut
-from neurosieve.activations.dump import run_plan
+from neurosieve.activations.dump import extract
 from neurosieve.activations.models import WEIGHTS, Loaded, load_folder, load_model, task_folder
 from neurosieve.artifacts import Paths, csv_lines, printable, write_text
 from neurosieve.config import Columns, Model, Params, load_params
@@ -269,16 +269,6 @@ class Extractor:
                 f"{texts.where('rows', 0)}: the classifier of {self.neurons.data['task']['name']} takes rows with "
                 f"{keys[unit]}; found {keys[found]}"
             )
-
-
-def extract(loaded: Loaded, layers: np.ndarray, units: np.ndarray, plan: Plan) -> np.ndarray:
-    """Values float32 (vectors, neurons) of every vector of a plan, of the neurons in these layers and units."""
-    places = [(layer, np.flatnonzero(layers == layer)) for layer in np.unique(layers)]
-    out = np.empty((plan.vectors, len(layers)), np.float32)
-    for vectors, values in run_plan(loaded, plan, ""):
-        for layer, at in places:
-            out[vectors[:, None], at] = values[layer][:, units[at]]
-    return out
 
 
 def _load(neurons: Neurons, model: Path | str | None, params: Path | str | Params, build: Path | str) -> Loaded:
