@@ -369,7 +369,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path):
     wanted, found = (files(paths.finetuned("m", "t")) for paths in (one, other))
     for each in (wanted, found):  # names the build folder
         del each["manifest.json"]
-    assert found == wanted and len(found) == 5
+    assert found == wanted and len(found) == 6
     assert not list(other.root.rglob(".finetuned*"))
 
 

@@ -73,8 +73,8 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
         known(("concepts", "faithfulness", "orders", i), name, orders, "order: chosen, a ranking, or a causal one")
     languages = params.concepts.languages
     for language, source in languages.sources.items() if languages is not None else ():
-        at = ("concepts", "languages", "sources", language)
-        known((*at, "corpus"), source.corpus, list(params.prepare.corpora), "corpus")
+        places = ("concepts", "languages", "sources", language, "corpus")
+        known(places, source.corpus, list(params.prepare.corpora), "corpus")
     numbers = [name for name in params.run.tasks if (t := params.prepare.tasks.get(name)) and t.metric == "r2"]
     judged_by: list[tuple[tuple[str | int, ...], str]] = []
     if params.subsets.headline in params.subsets.rankings:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from neurosieve.prepare.records import Record
+
 _SPACE = re.compile(r"\s+")
 _BLANK_LINE = re.compile(r"\n\s*\n")
 #: What stands for a function's own name in its code and in its docstring.
@@ -28,6 +30,11 @@ def without_docstring(source: str, span: tuple[int, int]) -> str:
     if tail.startswith("\n") and not head.rpartition("\n")[2].strip():  # it had its lines to itself
         head, tail = head.rpartition("\n")[0], re.sub(r"\A\n(?:[ \t]*\n)*", "\n", tail)
     return (head + tail).rstrip()
+
+
+def code_of(record: Record) -> str:
+    """The function without its docstring, if it has one: a long one would fill an input that is asked of its code."""
+    return without_docstring(record.text, record.docstring_span) if record.docstring_span else record.text
 
 
 def mask(text: str, name: str, word: str) -> str:

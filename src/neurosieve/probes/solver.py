@@ -585,8 +585,8 @@ def _solve(
                 best = absolute
             previous = objective
             if best <= gap * objective:
-                return Probe(
-                    np.ascontiguousarray(step.W.T), b.astype(np.float32), best / objective,
+                return Probe(  # a bound may lie above the objective by what rounding did
+                    np.ascontiguousarray(step.W.T), b.astype(np.float32), max(best, 0.0) / objective,
                     iterations, objective, l1, l2,
                 )  # fmt: skip
         if iterations >= max_iterations:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from neurosieve.config import Task
-from neurosieve.prepare.printer import without_docstring
+from neurosieve.prepare.printer import code_of
 from neurosieve.prepare.python_tokens import NOVELTY, first_mentions
 from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
@@ -25,12 +25,8 @@ DESCRIPTION = "Whether the name that a Python function breaks off after is new, 
 PER_FILE = 1
 
 
-def _code(record: Record) -> str:
-    return without_docstring(record.text, record.docstring_span) if record.docstring_span else record.text
-
-
 def why_not(record: Record, task: Task) -> str | None:
-    return too_long(_code(record), task)
+    return too_long(code_of(record), task)
 
 
 def build(records: list[Record], want: Want) -> Sample:
@@ -40,7 +36,7 @@ def build(records: list[Record], want: Want) -> Sample:
         if want.rows - len(sample.rows) < 2:
             sample.left_out["not needed"] += 1
             continue
-        code = _code(record)
+        code = code_of(record)
         pairs = [(a, b) for a, b in pairwise(first_mentions(code)) if a.label != b.label]
         if not pairs:
             sample.left_out["no new name beside one that stood above"] += 1

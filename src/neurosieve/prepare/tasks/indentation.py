@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from neurosieve.config import Task
-from neurosieve.prepare.printer import without_docstring
+from neurosieve.prepare.printer import code_of
 from neurosieve.prepare.python_tokens import misplaced
 from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
@@ -25,12 +25,8 @@ PER_FILE = 1
 LINES = 3
 
 
-def _code(record: Record) -> str:
-    return without_docstring(record.text, record.docstring_span) if record.docstring_span else record.text
-
-
 def why_not(record: Record, task: Task) -> str | None:
-    return too_long(_code(record), task)
+    return too_long(code_of(record), task)
 
 
 def _broken(code: str, places: list[tuple[int, int]], rng: np.random.Generator) -> str:
@@ -54,7 +50,7 @@ def build(records: list[Record], want: Want) -> Sample:
         if want.rows - len(sample.rows) < 2:
             sample.left_out["not needed"] += 1
             continue
-        code = _code(record)
+        code = code_of(record)
         places = misplaced(code)
         if not places:
             sample.left_out["no line that could be moved"] += 1

@@ -9,7 +9,7 @@ the name nor the place nor the words around it alone can tell the label.
 from __future__ import annotations
 
 from neurosieve.config import Task
-from neurosieve.prepare.printer import replaced, without_docstring
+from neurosieve.prepare.printer import code_of, replaced
 from neurosieve.prepare.python_tokens import variable_uses
 from neurosieve.prepare.records import Record
 from neurosieve.prepare.sampling import Sample, Want, over_files, too_long
@@ -21,13 +21,8 @@ DESCRIPTION = "Whether a variable in a Python function is the one that was writt
 PER_FILE = 1
 
 
-def _code(record: Record) -> str:
-    """The function without its docstring: a long one would fill the input with text that says nothing of the swap."""
-    return without_docstring(record.text, record.docstring_span) if record.docstring_span else record.text
-
-
 def why_not(record: Record, task: Task) -> str | None:
-    return too_long(_code(record), task)
+    return too_long(code_of(record), task)
 
 
 def build(records: list[Record], want: Want) -> Sample:
@@ -37,7 +32,7 @@ def build(records: list[Record], want: Want) -> Sample:
         if want.rows - len(sample.rows) < 2:
             sample.left_out["not needed"] += 1
             continue
-        code = _code(record)
+        code = code_of(record)
         uses = variable_uses(code)
         pairs = [(s, t) for i, s in enumerate(uses) for t in uses[i + 1 :] if t.name in s.others and s.name in t.others]
         if not pairs:
