@@ -292,8 +292,7 @@ def together(singles: list[Row]) -> Row:
 
 
 def rows() -> list[Row]:
-    others = {"dump_activations": 2, "ablate_neurons": 2, "finetune_model": 2}
-    threads = " ".join(f"{rule}={n}" for rule, n in others.items())
+    threads = " ".join(f"{rule}=2" for rule in ("dump_activations", "finetune_model", "measure_faithfulness"))
     singles = variations()
     return [
         Row("snakemake", "Snakemake, then certify", f"{SNAKEMAKE} && {CERTIFY}"),

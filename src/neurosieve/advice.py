@@ -122,7 +122,7 @@ def _smaller(params: Params, job: estimates.Job) -> str:
         for k in KEYS[job.rule]
     ]
     changes = [(key, *less) for key in keys if (less := halved(params, key)) is not None]
-    if job.rule in estimates.ON_DEVICE and params.activations.dtype == "float32":
+    if job.rule in estimates.WITH_MODEL and params.activations.dtype == "float32":
         half = params.activations.model_copy(update={"dtype": "bfloat16"})
         fast = params.model_copy(update={"activations": half})
         changes.append(("activations.dtype", fast, "bfloat16 instead of float32, with `numerics: fast`"))

@@ -216,7 +216,7 @@ def choose(
             where = f"partition {gpu_partition}" if gpu_partition else "any partition that is up"
             raise ClusterError(f"no GPU in {where}, and NEUROSIEVE_DEVICE is {device}: unset it to run models on CPUs")
         kind = gpu.gpus[0] if len(gpu.gpus) == 1 else "gpu"
-        why.append(f"GPUs: one of {gpu.name} for each job that runs a model ({', '.join(ON_DEVICE)}): {kind}:1")
+        why.append(f"GPUs: one of {gpu.name} for each job of {' and '.join(ON_DEVICE)}: {kind}:1")
         if len(gpu.gpus) > 1:
             why.append(f"  to ask for one kind, write it into the profile: {', '.join(f'{k}:1' for k in gpu.gpus)}")
         lines.append("set-resources:")

@@ -75,15 +75,15 @@ LARGE = 4  # times a minimal subset: above it robustness lets elimination take l
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
-# rules that run a model
-ON_DEVICE = (
-    "finetune_model", "dump_activations", "ablate_neurons", "attribute_neurons", "measure_faithfulness",
-    "measure_effects", "find_language_neurons",
+# rules that run a model: on the device that NEUROSIEVE_DEVICE names, or on the cpu whatever it names
+ON_DEVICE = ("finetune_model", "dump_activations")
+WITH_MODEL = (
+    *ON_DEVICE, "ablate_neurons", "attribute_neurons", "measure_faithfulness", "measure_effects",
+    "find_language_neurons",
 )  # fmt: skip
 # Jobs estimated to be shorter share a job of a cluster with others of their stage, where its profile says how many.
 # Within a stage a path has two rules at most, so that no job of it waits for one outside that waits for the stage.
-# Those that run a model have stages of their own, for they ask for GPUs; those that
-# wait for all rows stand in none.
+# Those that may ask for a GPU have a stage of their own; those that wait for all rows stand in none.
 SHORT = 120  # seconds
 # fmt: off
 STAGES = {
@@ -247,12 +247,14 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
 
 def overhead(rule: str) -> tuple[float, float]:
     """Seconds until a job of a rule begins, and megabytes of what it imports: what does not grow with its data."""
-    return (START_TORCH, BASE_TORCH) if rule in ON_DEVICE else (START, BASE)
+    return (START_TORCH, BASE_TORCH) if rule in WITH_MODEL else (START, BASE)
 
 
 def counted(params: Params, job: Job, device: str = "cpu") -> Need:
     """What a job needs, by its operations and arrays alone; raises as :func:`need`."""
     rule, run = job.rule, params.run
+    if rule not in ON_DEVICE:
+        device = "cpu"
     portable = params.numerics == "portable"
     on_model = GPU if device != "cpu" else PORTABLE_MODEL if portable else FAST_MODEL
     on_probe = PORTABLE if portable else FAST_PROBE

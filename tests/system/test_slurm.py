@@ -264,7 +264,7 @@ def test_gpus_are_asked_for_where_they_are_and_one_for_a_job(site, tmp_path):
     with two_nodes.Cluster(tmp_path / "cluster", gpus=2) as cluster:
         other = Site(site.checkout, cluster)
         status, said = other.type(activate, f"NEUROSIEVE_DEVICE=cuda {profile}")
-        assert status == 0 and "GPUs: one of main for each job that runs a model" in said, said
+        assert status == 0 and "GPUs: one of main for each job of finetune_model and dump_activations" in said, said
         status, said = other.type(activate, profile)  # without a GPU it is another one
         assert status == 1 and "stays as it is" in said, said
         run = AGAIN[-1].replace("profiles/cluster", "profiles/gpu")
