@@ -110,7 +110,7 @@ def make_params(models: list[str] | None = None, tasks: list[str] | None = None)
                 "robustness": {"resamples": 4, "disjoint": 2},
                 "margins": {"default": {"value": 0.01, "reason": "the smallest loss that users would notice"}},
             },
-            "concepts": {"neurons": 50, "top_types": 8, "min_count": 5, "context": 30},
+            "concepts": {"neurons": 50, "top_types": 8, "min_count": 5, "context": 30, "ablation": {}},
             "leaderboard": {"title": "NeuroSieve: how many neurons does a task need?"},
         }
     )

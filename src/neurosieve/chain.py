@@ -98,7 +98,8 @@ def artifacts(params: Params, paths: Paths) -> list[Artifact]:
     if "published" in params.run.protocols:
         rows("reproduce_published")
     rows("describe_neurons")
-    rows("ablate_neurons")
+    if params.concepts.ablation is not None:
+        rows("ablate_neurons")
     trained = params.trained_models
     if params.concepts.attribution is not None:
         rows("attribute_neurons", trained)

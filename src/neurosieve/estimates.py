@@ -153,8 +153,9 @@ def jobs(params: Params) -> Iterator[Job]:
     yield from (Job("transfer_subsets", m) for m in run.models if params.subsets.transfer)
     yield from (Job("score_test", m, t) for m, t in cells)
     yield from (Job("reproduce_published", m, t) for m, t in cells if "published" in run.protocols)
-    yield from (Job(rule, m, t) for rule in ("describe_neurons", "ablate_neurons") for m, t in cells)
+    yield from (Job("describe_neurons", m, t) for m, t in cells)
     concepts = params.concepts
+    yield from (Job("ablate_neurons", m, t) for m, t in cells if concepts.ablation is not None)
     trained = [(model, task) for model in params.trained_models for task in run.tasks]
     yield from (Job("attribute_neurons", m, t) for m, t in trained if concepts.attribution is not None)
     yield from (Job("measure_faithfulness", m, t) for m, t in trained if concepts.faithfulness is not None)

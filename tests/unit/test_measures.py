@@ -79,7 +79,7 @@ def test_what_the_model_uses_is_told_from_what_is_not_shown(rows):
     assert ablated["right"] == "40.0 % / 10.0 % / 30.0 %"
     assert doubled["more than random"] == "not shown" and doubled["neurons / tokens"] == "50 / 200"
     none = [{**r, "ablation": {"ablation": None, "reason": "no head"}} for r in rows]
-    assert not measures.used(none)["lines"]
+    assert not measures.used(none)["lines"] and not measures.used([{**r, "ablation": None} for r in rows])["lines"]
     assert "What the model itself uses" not in [table["title"] for table in measures.task_tables(none)]
 
 

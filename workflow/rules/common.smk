@@ -148,6 +148,11 @@ def published():
     return rows(PATHS.published) if "published" in P.run.protocols else []
 
 
+def ablations():
+    """What changing neurons of each row does to the model's predictions, where the params file asks for it."""
+    return rows(PATHS.ablation) if P.concepts.ablation is not None else []
+
+
 def attributions(cells=None):
     """Causal rankings of these rows, of all trained models where none are named, if the params file asks for them."""
     if P.concepts.attribution is None:

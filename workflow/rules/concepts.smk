@@ -1,7 +1,7 @@
 rule concepts:
     input:
         rows(PATHS.concepts),
-        rows(PATHS.ablation),
+        ablations(),
         attributions(),
         faithfulness(),
         effects(),

@@ -22,7 +22,7 @@ rule build_leaderboard:
         transfer=transfers(),
         published=published(),
         concepts=rows(PATHS.concepts),
-        ablation=rows(PATHS.ablation),
+        ablation=ablations(),
         attribution=attributions(),
         faithfulness=faithfulness(),
         effects=effects(),

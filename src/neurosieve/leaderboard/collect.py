@@ -33,7 +33,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | redundancy, cka, clusters | as in redundancy.json |
 | robustness | as in robustness.json: what is asked of the minimal subset of a trained model; null where it is not |
 | concepts | as in concepts.json, long token types shortened |
-| ablation | as in ablation.json: what changing neurons does to the model's own predictions, or why it was not tried |
+| ablation | as in ablation.json: what changing neurons does to the model's own predictions; null where not asked |
 | attribution, faithfulness | as in the files of these names; null where the params file does not ask |
 | effects | of the row's task, as in effects.json, or its reason; null where the params file does not ask |
 | lenses | lens -> its lens.json |
@@ -101,7 +101,7 @@ class _Found:
     scores: dict[str, Any]
     redundancy: dict[str, Any]
     concepts: dict[str, Any]
-    ablation: dict[str, Any]
+    ablation: dict[str, Any] | None
     robustness: dict[str, Any] | None
     attribution: dict[str, Any] | None
     faithfulness: dict[str, Any] | None
@@ -127,7 +127,7 @@ def _read(params: Params, paths: Paths, model: str, task: str) -> _Found:
         scores=read_json(paths.scores(model, task) / "scores.json"),
         redundancy=read_json(paths.redundancy(model, task) / "redundancy.json"),
         concepts=read_json(paths.concepts(model, task) / "concepts.json"),
-        ablation=read_json(paths.ablation(model, task) / "ablation.json"),
+        ablation=read_json(paths.ablation(model, task) / "ablation.json") if concepts.ablation is not None else None,
         robustness=asked(params.subsets.robustness, paths.robustness(model, task), "robustness.json"),
         attribution=asked(concepts.attribution, paths.attribution(model, task), "attribution.json"),
         faithfulness=asked(concepts.faithfulness, paths.faithfulness(model, task), "faithfulness.json"),

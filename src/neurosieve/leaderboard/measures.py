@@ -175,7 +175,7 @@ def used(rows: Sequence[Row]) -> Table:
     """Change of the model's own predictions with the chosen neurons ablated or amplified, beside random ones."""
     lines = []
     for row in rows:
-        found = row["ablation"]["ablation"]
+        found = (row["ablation"] or {"ablation": None})["ablation"]
         for amount, entry in (found or {"amounts": {}})["amounts"].items():
             how = "ablated" if float(amount) == 0 else f"deviation × {amount}"
             random, accuracy = entry["random"], found["accuracy"]
