@@ -272,6 +272,13 @@ def test_the_non_linearity_of_gated_blocks_is_counted(tmp_path: Path, name: str,
     assert kinds == ({"GELUActivation"} if name == "modernbert" else {"SiLUActivation"} if gated else set())
 
 
+def test_dropout_is_no_gate_where_both_layers_are_equally_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tiny_models.SIZES, "intermediate_size", tiny_models.SIZES["hidden_size"])
+    loaded, _ = load_language_model(tiny_models.save(tmp_path, "bert", head=True), "bert", "plain")
+    assert loaded.model.config.intermediate_size == loaded.model.config.hidden_size
+    assert watch(loaded).counted == "product"
+
+
 def test_scores_are_those_of_finite_differences(tmp_path: Path) -> None:
     loaded, _ = load_language_model(tiny_models.save(tmp_path, "gpt2", head=True), "m", "plain")
     watched = watch(loaded)

@@ -338,7 +338,8 @@ def watch(loaded: Loaded) -> Watched:
     """The feed-forward layers of a model and, where they are gated, their non-linearities; Unfit without such layers.
 
     A gate shows on a short text: a module without parameters gives as many values as enter the last product of the
-    layer, and others. Where a block has several such modules, the first is taken.
+    layer, and others. Where a block has several such modules, the first is taken. One that passes on what it was given,
+    as dropout does here, is none: where layer and feed-forward layer are equally wide it would be taken for a gate.
     """
     import torch
 
@@ -357,7 +358,9 @@ def watch(loaded: Loaded) -> Watched:
     hooks = []
 
     def listen(module: Any, args: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
+        if not isinstance(output, torch.Tensor):
+            return
+        if not any(isinstance(given, torch.Tensor) and torch.equal(given, output) for given in args):
             heard.append((module, output.clone()))
 
     def decide(module: Any, args: tuple[Any, ...]) -> None:
