@@ -254,6 +254,12 @@ def test_functions_come_in_turn_from_files_that_are_cut_in_halves(tmp_path: Path
     with pytest.raises(ArtifactError, match="found 'q', a test package"):
         named = settings(sources={"plus": {"corpus": "plus", "packages": ["q"]}, "less": {"corpus": "less"}})
         read_functions(guarded, paths, named)
+    # a manifest tells whose test packages were left out
+    elsewhere = {"token-roles": tasks["token-roles"].model_copy(update={"corpus": "less"})}
+    moved = params.model_copy(update={"prepare": params.prepare.model_copy(update={"tasks": elsewhere})})
+    told = [p.settings("find_language_neurons", model="m")["test"] for p in (params, guarded, moved)]
+    nothing: dict[str, list[str]] = {"and": [], "less": [], "plus": []}
+    assert told == [nothing, nothing | {"plus": ["q"]}, nothing | {"less": ["q"]}]
     write_corpora(paths, {"less": written["less"][:8]})
     with pytest.raises(ArtifactError, match=r"sources.less: 4 files with functions; give 6"):
         read_functions(params, paths, block)

@@ -188,7 +188,7 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
     files = 0
     for language, (name, source) in enumerate(settings.sources.items()):
         where = f"concepts.languages.sources.{name}"
-        tested = packages_of_tests(params, source.corpus)
+        tested = set(params.test_packages(source.corpus))
         if source.packages is not None and (bad := sorted(tested.intersection(source.packages))):
             raise ArtifactError(f"{where}.packages: found {bad[0]!r}, a test package of a task of the run; take it out")
         records = read_corpus(paths.corpus(source.corpus))
@@ -223,12 +223,6 @@ def tidy(text: str) -> str:
     indentation of the class around a method.
     """
     return textwrap.dedent("\n".join(line.rstrip() for line in text.split("\n") if line.strip()))
-
-
-def packages_of_tests(params: Params, corpus: str) -> set[str]:
-    """Packages of a corpus that are test packages of a task of the run."""
-    tasks = [params.prepare.tasks[name] for name in params.run.tasks]
-    return {p for task in tasks if task.corpus == corpus and task.packages is not None for p in task.packages.test}
 
 
 def take_turns(functions: Sequence[Function], enough: int, length: Callable[[Function], int]) -> list[int]:
