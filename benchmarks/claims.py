@@ -40,11 +40,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from neurosieve.artifacts import Paths, write_text
-from neurosieve.concepts import read_tokens
+from neurosieve.concepts import read_tokens, z_scores
 from neurosieve.concepts.metrics import scores
 from neurosieve.concepts.null import Null, family_wise, judged_on_unseen, permuted_labels
 from neurosieve.config import Params, load_params
-from neurosieve.constant import column_moments
 from neurosieve.probes.features import layout
 
 MASS = 0.05
@@ -118,22 +117,12 @@ def read_cell(params: Params, paths: Paths, model: str, task: str) -> Cell:
     assert seen is not None
     counts = np.zeros((len(tokens.names), len(features.classes)), np.int64)
     np.add.at(counts, (tokens.codes, labels), 1)
-    types, class_of = strongest_types(np.abs(_z(features, kept, X)), tokens.codes), counts.argmax(axis=1)
+    types, class_of = strongest_types(np.abs(z_scores(features, kept, X)), tokens.codes), counts.argmax(axis=1)
     eye = {claim: by_eye(types, class_of, of, claim == TEXT) for claim, of in claims.items()}
     ours, judged = _named(params, X, labels, tokens.codes, seen, claims, task)
     own = {claim: np.unique(np.concatenate([heaviest(weights[:, c]) for c in of])) for claim, of in claims.items()}
     share = {claim: float(np.isin(class_of, of).mean()) for claim, of in claims.items()}
     return Cell(kept // features.width, eye, ours, own, judged, share)
-
-
-def _z(features: Any, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
-    folder = features.paths.activations(features.model, features.task, "train")
-    mean, std = np.empty((2, len(neurons)), np.float64)
-    for layer in np.unique(neurons // features.width):
-        at = neurons // features.width == layer
-        vectors = np.load(folder / f"layer_{layer:02d}.npy", mmap_mode="r")
-        mean[at], std[at], _ = column_moments(vectors[:, neurons[at] % features.width])
-    return np.asarray((X - mean) / std)
 
 
 def _named(
