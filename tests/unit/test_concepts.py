@@ -27,7 +27,7 @@ from neurosieve.concepts.null import (
     purity,
 )
 from neurosieve.config import Concepts, Params, Probes, Subsets
-from neurosieve.config.concepts import METRICS
+from neurosieve.config.concepts import METRICS, HeatMaps
 from neurosieve.config.prepare import Prepare, Task
 from neurosieve.probes.metrics import column_ranks
 
@@ -605,6 +605,11 @@ def test_nothing_chosen(tmp_path: Path) -> None:
     assert (report["significant"], report["null_max_quantile"]) == (0, None)
     assert {name: of["neurons"] for name, of in report["named"].items()} == {"LOAD": 0, "STORE": 0}
     assert report["sanity"]["neurons"] == 0
+    assert not (paths.concepts("tiny", "roles") / "heatmaps.html").exists()
+    params = settings()
+    block = params.concepts.model_copy(update={"heat_maps": HeatMaps()})
+    describe_neurons(params.model_copy(update={"concepts": block}), paths, model="tiny", task="roles")
+    assert "No neuron of this row is shown" in (paths.concepts("tiny", "roles") / "heatmaps.html").read_text()
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
-        if maps:
+        if settings.heat_maps is not None and z is not None:  # a page without neurons says why
             out.jsonl("heatmaps.jsonl", maps)
             out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
