@@ -31,6 +31,7 @@ import argparse
 import json
 import sys
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from neurosieve.artifacts import Paths, write_text
-from neurosieve.concepts import read_tokens
+from neurosieve.concepts import read_tokens, z_scores
 from neurosieve.concepts.metrics import scores
 from neurosieve.concepts.null import Null, family_wise, judged_on_unseen, permuted_labels
 from neurosieve.config import Params, load_params
-from neurosieve.constant import column_moments
 from neurosieve.probes.features import layout
 
 MASS = 0.05
@@ -105,7 +105,8 @@ class Cell:
 
 def read_cell(params: Params, paths: Paths, model: str, task: str) -> Cell:
     features = layout(paths, params, model, task)
-    assert features.unit == "token", f"{task} is no token task"
+    if features.unit != "token":
+        raise SystemExit(f"--tasks: found {task!r}, a task on whole {features.unit}s; name tasks on tokens")
     names = {claim: [c for c in features.classes if c in of] for claim, of in CLAIMS.items()}
     names[TEXT] = [c for c in features.classes if c in (*IDENTIFIERS, "STRING")]
     claims = {claim: tuple(features.classes.index(c) for c in of) for claim, of in names.items() if of}
@@ -116,22 +117,12 @@ def read_cell(params: Params, paths: Paths, model: str, task: str) -> Cell:
     assert seen is not None
     counts = np.zeros((len(tokens.names), len(features.classes)), np.int64)
     np.add.at(counts, (tokens.codes, labels), 1)
-    types, class_of = strongest_types(np.abs(_z(features, kept, X)), tokens.codes), counts.argmax(axis=1)
+    types, class_of = strongest_types(np.abs(z_scores(features, kept, X)), tokens.codes), counts.argmax(axis=1)
     eye = {claim: by_eye(types, class_of, of, claim == TEXT) for claim, of in claims.items()}
     ours, judged = _named(params, X, labels, tokens.codes, seen, claims, task)
     own = {claim: np.unique(np.concatenate([heaviest(weights[:, c]) for c in of])) for claim, of in claims.items()}
     share = {claim: float(np.isin(class_of, of).mean()) for claim, of in claims.items()}
     return Cell(kept // features.width, eye, ours, own, judged, share)
-
-
-def _z(features: Any, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
-    folder = features.paths.activations(features.model, features.task, "train")
-    mean, std = np.empty((2, len(neurons)), np.float64)
-    for layer in np.unique(neurons // features.width):
-        at = neurons // features.width == layer
-        vectors = np.load(folder / f"layer_{layer:02d}.npy", mmap_mode="r")
-        mean[at], std[at], _ = column_moments(vectors[:, neurons[at] % features.width])
-    return np.asarray((X - mean) / std)
 
 
 def _named(
@@ -176,8 +167,10 @@ def shares(cell: Cell, claim: str, seed: list[int]) -> Row:
     rng = np.random.default_rng(seed)
     per_layer = np.bincount(cell.layers[own], minlength=int(cell.layers.max()) + 1)
     others = [np.setdiff1d(np.flatnonzero(cell.layers == i), own) for i in range(len(per_layer))]
+    if short := [i for i, (o, n) in enumerate(zip(others, per_layer, strict=True)) if len(o) < n]:
+        raise SystemExit(f"{claim}: layer {short[0]} has too few other neurons to draw as many at random")
     drawn = [
-        np.concatenate([rng.choice(o, min(n, len(o)), replace=False) for o, n in zip(others, per_layer, strict=True)])
+        np.concatenate([rng.choice(o, n, replace=False) for o, n in zip(others, per_layer, strict=True)])
         for _ in range(RANDOM)
     ]
     row: Row = {"neurons": len(own), "per_layer": per_layer.tolist(), "judged": cell.judged[claim]}
@@ -222,8 +215,10 @@ def of_results(folder: Path, tasks: list[str]) -> list[Row]:
     """Per task and claim of published rows: described and named neurons and models with a named one, of trained models
     and of untrained twins. "text" is in no row."""
     found: dict[tuple[str, str], Row] = {}
+    there: set[str] = set()
     for file in sorted((folder / "rows").glob("*.json")):
         row = json.loads(file.read_text(encoding="utf-8"))
+        there.add(row["task"])
         if row["task"] not in tasks or row["protocol"] != "strict":
             continue
         side = "trained" if row["control_of"] is None else "twins"
@@ -240,6 +235,7 @@ def of_results(folder: Path, tasks: list[str]) -> list[Row]:
             line[side]["named"] += named
             line[side]["models"] += 1
             line[side]["with_one"] += named > 0
+    _known("--tasks", tasks, there, f"{folder / 'rows'} has")
     return [found[key] for key in sorted(found, key=lambda k: (tasks.index(k[0]), list(CLAIMS).index(k[1])))]
 
 
@@ -257,6 +253,11 @@ def results_table(lines: list[Row], folder: Path) -> str:
         command = f"`python benchmarks/claims.py --results {folder.as_posix()}`"
         out.append(f"| {line['claim']} neurons, {line['task']} | {told} | {figure} | {command} |")
     return "\n".join(out)
+
+
+def _known(option: str, names: Collection[str], known: Collection[str], told: str) -> None:
+    if unknown := sorted(set(names) - set(known)):
+        raise SystemExit(f"{option}: found {unknown[0]!r}; {told} {', '.join(sorted(known)) or 'nothing'}")
 
 
 def verdict(rows: list[Row], rule: str) -> str:
@@ -322,7 +323,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(tables(json.loads(given.figures.read_text(encoding="utf-8")), f"{COMMAND} {given.figures.as_posix()}"))
         return
     params = load_params(given.params)
-    models = given.models or [m for m in params.run.models if params.models[m].untrained is None]
+    trained = [m for m in params.run.models if params.models[m].untrained is None]
+    models = given.models or trained
+    _known("--models", models, trained, "the trained models of the run are")
+    _known("--tasks", given.tasks, params.run.tasks, "the tasks of the run are")
     rows = measure(params, Paths(params.benchmark, given.build), given.tasks, models, given.out)
     print(tables(rows, f"python benchmarks/claims.py --params {given.params.as_posix()}"))
 

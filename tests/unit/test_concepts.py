@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from scipy.stats import false_discovery_control, rankdata
+from scipy.stats import false_discovery_control, hmean, rankdata
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_jsonl, read_manifest
@@ -27,7 +27,7 @@ from neurosieve.concepts.null import (
     purity,
 )
 from neurosieve.config import Concepts, Params, Probes, Subsets
-from neurosieve.config.concepts import METRICS
+from neurosieve.config.concepts import METRICS, HeatMaps
 from neurosieve.config.prepare import Prepare, Task
 from neurosieve.probes.metrics import column_ranks
 
@@ -94,8 +94,20 @@ def test_average_precision_equals_scikit_learn() -> None:
 def test_f1_equals_scikit_learn() -> None:
     X, drawn = made_up()
     expected = one_by_one(X, drawn, [0, 2], active_f1)
-    share = np.array([[(y == c).mean() for c in (0, 2)] for y in drawn])[:, None, :, None]
-    np.testing.assert_allclose(scores("f1", X, drawn, [0, 2]), (expected - share) / (1 - share), atol=1e-12)
+    # by chance: precision is the share of the class, recall that of the active rows
+    chance = one_by_one(X, drawn, [0, 2], lambda m, x: hmean([m.mean(), (x >= np.sort(x)[-m.sum()]).mean()]))
+    found = scores("f1", X, drawn, [0, 2])
+    np.testing.assert_allclose(found, (expected - chance) / (1 - chance), atol=1e-12)
+    assert abs(found[:, 4]).max() < 1e-12  # nothing but ties
+
+
+def test_scores_are_nothing_by_chance_whatever_the_ties() -> None:
+    rng = np.random.default_rng(3)
+    x = np.maximum(rng.normal(size=(1000, 1)) - 1, 0)  # as after a ReLU, five of six rows equal
+    y = rng.random(1000) < 0.3
+    drawn = np.stack([rng.permutation(y) for _ in range(300)]).astype(int)
+    for metric in SCORES:
+        np.testing.assert_allclose(scores(metric, x, drawn, [1])[:, 0, 0].mean(axis=0), 0, atol=0.01)
 
 
 def test_correlation_and_auroc_equal_numpy_and_scikit_learn() -> None:
@@ -593,6 +605,11 @@ def test_nothing_chosen(tmp_path: Path) -> None:
     assert (report["significant"], report["null_max_quantile"]) == (0, None)
     assert {name: of["neurons"] for name, of in report["named"].items()} == {"LOAD": 0, "STORE": 0}
     assert report["sanity"]["neurons"] == 0
+    assert not (paths.concepts("tiny", "roles") / "heatmaps.html").exists()
+    params = settings()
+    block = params.concepts.model_copy(update={"heat_maps": HeatMaps()})
+    describe_neurons(params.model_copy(update={"concepts": block}), paths, model="tiny", task="roles")
+    assert "No neuron of this row is shown" in (paths.concepts("tiny", "roles") / "heatmaps.html").read_text()
 
 
 def test_faults_are_named(tmp_path: Path) -> None:

@@ -124,3 +124,17 @@ def test_published_rows_are_counted(tmp_path: Path) -> None:
 def test_nothing_is_read_without_a_run(tmp_path: Path) -> None:
     with pytest.raises((OSError, RuntimeError)):
         claims.main(["--params", "presets/real-data.yaml", "--build", str(tmp_path), "--models", "minilm"])
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"--tasks: found 'java-tags'; .* has nothing"):
+        claims.main(["--results", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit, match=r"--models: found 'x'; the trained models of the run are .*minilm"):
+        claims.main(["--params", "presets/real-data.yaml", "--models", "x"])
+    with pytest.raises(SystemExit, match=r"--tasks: found 'x'; the tasks of the run are .*java-tags"):
+        claims.main(["--params", "presets/real-data.yaml", "--tasks", "x"])
+
+
+def test_no_draw_is_smaller_than_the_neurons_it_stands_beside() -> None:
+    with pytest.raises(SystemExit, match="NUMBER: layer 0 has too few other neurons"):
+        claims.shares(cell([0], list(range(11))), "NUMBER", [1])

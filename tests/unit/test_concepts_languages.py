@@ -254,6 +254,12 @@ def test_functions_come_in_turn_from_files_that_are_cut_in_halves(tmp_path: Path
     with pytest.raises(ArtifactError, match="found 'q', a test package"):
         named = settings(sources={"plus": {"corpus": "plus", "packages": ["q"]}, "less": {"corpus": "less"}})
         read_functions(guarded, paths, named)
+    # a manifest tells whose test packages were left out
+    elsewhere = {"token-roles": tasks["token-roles"].model_copy(update={"corpus": "less"})}
+    moved = params.model_copy(update={"prepare": params.prepare.model_copy(update={"tasks": elsewhere})})
+    told = [p.settings("find_language_neurons", model="m")["test"] for p in (params, guarded, moved)]
+    nothing: dict[str, list[str]] = {"and": [], "less": [], "plus": []}
+    assert told == [nothing, nothing | {"plus": ["q"]}, nothing | {"less": ["q"]}]
     write_corpora(paths, {"less": written["less"][:8]})
     with pytest.raises(ArtifactError, match=r"sources.less: 4 files with functions; give 6"):
         read_functions(params, paths, block)
@@ -270,6 +276,13 @@ def test_the_non_linearity_of_gated_blocks_is_counted(tmp_path: Path, name: str,
     assert watched.counted == ("non-linearity" if gated else "product")
     kinds = {type(module).__name__ for module in watched.nonlinear or ()}
     assert kinds == ({"GELUActivation"} if name == "modernbert" else {"SiLUActivation"} if gated else set())
+
+
+def test_dropout_is_no_gate_where_both_layers_are_equally_wide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tiny_models.SIZES, "intermediate_size", tiny_models.SIZES["hidden_size"])
+    loaded, _ = load_language_model(tiny_models.save(tmp_path, "bert", head=True), "bert", "plain")
+    assert loaded.model.config.intermediate_size == loaded.model.config.hidden_size
+    assert watch(loaded).counted == "product"
 
 
 def test_scores_are_those_of_finite_differences(tmp_path: Path) -> None:

@@ -65,6 +65,21 @@ def test_properties_by_hand(language: str, text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("language", ["c", "java"])
+def test_an_else_if_is_no_block_in_the_if_but_an_if_in_it_is(language: str) -> None:
+    for body, nesting in (
+        ("if (a) { f(); } else if (b) f();", 1),
+        ("if (a) f(); else if (b) f(); else if (c) f();", 1),
+        ("if (a) { if (b) f(); }", 2),
+        ("if (a) if (b) f();", 2),
+        ("if (a) if (b) f(); else f();", 2),
+        ("if (a) f(); else /* no */ if (b) f();", 1),
+        ("if (a) f(); else { if (b) f(); }", 2),
+    ):
+        found = properties.count(f"int g(int a, int b, int c) {{ {body} }}", language)
+        assert found is not None and (body, found["nesting"]) == (body, nesting)
+
+
 def test_tokens_by_hand() -> None:
     for language, text, tokens in (
         ("python", "def f(a):\n    return a + 1  # no\n", 10),  # def f ( a ) : return a + 1

@@ -96,6 +96,13 @@ def test_no_code_becomes_markup() -> None:
     assert policy is not None and policy.startswith("default-src 'none'")
 
 
+def test_no_name_turns_the_direction_of_a_text() -> None:
+    keys = ("name", "concept", "function", "file", "package", "licence")
+    text = page([row(**dict.fromkeys(keys, "a\u202eb\x1b"))], "m\u202e", "t\u2066", "d\u202e")
+    assert not {"\u202e", "\u2066", "\x1b"} & set(text)
+    assert text.count(r"a\u202eb\x1b") == len(keys) + 2 and r"m\u202e, t\u2066" in text  # name and concept twice
+
+
 def test_a_page_says_whose_code_it_is_and_is_the_same_every_time() -> None:
     rows = [row(), row(licence=None, why="random", package="own"), row(neuron=9, name="m/1/1", concept="NUMBER")]
     text = page(rows, "m", "t")

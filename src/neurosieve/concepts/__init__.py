@@ -112,7 +112,7 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     tokens = read_tokens(paths, task) if features.unit == "token" else None
     # units that labels are permuted over
     codes = tokens.codes if tokens else np.unique(features.rows("judge").inputs, return_inverse=True)[1]
-    z = _z_scores(features, neurons, X) if tokens else None
+    z = z_scores(features, neurons, X) if tokens else None
     scored = [0] if features.number else card["scored_classes"]
     tested = [0] if features.number else [c for c in scored if c in labels and (labels != c).any()]
     rng = np.random.default_rng([params.seed, zlib.crc32(b"concepts"), zlib.crc32(task.encode())])
@@ -156,7 +156,7 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
     with writer(params, paths, "describe_neurons", model=model, task=task) as out:
         out.json("concepts.json", report)
         out.jsonl("contexts.jsonl", contexts)
-        if maps:
+        if settings.heat_maps is not None and z is not None:  # a page without neurons says why
             out.jsonl("heatmaps.jsonl", maps)
             out.text("heatmaps.html", page(maps, model, task))
         out.facts = {
@@ -289,8 +289,9 @@ def _values(features: Features, neurons: np.ndarray) -> np.ndarray:
     return X
 
 
-def _z_scores(features: Features, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Judge values X (rows, neurons) of a token task in units of the standard deviation on train, float64."""
+def z_scores(features: Features, neurons: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Judge values X (rows, neurons) of a token task: their distance from the mean on train in standard deviations,
+    float64. ArtifactError for a neuron that is constant on train."""
     folder = features.paths.activations(features.model, features.task, "train")
     mean, std = np.empty((2, len(neurons)))
     for layer in np.unique(neurons // features.width):

@@ -127,7 +127,12 @@ def page(rows: Sequence[Mapping[str, Any]], model: str, task: str, description: 
         values = [value for _, _, value in row["spans"]]
         entry["functions"].append({**row, "pieces": list(pieces(row["text"], row["spans"])), "values": values})
     env = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if isinstance(value, str) else value,  # names of files too
     )
     return env.get_template("heatmap.html.j2").render(
         model=model, task=task, description=description, neurons=list(neurons.values()), levels=LEVELS

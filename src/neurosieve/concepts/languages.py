@@ -188,7 +188,7 @@ def read_functions(params: Params, paths: Paths, settings: Languages) -> list[Fu
     files = 0
     for language, (name, source) in enumerate(settings.sources.items()):
         where = f"concepts.languages.sources.{name}"
-        tested = packages_of_tests(params, source.corpus)
+        tested = set(params.test_packages(source.corpus))
         if source.packages is not None and (bad := sorted(tested.intersection(source.packages))):
             raise ArtifactError(f"{where}.packages: found {bad[0]!r}, a test package of a task of the run; take it out")
         records = read_corpus(paths.corpus(source.corpus))
@@ -223,12 +223,6 @@ def tidy(text: str) -> str:
     indentation of the class around a method.
     """
     return textwrap.dedent("\n".join(line.rstrip() for line in text.split("\n") if line.strip()))
-
-
-def packages_of_tests(params: Params, corpus: str) -> set[str]:
-    """Packages of a corpus that are test packages of a task of the run."""
-    tasks = [params.prepare.tasks[name] for name in params.run.tasks]
-    return {p for task in tasks if task.corpus == corpus and task.packages is not None for p in task.packages.test}
 
 
 def take_turns(functions: Sequence[Function], enough: int, length: Callable[[Function], int]) -> list[int]:
@@ -338,7 +332,8 @@ def watch(loaded: Loaded) -> Watched:
     """The feed-forward layers of a model and, where they are gated, their non-linearities; Unfit without such layers.
 
     A gate shows on a short text: a module without parameters gives as many values as enter the last product of the
-    layer, and others. Where a block has several such modules, the first is taken.
+    layer, and others. Where a block has several such modules, the first is taken. One that passes on what it was given,
+    as dropout does here, is none: where layer and feed-forward layer are equally wide it would be taken for a gate.
     """
     import torch
 
@@ -357,7 +352,9 @@ def watch(loaded: Loaded) -> Watched:
     hooks = []
 
     def listen(module: Any, args: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
+        if not isinstance(output, torch.Tensor):
+            return
+        if not any(isinstance(given, torch.Tensor) and torch.equal(given, output) for given in args):
             heard.append((module, output.clone()))
 
     def decide(module: Any, args: tuple[Any, ...]) -> None:

@@ -1,8 +1,9 @@
 """How well the value of a neuron tells a class: the metrics that may name a neuron, for many neurons and label draws.
 
-Every metric is 0 for a neuron that has nothing to do with the class and 1 for one that tells it without error, whatever
-the share of rows that the class has, so that classes can be compared. A neuron may be high or low in a class: both
-directions are scored. Reads and writes no files.
+Every metric is 0 for a neuron that has nothing to do with the class, whatever the share of rows that the class has, and
+1 for one that tells it without error; correlation only where the neuron has one value in the class and one outside it:
+in a rare class it is small for any other, so that the best class by it is rather a common one. A neuron may be high or
+low in a class: both directions are scored. Reads and writes no files.
 """
 
 from __future__ import annotations
@@ -44,10 +45,17 @@ def average_precision(X: np.ndarray, drawn: np.ndarray, classes: Sequence[int]) 
 
 
 def f1(X: np.ndarray, drawn: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-    """(F1 - b) / (1 - b) of "the neuron is active": its n largest (or smallest) values, n rows being of the class, and
-    what equals the last of them. Chance gives b, the class's share of the rows."""
-    found, share = _by_place(X, drawn, classes, _hits), share_of(drawn, classes)
-    return (found - share) / (1 - share)
+    """(F1 - e) / (1 - e) of "the neuron is active": its n largest (or smallest) values, n rows being of the class, and
+    what equals the last of them.
+
+    e is what chance gives, 2 a b / (a + n) where a rows are active and b is the class's share of the rows: b, but more
+    where a value at the threshold comes more than once.
+    """
+    found, chance = _by_place(X, drawn, classes, _hits), share_of(drawn, classes)
+    size = np.stack([(drawn == c).sum(axis=1) for c in classes], axis=1)[:, None]
+    active = np.stack([_active(np.sort(column), size[:, 0]) for column in X.T], axis=1)
+    chance = chance * (2 * active / (active + size[..., None]))
+    return (found - chance) / (1 - chance)
 
 
 def correlation(X: np.ndarray, drawn: np.ndarray, classes: Sequence[int]) -> np.ndarray:
@@ -128,6 +136,13 @@ def _hits(
     """2 / (active + n) where the row is active: their sum is F1."""
     begin, end = of[0][N - n], of[1][n - 1]  # of the active rows: the n largest, the n smallest
     return (first >= begin) * 2 / (N - begin + n), (last <= end) * 2 / (end + 1 + n)
+
+
+def _active(ascending: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """How many rows are active for high and for low in a class of ``n`` rows, n.shape + (2,); values (rows,)."""
+    first, last = (v[0] for v in runs(ascending[None]))
+    N = len(ascending)
+    return np.stack([N - first[np.minimum(N - n, N - 1)], last[np.maximum(n, 1) - 1] + 1], axis=-1)
 
 
 def _by_place(X: np.ndarray, drawn: np.ndarray, classes: Sequence[int], terms: _Terms) -> np.ndarray:

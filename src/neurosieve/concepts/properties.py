@@ -145,7 +145,7 @@ def count(text: str, language: str) -> dict[str, int] | None:
         if name is not None and node.is_named and node.text != b"void":  # the parameters of `f(void)`
             found[name] += 1
         found["complexity"] += _decides(node)
-        if kind in _BLOCKS and not (kind == "if_statement" and above in ("else_clause", "if_statement")):
+        if kind in _BLOCKS and not (kind == "if_statement" and _after_else(node, above)):
             depth += 1
             found["nesting"] = max(found["nesting"], depth)
         if kind in _NAMES:
@@ -169,6 +169,14 @@ def count(text: str, language: str) -> dict[str, int] | None:
     found["lines"] = len(text.strip().splitlines())
     found["complexity"] += 1
     return dict(found)
+
+
+def _after_else(node: Node, above: str) -> bool:
+    """Of C and Java; an `if` that another one holds without braces is a block in it."""
+    holder = node.parent
+    return above == "else_clause" or (
+        above == "if_statement" and holder is not None and holder.child_by_field_name("alternative") == node
+    )
 
 
 def _decides(node: Node) -> bool:

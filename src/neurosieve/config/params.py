@@ -100,6 +100,12 @@ class Params(Block):
         languages = self.concepts.languages
         return [] if languages is None else sorted({source.corpus for source in languages.sources.values()})
 
+    def test_packages(self, corpus: str) -> list[str]:
+        """Packages of a corpus that are test packages of a task of the run, sorted."""
+        tasks = [self.prepare.tasks[name] for name in self.run.tasks]
+        here = [t.packages.test for t in tasks if t.corpus == corpus and t.packages is not None]
+        return sorted({package for packages in here for package in packages})
+
     def task_corpora(self, task: str) -> list[str]:
         corpus = self.prepare.tasks[task].corpus
         return [corpus] if corpus is not None else []

@@ -122,12 +122,7 @@ def rule_settings(
             "bootstrap": params.probes.bootstrap,
             "confidence": params.probes.confidence,
             "twins": {twin: params.models[twin].seed for twin in params.twins_of(str(model))},
-            # of each corpus, packages that hold the test rows of a task of the run
-            "test": {
-                t: entry.packages.test
-                for t in params.run.tasks
-                if (entry := params.prepare.tasks[t]).packages is not None
-            },
+            "test": {corpus: params.test_packages(corpus) for corpus in params.language_corpora},
         }
     if rule in _BLOCK_OF:
         block = getattr(params.concepts, _BLOCK_OF[rule])
