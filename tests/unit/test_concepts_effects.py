@@ -102,7 +102,11 @@ def test_a_side_effect_is_told_from_one_on_the_class_alone(draws: FileBootstrap)
     scaled = side_effects((hurt, random), (hurt, random), far, far / 10, FILES, FILES, draws, 0.95)
     assert scaled["divergence_ratio"] == pytest.approx(1) and not scaled["moves_more"]
     still = side_effects((hurt, random), (hurt, random), 0 * far, far, FILES, FILES, draws, 0.95)
-    assert still["divergence_ratio"] is None and still["ratio_low"] is None and not still["moves_more"]
+    assert still["divergence_ratio"] is None and still["ratio_low"] is None and still["moves_more"] is None
+    # without bounds (too few files) nothing was tested, so nothing failed
+    untested = side_effects((hurt, random), (random[0], random), far, near, FILES, FILES, None, 0.95)
+    assert untested["difference"] == own["difference"] and untested["high"] is None
+    assert untested["specific"] is None and untested["moves_more"] is None
 
 
 def test_a_set_against_its_members_by_hand(draws: FileBootstrap) -> None:
