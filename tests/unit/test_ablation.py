@@ -268,6 +268,13 @@ def test_a_planted_neuron_is_used_and_random_ones_are_not(tmp_path: Path) -> Non
     assert (drawn.random // WIDTH == chosen // WIDTH).all() and not np.isin(drawn.random, chosen).any()
     assert all(len(set(draw.tolist())) == 4 for draw in drawn.random)
     assert len(set(drawn.random[:, 0].tolist())) > 5
+    # of a subset measured in part, none of the rest either, wherever there are enough others
+    subset = np.array([DECIDES, *range(34, 37), *range(38, 45)])
+    one = draw_neurons(features, np.array([DECIDES]), [7], 30, subset)
+    assert one.apart and not np.isin(one.random, subset).any() and len(set(one.random.ravel().tolist())) > 2
+    layer = np.arange(32, 48)
+    one = draw_neurons(features, np.array([DECIDES]), [7], 30, layer)
+    assert not one.apart and not (one.random == DECIDES).any()
     last = np.load(paths.activations("m", "token-roles", "train") / "layer_02.npy").astype(np.float64)
     assert drawn.spread(np.array([DECIDES])) == pytest.approx(last[:, 5].std())
     np.testing.assert_allclose(drawn.means(np.array([DECIDES])), last[:, 5].mean(), rtol=1e-5)

@@ -20,8 +20,8 @@ from transformers import AutoModelForCausalLM
 from neurosieve.activations import dump_activations
 from neurosieve.activations.batches import Rows
 from neurosieve.artifacts import Paths, Writer, check_files, read_json, read_jsonl, read_manifest, read_npy
-from neurosieve.concepts import effects
-from neurosieve.concepts.ablation import NoAblation
+from neurosieve.concepts import effects, language
+from neurosieve.concepts.ablation import NoAblation, judge_sample, load_head
 from neurosieve.concepts.effect_sizes import (
     Cells,
     bounds,
@@ -33,6 +33,7 @@ from neurosieve.concepts.effect_sizes import (
 from neurosieve.concepts.effects import measure_effects, unlabelled
 from neurosieve.config import SPLITS, Params
 from neurosieve.config.concepts import Effects
+from neurosieve.probes.features import layout
 from neurosieve.probes.intervals import FileBootstrap
 
 FILES = np.array([0, 0, 1, 2, 2, 2, 3, 4])
@@ -102,7 +103,11 @@ def test_a_side_effect_is_told_from_one_on_the_class_alone(draws: FileBootstrap)
     scaled = side_effects((hurt, random), (hurt, random), far, far / 10, FILES, FILES, draws, 0.95)
     assert scaled["divergence_ratio"] == pytest.approx(1) and not scaled["moves_more"]
     still = side_effects((hurt, random), (hurt, random), 0 * far, far, FILES, FILES, draws, 0.95)
-    assert still["divergence_ratio"] is None and still["ratio_low"] is None and not still["moves_more"]
+    assert still["divergence_ratio"] is None and still["ratio_low"] is None and still["moves_more"] is None
+    # without bounds (too few files) nothing was tested, so nothing failed
+    untested = side_effects((hurt, random), (random[0], random), far, near, FILES, FILES, None, 0.95)
+    assert untested["difference"] == own["difference"] and untested["high"] is None
+    assert untested["specific"] is None and untested["moves_more"] is None
 
 
 def test_a_set_against_its_members_by_hand(draws: FileBootstrap) -> None:
@@ -415,6 +420,28 @@ def test_the_readout_parts_tasks_on_the_same_tokens(tmp_path: Path) -> None:
     kept = run(params, paths)["readout"]
     assert kept["cells"]["token-roles"]["token-roles"]["chosen"] == 0
     assert kept["accuracy"]["token-roles"]["without"]["token-roles"] == 1
+
+
+def test_a_model_whose_last_layer_is_not_measured(tmp_path: Path) -> None:
+    """All of the text goes through each layer: with one at its mean, nothing of those below is left."""
+    used, unused = planted.USED_CARRIERS[1].tolist(), planted.UNUSED_CARRIERS[1].tolist()
+    labels, chosen = {"token-roles": CLASS, SECOND: CLASS}, {"token-roles": used, SECOND: unused}
+    params, paths = write_tasks(tmp_path, planted.save(tmp_path / "model"), labels, chosen, outside=0, doses=[0.0])
+    models = {**params.models, "m": params.models["m"].model_copy(update={"only_layers": [0, 1]})}
+    params = params.model_copy(update={"models": models})
+    for task in labels:
+        dump_activations(params, paths, model="m", task=task)
+    report = run(params, paths)
+    assert report["reason"] is None and report["tasks"]["token-roles"]["apart"]
+    cell = report["matrix"]["whole"]["cells"]["token-roles"]["token-roles"]
+    features = layout(paths, params, "m", "token-roles")
+    loaded, mask = load_head(params, features, 24, tmp_path)
+    sample = judge_sample(params, features, loaded, mask, params.concepts.effects)
+    mean = features.load("train").mean(axis=0, dtype=np.float64).astype(np.float32)
+    change = language.Change(features.everything, mean, 0.0)
+    lost = language.predict(loaded, sample.batches).true - language.predict(loaded, sample.batches, change).true
+    assert lost.mean() > 0.1
+    assert cell["share"]["value"] == pytest.approx(cell["excess"]["value"] / lost.mean(), rel=1e-3)
 
 
 def test_models_and_tasks_without_anything_to_measure_say_why(tmp_path: Path) -> None:

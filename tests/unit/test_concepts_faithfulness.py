@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from neurosieve.concepts.faithfulness import Ends, area, complete, measure_points, shuffled, summary
+from neurosieve.artifacts import Paths, Writer
+from neurosieve.concepts.faithfulness import Ends, NoOrder, _order, area, complete, measure_points, shuffled, summary
 from neurosieve.config.concepts import Faithfulness
+from neurosieve.probes.features import Features
 from neurosieve.probes.intervals import FileBootstrap
 
 WIDTH, N = 10, 20
@@ -141,6 +145,31 @@ def test_random_orders_keep_the_layer_of_every_place_and_apart_sets_hold_none_of
 
 def test_an_order_is_completed_by_index() -> None:
     assert complete(np.array([4, 4, 9, 1]), np.array([1, 2, 4, 5])).tolist() == [4, 1, 2, 5]
+
+
+def test_orders_are_those_of_the_files_of_global_indices(tmp_path: Path) -> None:
+    paths, params = Paths("tiny", tmp_path), SimpleNamespace(probes=SimpleNamespace(rankings=["lca"]))
+    features = Features(paths, "m", "t", "token", ["A", "B"], ("absdiff",), 3, 4, only_layers=(1, 2))
+    kept = np.array([5, 6, 7, 8, 9, 11])  # 4 and 10 are constant, and layer 0 was not dumped
+    with Writer(paths.probes("m", "t"), "probes", {}) as out:
+        out.npy("kept.npy", kept.astype(np.int32))
+        out.npy("ranking_lca.npy", kept[::-1].astype(np.int32))  # global indices, see probes/fit.py
+    with Writer(paths.search("m", "t"), "subsets", {}) as out:
+        out.json("frozen.json", {"headline": "lca", "sets": {}})
+    with Writer(paths.attribution("m", "t"), "concepts", {}) as out:
+        out.json("attribution.json", {"attribution": {"refused": {"relp": "no rule of relevance for torch's tanh"}}})
+        out.tensors("attribution.safetensors", {"gradient-mean.order": np.array([11, 4, 5])})
+
+    def order(name: str) -> list[int]:
+        return _order(params, features, name, np.array([8, 6])).neurons.tolist()  # type: ignore[arg-type]
+
+    assert order("lca") == [11, 9, 8, 7, 6, 5, 4, 10]
+    assert order("chosen") == [8, 6, 11, 9, 7, 5, 4, 10]
+    assert order("gradient-mean") == [11, 4, 5, 6, 7, 8, 9, 10]
+    # a model that one method refuses still has its other curves
+    for name in ("relp", "relp.signed"):
+        with pytest.raises(NoOrder, match="relp refused this model: no rule of relevance for torch's tanh"):
+            order(name)
 
 
 def test_shares_are_ascending() -> None:

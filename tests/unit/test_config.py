@@ -171,6 +171,11 @@ def test_settings_change_only_with_what_the_rule_reads(write):
     assert settings(before, "search_subsets") != settings(after, "search_subsets")
     for rule in ("extract_corpus", "prepare_task", "dump_activations", "measure_redundancy", "fit_probes"):
         assert settings(before, rule) == settings(after, rule)
+    # as many of the first neurons are described, ablated, listed, asked
+    more = before.concepts.model_copy(update={"neurons": before.concepts.neurons + 1})
+    after = before.model_copy(update={"concepts": more})
+    for rule in ("describe_neurons", "ablate_neurons", "attribute_neurons"):
+        assert settings(before, rule) != settings(after, rule), rule
 
 
 def test_every_phase_key_exists_and_every_block_belongs_to_a_phase():

@@ -42,12 +42,16 @@ class NoAblation(Exception):
 
 @dataclass(frozen=True)
 class Neurons:
-    """What is changed. chosen (n,), random (draws, n): global indices, sorted. mean, std: on train, by neuron."""
+    """What is changed. chosen (n,), random (draws, n): global indices, sorted. mean, std: on train, by neuron.
+
+    apart: the random sets hold no neuron of the whole subset, of which ``chosen`` may be the first ones only.
+    """
 
     chosen: np.ndarray
     random: np.ndarray
     mean: dict[int, float]
     std: dict[int, float]
+    apart: bool = True
 
     def means(self, neurons: np.ndarray) -> np.ndarray:
         return np.array([self.mean[n] for n in neurons.tolist()], np.float32)
@@ -72,7 +76,7 @@ def ablate_neurons(params: Params, paths: Paths, *, model: str, task: str, cache
     facts: dict[str, Any] = {}
     found, reason = None, None
     try:
-        found, facts = _measure(params, features, chosen[: params.concepts.neurons], cache)
+        found, facts = _measure(params, features, chosen, cache)
     except NoAblation as why:
         reason = str(why)
     report = {"model": model, "task": task, "subset": key, "claimed": claimed, "ablation": found, "reason": reason}
@@ -96,7 +100,8 @@ def _measure(
         raise NoAblation(f"neurons: {entry.neurons}; only hidden states can be changed inside the model so far")
     if not len(chosen):
         raise NoAblation("no neurons were chosen")
-    neurons = draw_neurons(features, np.sort(chosen), [params.seed, *_codes(features)], settings.random_draws)
+    first = np.sort(chosen[: params.concepts.neurons])
+    neurons = draw_neurons(features, first, [params.seed, *_codes(features)], settings.random_draws, chosen)
 
     # Here, not above: it loads torch, which a row without anything to measure does not need.
     from neurosieve.concepts import language
@@ -135,6 +140,7 @@ def _measure(
         "neurons": len(neurons.chosen),
         "per_layer": np.bincount(neurons.chosen // features.width, minlength=features.layers).tolist(),
         "random_draws": settings.random_draws,
+        "apart": neurons.apart,
         "confidence": params.probes.confidence,
         "log_probability": float(untouched.true.mean()),
         "accuracy": accuracy,
@@ -227,17 +233,28 @@ def _codes(features: Features) -> list[int]:
     return [zlib.crc32(features.model.encode()), zlib.crc32(features.task.encode())]
 
 
-def draw_neurons(features: Features, chosen: np.ndarray, seed: list[int], draws: int) -> Neurons:
+def draw_neurons(
+    features: Features, chosen: np.ndarray, seed: list[int], draws: int, subset: np.ndarray | None = None
+) -> Neurons:
     """Random neurons beside the sorted ``chosen`` ones: in every layer as many, none chosen, none constant on train.
 
-    NoAblation where a layer has too few others. Draws are independent of each other and may overlap.
+    subset : what ``chosen`` are the first of; none of it is drawn either, but where a layer has too few others beside
+    it (``apart`` is False then). NoAblation where it has too few beside the ``chosen``. Draws are independent of each
+    other and may overlap.
     """
     layers = np.unique(chosen // features.width).tolist()
     index = (np.array(layers)[:, None] * features.width + np.arange(features.width)).ravel()
     mean, std, constant = moments(features, layers)
-    random = draw_apart(chosen, index[~constant], features.width, np.random.default_rng(seed), draws)
+    usable = index[~constant]
+    beside = usable if subset is None else usable[~np.isin(usable, subset)]
+    apart = True
+    try:
+        random = draw_apart(chosen, beside, features.width, np.random.default_rng(seed), draws)
+    except NoAblation:
+        random = draw_apart(chosen, usable, features.width, np.random.default_rng(seed), draws)
+        apart = False
     of = dict(zip(index.tolist(), mean.tolist(), strict=True)), dict(zip(index.tolist(), std.tolist(), strict=True))
-    return Neurons(chosen, random, *of)
+    return Neurons(chosen, random, *of, apart)
 
 
 def moments(features: Features, layers: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -113,7 +113,7 @@ def side_effects(
     "difference": (chosen - random) inside less that outside, below 0 where the tokens of the classes are hurt more;
     "specific": its upper bound is. "divergence_ratio": how many times as far as by random neurons the distribution is
     moved inside, by the same outside, 1 where the set has no preference; it does not depend on how sure the model is of
-    either kind of token. "moves_more": its lower bound is above 1.
+    either kind of token. "moves_more": its lower bound is above 1. Both are null without a bound: not tested.
     """
     difference, logs = [], []
     drawn_difference: list[np.ndarray] = []
@@ -135,8 +135,8 @@ def side_effects(
     found["divergence_ratio"] = ratio if math.isfinite(ratio) else None
     drawn = np.exp(drawn_logs[0] - drawn_logs[1]) if drawn_logs else None
     found |= bounds(drawn, confidence, ("ratio_low", "ratio_high"))
-    found["specific"] = _below(found["high"])
-    found["moves_more"] = found["ratio_low"] is not None and found["ratio_low"] > 1
+    found["specific"] = None if found["high"] is None else _below(found["high"])
+    found["moves_more"] = None if found["ratio_low"] is None else found["ratio_low"] > 1
     return found
 
 

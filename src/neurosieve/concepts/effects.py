@@ -5,7 +5,8 @@ readout, judge), subsets/search/<model>/<task> (frozen.json, frozen.safetensors)
 Writes: concepts/effects/<model>: effects.json.
 
 Beside every set stand random ones: as many neurons of the same layers, none chosen, none constant (null: the chosen
-neurons matter to the model as any others of their layers do). Harm is a fall of the log-probability of the right token.
+neurons matter to the model as any others of their layers do). Of a set measured in part the rest is not drawn either,
+unless a layer has too few others (``apart`` is false then). Harm is a fall of the log-probability of the right token.
 
 dose : the deviation of the first ``neurons`` of the set from their means on train is multiplied by each dose; harm
     and divergence should grow with the distance from 1 on either side, if the model reads these neurons.
@@ -169,8 +170,8 @@ class Row:
         return [self.file_of[i] for i in self.features.rows("judge").inputs[rows].tolist()]
 
     def draw(self, size: int, draws: int) -> Neurons:
-        """The first ``size`` of the set and random neurons beside them; the same for the same size."""
-        return draw_neurons(self.features, np.sort(self.chosen[:size]), self.seed, draws)
+        """The first ``size`` of the set and random neurons beside the whole set; the same for the same size."""
+        return draw_neurons(self.features, np.sort(self.chosen[:size]), self.seed, draws, self.chosen)
 
 
 def unlabelled(texts: Sequence[str], rows: Rows, inputs: np.ndarray) -> Rows:
@@ -252,7 +253,8 @@ class Bench:
         return FileBootstrap(files, self.params.probes.bootstrap, seed)
 
     def of_task(self, row: Row) -> dict[str, Any]:
-        """Of one task: "measured": neurons dosed; "per_layer" of these; "tokens", "files", "windows" of the sample;
+        """Of one task: "measured": neurons dosed; "apart": see ablation.Neurons; "per_layer" of
+        these; "tokens", "files", "windows" of the sample;
         "log_probability", "accuracy" untouched; "doses": {dose: ablation.compare, and "divergence"}; "monotone":
         {"below" | "above" dose 1: {"harm" | "divergence": {"chosen" | "random": monotonicity}}}; "outside" and
         "members": see there, null where they are off or there is nothing to measure.
@@ -274,6 +276,7 @@ class Bench:
             doses[f"{dose:g}"] = entry
         return {
             "measured": len(neurons.chosen),
+            "apart": neurons.apart,
             "per_layer": np.bincount(neurons.chosen // features.width, minlength=features.layers).tolist(),
             "tokens": len(row.sample.rows),
             "files": len(names),
@@ -409,6 +412,7 @@ class Bench:
         return {
             "neurons": len(ordered),
             "draws": len(neurons.random),
+            "apart": neurons.apart,
             **set_against_members(
                 together(ordered),
                 alone,
@@ -427,7 +431,8 @@ class Bench:
 
 def matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any]:
     """Task x task: {"reason": null, or why there is none; "tasks", "files"; "equal", "whole": of the first n of every
-    set and of whole sets: {"reason", "neurons": {task}, and effect_sizes.Cells.report}; "overlap": {"equal", "whole":
+    set and of whole sets: {"reason", "neurons": {task}, "apart": {task}, and effect_sizes.Cells.report};
+    "overlap": {"equal", "whole":
     {task: {task: transfer.overlap, of all neurons}}}}.
     """
     if len(rows) < 2:
@@ -449,6 +454,7 @@ def matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any]:
         except NoAblation as why:
             found[name]["reason"] = str(why)
             continue
+        found[name]["apart"] = {task: neurons.apart for task, neurons in drawn.items()}
         changes = {}
         for a, neurons in drawn.items():
             for b, row in rows.items():
@@ -476,7 +482,8 @@ def _number(files: dict[str, np.ndarray]) -> int:
 
 def readout_matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any] | None:
     """Task x task at the readout, of the first n of every set: {"reason", "tasks", "inputs" (of a task, at most),
-    "files", "rows": {task}, "neurons": n, "accuracy": see readout.read_out, and effect_sizes.Cells.report}, harm being
+    "files", "rows": {task}, "neurons": n, "apart": {task}, "accuracy": see readout.read_out, and
+    effect_sizes.Cells.report}, harm being
     of the log-probability of the right class by the probe. Null where it is off."""
     from neurosieve.concepts.readout import Readout, read_out
 
@@ -502,17 +509,18 @@ def readout_matrix(bench: Bench, rows: dict[str, Row]) -> dict[str, Any] | None:
         "files": _number(files),
         "rows": {task: len(found.rows) for task, found in readouts.items()},
         "neurons": equal,
+        "apart": {task: neurons.apart for task, neurons in drawn.items()},
         "accuracy": accuracy,
         **cells.report([params.seed, zlib.crc32(b"assignment")]),
     }
 
 
 def everything_ablated(bench: Bench, row: Row) -> np.ndarray:
-    """Change (tokens,) where every neuron is at its mean: as the last layer goes straight into the head, where that of
-    the last layer is."""
+    """Change (tokens,) where every measured neuron is at its mean: as all of the text goes through each layer, where
+    those of the last measured layer are."""
     features = row.features
     folder = features.paths.activations(features.model, features.task, "train")
-    last = features.layers - 1
+    last = features.measured[-1]
     mean = column_moments(read_npy(folder / f"layer_{last:02d}.npy", mmap=True))[0]
     which = last * features.width + np.arange(features.width)
     whole = Neurons(which, which[None], dict(zip(which.tolist(), mean.tolist(), strict=True)), {})

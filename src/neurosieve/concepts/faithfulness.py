@@ -1,7 +1,7 @@
 """Are the first neurons of an order necessary for the model's own predictions, or sufficient? Curves, areas, verdicts.
 
 Reads: subsets/search (frozen.json) of the model and of its untrained twins, prepare/tasks/<task>/{judge,card} (for a
-task head train too), probes/models/<model>/<task> (kept.npy, ranking_*.npy), activations/<model>/<task>/train, where
+task head train too), probes/models/<model>/<task> (ranking_*.npy), activations/<model>/<task>/train, where
 there are causal rankings concepts/attribution/<model>/<task>; and the model's folder, head included.
 Writes: concepts/faithfulness/<model>/<task>: faithfulness.json.
 
@@ -49,6 +49,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ from tqdm import tqdm
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_npy, read_tensors
 from neurosieve.concepts import chosen_neurons
 from neurosieve.concepts.ablation import NoAblation, draw_apart, judge_sample, load_head, moments
+from neurosieve.concepts.attribution import SIGNED
 from neurosieve.config import CONTROL_RANKINGS, Params
 from neurosieve.flow import writer
 from neurosieve.probes.features import Features, layout
@@ -271,13 +273,12 @@ def empty_layers(kept: np.ndarray, layers: Sequence[int], width: int) -> list[in
 def _order(params: Params, features: Features, name: str, chosen: np.ndarray) -> Order:
     """All measured neurons in the order of that name; those that a ranking leaves out (constant ones) come last.
 
-    NoOrder where a row has no causal rankings; ArtifactError for a name that no ranking has.
+    NoOrder where a row has no causal rankings, or not this one; ArtifactError for a name that no ranking has.
     """
     probes = features.paths.probes(features.model, features.task)
-    kept = read_npy(probes / "kept.npy") if (probes / "kept.npy").is_file() else features.everything
 
     def ranking(of: str) -> np.ndarray:
-        return np.asarray(kept[read_npy(probes / f"ranking_{of}.npy")], np.int64)
+        return read_npy(probes / f"ranking_{of}.npy").astype(np.int64)
 
     if name == CHOSEN:
         frozen = read_json(features.paths.search(features.model, features.task) / "frozen.json")
@@ -296,6 +297,9 @@ def _order(params: Params, features: Features, name: str, chosen: np.ndarray) ->
             causal = sorted(key.removesuffix(".order") for key in found if key.endswith(".order"))
             if path.is_file() and not causal:
                 raise NoOrder("there is no causal ranking of this row, see its attribution.json")
+            method = name.removesuffix(SIGNED)
+            if path.is_file() and (why := _refused(path.parent).get(method)):
+                raise NoOrder(f"{method} refused this model: {why}")
             raise ArtifactError(
                 f"concepts.faithfulness.orders: found {name!r}, expected {CHOSEN} or one of "
                 f"{', '.join([*params.probes.rankings, *causal])}; write one of these, or add it to probes.rankings or "
@@ -303,6 +307,11 @@ def _order(params: Params, features: Features, name: str, chosen: np.ndarray) ->
             )
         first, source = found[f"{name}.order"].astype(np.int64), "attribution"
     return Order(name, complete(first, features.everything), source)
+
+
+def _refused(folder: Path) -> dict[str, str]:
+    """Methods that the causal rankings of a row lack, and why."""
+    return (read_json(folder / "attribution.json")["attribution"] or {}).get("refused", {})
 
 
 def complete(first: np.ndarray, everything: np.ndarray) -> np.ndarray:

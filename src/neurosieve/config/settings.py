@@ -127,8 +127,10 @@ def rule_settings(
     if rule in _BLOCK_OF:
         block = getattr(params.concepts, _BLOCK_OF[rule])
         tasks = [str(task)] if task is not None else params.run.tasks
+        listed = {"neurons": params.concepts.neurons} if rule == "attribute_neurons" else {}
         return {
             **common,
+            **listed,
             "models": {t: _model_settings(params, str(model), t) for t in tasks},
             _BLOCK_OF[rule]: None if block is None else block.model_dump(mode="json"),
             "batch_tokens": params.activations.batch_tokens,

@@ -8,8 +8,11 @@ encoded beyond baselines : status `supported`, on judge and, after Holm over the
 necessary : with the chosen neurons ablated (at their means) the model predicts tokens worse than with any random set of
     as many neurons of the same layers ablated; the bootstrap bound of the difference says so too.
 necessary and sufficient : with all other neurons ablated it predicts better than with any such random set kept alone.
-specific : ablating the chosen neurons hurts tokens of the task's classes more than other tokens, each against random
-    sets.
+specific : ablating the chosen neurons (the first `concepts.effects.neurons` of them) hurts tokens of the task's classes
+    more than other tokens, each against random sets.
+
+The last three are of each row by itself: unlike status, they are not corrected for the number of rows. Of sets that
+matter no more than random ones 1 in (random sets + 1) is beyond them all, before the bound is asked.
 
 A test that was not made ends the tiers, and so does one that failed; ``evidence_tests`` tells the two apart. Necessary
 speaks of the model's own predictions of the tokens, not of the classes: no language model here predicts classes.
