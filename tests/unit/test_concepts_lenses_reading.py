@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -251,8 +252,27 @@ class StandIn(BaseHTTPRequestHandler):
         server.asked.append(body)
         server.keys.append(self.headers.get("Authorization"))
         fault = server.faults.pop(0) if server.faults else None
+        if isinstance(fault, str) and fault.startswith("raw "):
+            self.wfile.write(fault[4:].encode())
+            self.close_connection = True
+            return
+        if fault == "slow":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(15):  # a byte now and then: no single one of them is late
+                    self.wfile.write(b" ")
+                    threading.Event().wait(0.1)
+            return
+        if fault == "echo":
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(f"Incorrect key: {self.headers.get('Authorization')}".encode())
+            return
         if isinstance(fault, int):
             self.send_response(fault)
+            if 300 <= fault < 400:
+                self.send_header("Location", server.elsewhere)
             self.end_headers()
             self.wfile.write(b"no such model")
             return
@@ -272,6 +292,12 @@ class StandIn(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(data)
+
+    def do_GET(self) -> None:  # where a redirect would end
+        server: Any = self.server
+        server.keys.append(self.headers.get("Authorization"))
+        self.send_response(200)
+        self.end_headers()
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -336,6 +362,37 @@ def test_the_key_comes_from_the_environment(server, monkeypatch):
         Chat(address(server), "m", "SOME_KEY", 5, 1)
 
 
+def test_the_key_is_in_no_message_and_goes_to_no_other_address(server, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "secret\n")  # as `$(cat file)` does not leave it, but an env file does
+    server.elsewhere = address(server).replace("127.0.0.1", "localhost") + "/elsewhere"
+    chat = Chat(address(server), "m", "SOME_KEY", 5, 1)
+    assert chat.ask("s", "9: «abcd»", 10) == "long names" and server.keys == ["Bearer secret"]
+    server.faults = ["echo"]
+    with pytest.raises(ServerError, match="found status 401: Incorrect key: Bearer") as told:
+        chat.ask("s", "u", 10)
+    assert "secret" not in str(told.value)
+    server.faults, server.keys = [302], []
+    with pytest.raises(ServerError, match="status 302"):
+        chat.ask("s", "u", 10)
+    assert server.keys == ["Bearer secret"]  # the first address alone
+    for odd in ("se\ncret", "secrét"):
+        monkeypatch.setenv("SOME_KEY", odd)
+        with pytest.raises(ServerError, match="SOME_KEY holds") as told:
+            Chat(address(server), "m", "SOME_KEY", 5, 1).ask("s", "u", 10)
+        assert "cr" not in str(told.value).replace("character", "")
+
+
+def test_an_answer_that_never_ends_or_is_no_http_is_told(server):
+    chat = Chat(address(server), "m", None, 0.5, 1)
+    server.faults = ["slow"]
+    with pytest.raises(ServerError, match=r"no whole answer in 0\.5 s \(1 tries\)"):
+        chat.ask("s", "u", 10)
+    for raw in ("raw nonsense\r\n\r\n", "raw HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"):
+        server.faults = [raw]
+        with pytest.raises(ServerError, match=r"\(1 tries\); start it, mend address"):
+            chat.ask("s", "u", 10)
+
+
 def test_what_a_server_does_wrong_is_told(server):
     chat = Chat(address(server), "m", None, 5, 2)
     server.faults = [500, None]
@@ -354,7 +411,15 @@ def test_what_a_server_does_wrong_is_told(server):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"address": "http://x"}, {"model": "m"}, {"address": "ftp://x", "model": "m"}, {"key_variable": "sk-123"}]
+    "bad",
+    [
+        {"address": "http://x"},
+        {"model": "m"},
+        {"address": "ftp://x", "model": "m"},
+        {"key_variable": "sk-123"},
+        {"address": "https://user:secret@x/v1", "model": "m"},
+        {"address": "https://x/v1?key=secret", "model": "m"},
+    ],
 )
 def test_settings_that_cannot_be(bad):
     with pytest.raises(ValidationError):
