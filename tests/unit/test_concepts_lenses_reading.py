@@ -140,8 +140,41 @@ def test_scores_are_components_of_embeddings_behind_the_final_norm():
 def test_the_head_is_a_space_of_its_own_where_the_last_state_goes_straight_into_it(planted, heads):
     loaded, spaces = text.open_spaces(given(planted, "text", {}, load=lambda: heads["llama"]))
     assert list(spaces) == ["input", "output"] and not spaces["output"].centred
-    np.testing.assert_array_equal(spaces["output"].scale, loaded.model.model.norm.weight.detach().double().numpy())
+    np.testing.assert_allclose(spaces["output"].scale, loaded.model.model.norm.weight.detach().numpy(), rtol=1e-4)
     assert list(text.open_spaces(given(planted, "text", {}, load=lambda: heads["modernbert"]))[1]) == ["input"]
+
+
+@pytest.mark.parametrize("width", [16, 15])
+@pytest.mark.parametrize("name", ["gpt2", "gemma", "opt"])
+def test_the_scale_is_that_of_the_norm_behind_the_last_block_whatever_its_weight_counts_from(name, width):
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 50, "hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 1}
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = {
+        "gpt2": lambda: transformers.GPT2Config(vocab_size=50, n_embd=width, n_layer=2, n_head=1, **tokens),
+        "gemma": lambda: transformers.GemmaConfig(**sizes, intermediate_size=32, num_key_value_heads=1, head_dim=8),
+        "opt": lambda: transformers.OPTConfig(
+            **sizes, ffn_dim=32, word_embed_proj_dim=width, max_position_embeddings=32
+        ),
+    }[name]()
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    norm = {"gpt2": lambda t: t.ln_f, "gemma": lambda t: t.norm, "opt": lambda t: t.decoder.final_layer_norm}[name](
+        model.base_model
+    )
+    ids = torch.tensor([[3, 4, 5]])
+    with torch.inference_mode():
+        norm.weight.copy_(torch.linspace(-1, 2, width))
+        if name != "gemma":
+            norm.bias.copy_(torch.linspace(1, 3, width))
+        last = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
+    scale, centred = text.final_norm(model, ids, last)
+    wanted = np.linspace(-1, 2, width) + (name == "gemma")  # Gemma's root mean square norm has 1 + weight
+    np.testing.assert_allclose(scale, wanted, rtol=1e-4, atol=1e-5)
+    assert centred == (name != "gemma")
+    assert text.final_norm(model, ids, last + 1) == (None, False)
 
 
 def test_agreement_is_spearmans_and_seen_where_neurons_are_components_of_embeddings(planted, heads):
