@@ -316,6 +316,8 @@ class StandIn(BaseHTTPRequestHandler):
             answer = "Sure: " + json.dumps([10 if (len(t) == 4) == long else 0 for t in tokens])
             if fault == "short list":
                 answer = "[1, 2]"
+        elif fault == "quotes":
+            answer = "It is high on " + max(re.findall(r"(?m)^\d+: (.*)$", user), key=len).translate({171: "", 187: ""})
         else:
             levels = [int(v) for v in re.findall(r"^(\d+): ", user, re.MULTILINE)]
             strong = [len(t) == 4 for t, v in zip(tokens, levels, strict=True) if v > 5]
@@ -378,6 +380,22 @@ def test_a_language_model_describes_neurons_and_is_scored_by_what_it_predicts(pl
     assert told["requests"] == len(server.asked) == 6 and told["mean"] > told["exchanged"]["mean"] + 0.3
     assert {request["temperature"] for request in server.asked} == {0} and server.keys == [None] * 6
     assert contexts and not any("«" in json.dumps(part) for part in (found,))  # lines of code in contexts alone
+
+
+def test_a_description_that_quotes_code_is_not_in_the_report(planted, server):
+    data = long_and_short(planted, server)
+    # lines of the planted texts are short: x = t7
+    data = dataclasses.replace(data, settings=data.settings.model_copy(update={"context": 40}))
+    data.__dict__["texts"] = lambda split: ["x = t7 and something_else_that_follows"] * 2000
+    server.faults = ["quotes"]
+    found, contexts = lenses.examine(data)
+    told = found["found"]["language_model"]["neurons"]
+    assert [n["description"] is None for n in told] == [True, False, False]
+    assert "something" not in json.dumps(found) and told[0]["correlation"] is not None
+    assert any("something_else" in line.get("description", "") for line in contexts)
+    code = "if result_of_query is None:\n    return self.default"
+    assert explain.quotes("neurons fire in `if result_of_query is\nNone:`", [code])
+    assert not explain.quotes("high on a test of None before a return", [code])
 
 
 def test_an_answer_without_the_list_is_counted(planted, server):
