@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,11 @@ def read(results: Path, benchmark: str) -> tuple[list[Row], dict[str, Any]]:
     """The rows of a benchmark in the order of its leaderboard, and what was asked of whole models, by file."""
     table = load_results(results)
     table = table[(table.benchmark == benchmark) & (table.protocol == "strict")]
+    if table.empty:
+        raise SystemExit(
+            f"{results}: found no rows of {benchmark}; run `neurosieve run --params presets/{benchmark}.yaml` first, "
+            "or name another benchmark"
+        )
     folder = results / benchmark
     names = [folder / "rows" / f"{m}__{t}.json" for m, t in zip(table.model, table.task, strict=True)]
     rows = [json.loads(name.read_text(encoding="utf-8")) for name in names]
@@ -83,11 +88,15 @@ def evidence(rows: list[Row]) -> str:
 
 
 def causal(rows: list[Row]) -> str:
-    """How many of the chosen neurons are among as many first ones of each causal ranking."""
+    """Of trained models: how many of the chosen neurons are among as many first ones of each causal ranking."""
     lines = []
     for row in rows:
+        if row["control_of"] is not None:
+            continue
         found = (row["attribution"] or {}).get("attribution")
         if found is None:
+            why = "not asked" if row["attribution"] is None else f"not measured: {row['attribution']['reason']}"
+            lines.append([f"{row['task']}, {row['model']}", why, *["-"] * len(METHODS)])
             continue
         cells = []
         for name in METHODS:
@@ -98,34 +107,48 @@ def causal(rows: list[Row]) -> str:
 
 
 def lenses(rows: list[Row]) -> str:
-    """Every lens: its statistic, and on how many rows it is above all but a twentieth of its null."""
+    """Every lens: its statistic, on how many rows it is above all but a twentieth of its null, and where it was not
+    measured."""
     lines = []
-    names = sorted({name for row in rows for name in row["lenses"]})
-    for name in names:
-        found = {row["task"] + ", " + row["model"]: row["lenses"][name] for row in rows if name in row["lenses"]}
+    for name in sorted({name for row in rows for name in row["lenses"]}):
+        found = {f"{row['task']}, {row['model']}": row["lenses"][name] for row in rows if name in row["lenses"]}
         made = {key: entry["headline"] for key, entry in found.items() if entry["headline"] is not None}
-        if not made:
-            continue
-        statistic = next(iter(made.values()))["statistic"]
+        without: dict[str, list[str]] = {}
+        for key, entry in found.items():
+            if key not in made:
+                without.setdefault(entry["reason"], []).append(key)
         beyond = sum(entry["p"] <= 0.05 for entry in made.values())
-        best = min(made, key=lambda key: (made[key]["p"], -made[key]["value"]))
-        null = made[best]["null"]
-        example = (
-            f"{_f(made[best]['value'])} against {_f(null['mean'])} [{_f(null['low'])}, {_f(null['high'])}] ({best})"
-        )
-        lines.append([name, statistic, f"{beyond} of {len(made)}", example])
-    return markdown(["lens", "statistic", "rows with p of at most 0.05", "the row with the least p"], lines)
+        example = "-"
+        if made:
+            best = min(made, key=lambda key: (made[key]["p"], -made[key]["value"]))
+            null = made[best]["null"]
+            example = (
+                f"{_f(made[best]['value'])} against {_f(null['mean'])} [{_f(null['low'])}, {_f(null['high'])}] ({best})"
+            )
+        statistics = " / ".join(dict.fromkeys(entry["statistic"] for entry in made.values()))
+        why = ". ".join(f"{'; '.join(keys)}: {reason}" for reason, keys in without.items())
+        lines.append([name, statistics or "-", f"{beyond} of {len(made)}", example, why or "-"])
+    heads = [
+        "lens",
+        "statistic",
+        "rows with p of at most 0.05 (a twentieth by chance)",
+        "the row with the least p, of equals with the largest value",
+        "not measured",
+    ]
+    return markdown(heads, lines)
 
 
 def named(rows: list[Row]) -> str:
     """Neurons that have a name, in trained models and in their twins."""
-    twins = {(row["control_of"], row["task"]): row for row in rows if row["control_of"] is not None}
+    twins: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["control_of"] is not None:
+            twins.setdefault((row["control_of"], row["task"]), []).append(_named_of(row["concepts"]))
     lines = []
     for row in rows:
         if row["control_of"] is None:
-            concepts, twin = row["concepts"], twins.get((row["model"], row["task"]))
-            own = f"{concepts['significant']} of {concepts['described']}"
-            other = "-" if twin is None else f"{twin['concepts']['significant']} of {twin['concepts']['described']}"
+            concepts, own = row["concepts"], _named_of(row["concepts"])
+            other = ", ".join(twins.get((row["model"], row["task"]), ["-"]))
             classes = [f"{n} {name}" for name, n in _by_class(concepts).items() if n]
             lines.append([f"{row['task']}, {row['model']}", own, other, ", ".join(classes) or "-"])
     return markdown(["row", "named", "of the twin", "after"], lines)
@@ -137,7 +160,28 @@ def dissociation(effects: Mapping[str, Any]) -> str:
     for table in measures.dissociation_tables(effects):
         lines = [[name, *cells] for name, cells in table["lines"]]
         parts.append(f"**{table['title']}.** {table['text']}\n\n{markdown(['', *table['heads']], lines)}")
+    without = list(_without(effects))
+    if without:
+        parts.append(f"Not measured: {'; '.join(without)}.")
     return "\n\n".join(parts) or "Not measured."
+
+
+def _without(effects: Mapping[str, Any]) -> Iterator[str]:
+    """What of each model has no table, and why."""
+    for model, report in effects.items():
+        matrix = report["matrix"] or report
+        if matrix["reason"] is not None:
+            yield f"{model}: {matrix['reason']}"
+        else:
+            for name, part in (("sets of one size", matrix["equal"]), ("whole sets", matrix["whole"])):
+                if part.get("reason"):
+                    yield f"{model}: {name}: {part['reason']}"
+        if report["readout"] and report["readout"].get("reason"):
+            yield f"{model}: readout: {report['readout']['reason']}"
+
+
+def _named_of(concepts: Mapping[str, Any]) -> str:
+    return f"{concepts['significant']} of {concepts['described']}"
 
 
 def _by_class(concepts: Mapping[str, Any]) -> dict[str, int]:

@@ -4,7 +4,7 @@
     neurosieve run --params presets/training.yaml
     python benchmarks/training.py [--results results] [--to docs] [--print]
 
-The second form reads published results and writes training.md, tables alone, and a picture per task; --print shows the
+The second form reads published results and writes training.md, the tables, and a picture per task; --print shows the
 tables and writes nothing. The same results give the same files. What stands in a row of a table is judged on judge, but
 for `left` and `cka`, which are of train.
 """
@@ -29,6 +29,15 @@ MODEL = Path("models/neurosieve-small")
 ASSEMBLED = Path("build/checkpoints/neurosieve-small")
 BENCHMARK = "training"
 THRESHOLD = 0.3  # of the clusters of neurons: |r| above 0.7 on average, as the publication has it
+
+LEGEND = f"""Checkpoints of one model, a table per task. all neurons, text: judge score of the probe on all neurons,
+and of the best baseline that sees the text alone. left: share of neurons left when one stands for each
+cluster at {THRESHOLD} (train). cka: mean similarity of two different layers (train). subset: neurons of
+the smallest subset found; an estimate where none is claimed. named: neurons that go with a class beyond
+chance, of those described; names: different classes among them; entropy: of these, in bits. overlap with
+the last: neurons in the subsets of this and of the last checkpoint, of those in either (1 for the last
+itself); by chance: the same of random sets as large. There is one training run: nothing says how much
+another seed would differ."""
 
 Row = dict[str, Any]
 
@@ -185,7 +194,7 @@ def main() -> int:
     for task in tasks:
         write_text(args.to / f"training-{task}.svg", picture(rows, task))
     shown = "\n\n".join(f"![{task}: what changes while the model learns](training-{task}.svg)" for task in tasks)
-    write_text(args.to / "training.md", f"# Neurons over training\n\n{tables(rows)}\n\n{shown}\n")
+    write_text(args.to / "training.md", f"# Neurons over training\n\n{LEGEND}\n\n{tables(rows)}\n\n{shown}\n")
     return 0
 
 

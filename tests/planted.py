@@ -59,7 +59,7 @@ class Setting:
     width: int = 375
     rows: tuple[int, int, int, int] = (2500, 1500, 6000, 3000)
     margin: float = 0.02
-    unit: str = "token"  # or "sequence", where a text has no type and no control task
+    unit: str = "token"  # or "sequence", where a text has no type and no control task, or "pair", of it and the next
     share: float = 0.5
     heavy: str = ""
 
@@ -292,6 +292,7 @@ def _write_split(paths: Paths, task: str, split: str, y: np.ndarray, types: np.n
             [
                 {"input": i, target: label}
                 | ({"start": 4, "end": len(text), "type": text[4:], "seen": t < seen} if unit == "token" else {})
+                | ({"input2": (i + 1) % len(texts)} if unit == "pair" else {})
                 for i, (text, label, t) in enumerate(zip(texts, y.tolist(), types.tolist(), strict=True))
             ],
         )  # fmt: skip

@@ -35,11 +35,13 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("rows")
     noise = np.random.default_rng(5).choice(np.arange(16, 48), 6, replace=False)
     sentences = replace(lens_inputs.SETTING, unit="sequence")
+    pairs = replace(lens_inputs.SETTING, unit="pair")
     numbers = replace(lens_inputs.SETTING, classes=0)
     return {
         "planted": lens_inputs.build(root / "planted"),
         "permuted": lens_inputs.build(root / "permuted", labels="permuted", chosen=noise),
         "sequence": lens_inputs.build(root / "sequence", sentences),
+        "pair": lens_inputs.build(root / "pair", pairs),
         "number": lens_inputs.build(root / "number", numbers),
         "none": lens_inputs.build(root / "none", chosen=[]),
     }
@@ -98,15 +100,22 @@ def test_permuted_labels_and_random_neurons_give_nothing(name, rows, head):
 
 
 @each_lens
-@pytest.mark.parametrize("kind", ["sequence", "number", "none"])
+@pytest.mark.parametrize("kind", ["sequence", "pair", "number", "none"])
 def test_what_it_does_not_look_at_it_says(name, kind, rows, head):
     facts = lens_facts(name)
     found = look(rows, kind, name, head)
-    fits = {"sequence": "sequence" in facts.units, "number": "token" in facts.units and facts.numbers, "none": False}
+    fits = {kind: kind in facts.units for kind in ("sequence", "pair")}
+    fits |= {"number": "token" in facts.units and facts.numbers, "none": False}
     if not fits[kind]:
         assert found["reason"] and found["found"] is None and found["headline"] is None
     else:
         assert (found["reason"] is None) == (found["found"] is not None)
+
+
+def test_of_pairs_as_many_directions_as_columns_are_told(rows, head):
+    found = look(rows, "pair", "subspace", head)  # 2 and 3 neurons, two columns each
+    assert [entry["k"] for entry in found["found"]["directions"]["scores"]] == [4, 6]
+    assert found["headline"]["statistic"] == "judge score of the first directions, mean over 4, 6 of them"
 
 
 def test_the_view_of_a_row(rows):

@@ -52,6 +52,9 @@ def test_rows_are_read_in_the_order_of_the_steps_and_shown(tmp_path):
     assert lines[-1].endswith(f"| 1.00 | {training.chance_overlap(2, 2, 20):.2f} |")
     assert lines[-3].endswith("| - | 1 of 1 | 1 | 0.00 | - | - |")
     assert len({line.count("|") for line in lines[2:]}) == 1
+    heads = [head.strip() for head in lines[2].strip("| ").split("|")]
+    explained = training.LEGEND.replace("\n", " ")
+    assert not [head for head in heads if head not in ("step", "status") and head not in explained]
     drawn = ElementTree.fromstring(training.picture(rows, "t"))  # noqa: S314  (made here)
     assert sum(part.get("class", "").startswith("line") for part in drawn.iter()) == 4
 

@@ -1,6 +1,7 @@
 """Asking a language model behind an OpenAI-compatible address.
 
-Reads the environment variable of its key; writes nothing.
+Reads the environment variable of its key; writes nothing. The key goes to that address alone (redirects are not
+followed) and into no message, not even where the server repeats it.
 
 Protocol: POST <address>/chat/completions with {model, messages, temperature, seed, max_tokens}; the answer is the text
 of choices[0].message.content.
@@ -8,6 +9,7 @@ of choices[0].message.content.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -22,6 +24,16 @@ class ServerError(RuntimeError):
     """The server cannot be used; the message says what it did and what to change."""
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """urllib would send the headers, and with them the key, to wherever the server points."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class Chat:
     """One model at one address. ``served``: names that the server gave for itself, ``requests``: answers so far."""
 
@@ -33,13 +45,20 @@ class Chat:
             tries,
         )
         self.headers = {"Content-Type": "application/json"}
+        self.key: str | None = None
         if key_variable is not None:
-            key = os.environ.get(key_variable)
+            key = os.environ.get(key_variable, "").strip()
             if not key:
                 raise ServerError(
                     f"concepts.lenses.explain.key_variable: found no environment variable {key_variable}; set it, or "
                     "take the key out of the params file where the server asks for none"
                 )
+            if not (key.isascii() and key.isprintable()):
+                raise ServerError(
+                    f"concepts.lenses.explain.key_variable: {key_variable} holds a character that no header may have; "
+                    "write the key alone into it"
+                )
+            self.key = key
             self.headers["Authorization"] = f"Bearer {key}"
         self.served: set[str] = set()
         self.requests = 0
@@ -61,10 +80,10 @@ class Chat:
                 found = self._post(body)
                 break
             except urllib.error.HTTPError as error:
-                said = f"status {error.code}: {error.read(300).decode(errors='replace').strip()}"
+                said = f"status {error.code}: {_start_of(error)}"
                 if error.code < 500 and error.code not in (408, 429):
                     raise ServerError(self._told(f"{said}; mend address, model or key")) from None
-            except (OSError, ValueError) as error:  # refused, timed out, no JSON
+            except (OSError, ValueError, http.client.HTTPException) as error:  # refused, timed out, no HTTP, no JSON
                 said = str(error) or type(error).__name__
         else:
             raise ServerError(
@@ -83,13 +102,32 @@ class Chat:
             )  # fmt: skip
         self.requests += 1
         if isinstance(found.get("model"), str):
-            self.served.add(found["model"])
-        return text
+            self.served.add(self._without_key(found["model"]))
+        return self._without_key(text)
 
     def _post(self, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(self.url, json.dumps(body).encode(), self.headers)  # noqa: S310  (http, https)
-        with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
-            return json.loads(answer.read(LARGEST))
+        until = time.monotonic() + self.timeout
+        parts: list[bytes] = []
+        with _OPENER.open(request, timeout=self.timeout) as answer:  # of each wait, not of the whole answer
+            while part := answer.read1(LARGEST):
+                parts.append(part)
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no whole answer in {self.timeout:g} s")
+                if sum(map(len, parts)) > LARGEST:
+                    raise ValueError(f"an answer of more than {LARGEST:,} bytes")
+        return json.loads(b"".join(parts))
+
+    def _without_key(self, text: str) -> str:
+        return text if self.key is None else text.replace(self.key, "[key]")
 
     def _told(self, what: str) -> str:
-        return f"concepts.lenses.explain: {self.url}: found {what}"
+        return self._without_key(f"concepts.lenses.explain: {self.url}: found {what}")
+
+
+def _start_of(error: urllib.error.HTTPError) -> str:
+    """What the server says of an error, as far as it can be read."""
+    try:
+        return error.read(300).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException):
+        return "nothing that can be read"

@@ -18,7 +18,7 @@ By a language model, where ``address`` and ``model`` name one: it is shown train
 strongest, describes the neuron, and then says from its description alone how strongly the neuron reacts to judge tokens
 (0 to 10). Half of these are drawn at random, half are strong ones of the asked neurons. Only the side is described on
 which the neuron is farther from its mean. Its answers may change with the server: such a report is marked as not
-reproducible.
+reproducible. A description that repeats QUOTED characters of a line that it was shown stands in contexts.jsonl alone.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ NUMBERS = True
 MIN_TRAIN = 50
 SHOWN_RULES = 3
 MARKS = ".,:;()[]{}=@+-*/%<>!|&^~#\"'"
+QUOTED = 24  # characters, blanks apart, of shown code that make a description a quotation
 AROUND_WORDS = 20  # most frequent words before a token, each a property
 
 
@@ -47,8 +48,8 @@ def look(data: LensInput) -> LensReport:
     that of "all" on types unseen in train, "random_neurons": {mean, low, high} of random neurons with descriptions of
     their own, "neurons": [{name, neuron, layer, unit, scores, unseen, borrowed, rules: [{if, mean_z, train_rows,
     judge_mean_z, judge_rows}], types, active: {threshold, side, precision, recall, chance}}], "language_model": None or
-    {model, served, requests, neurons: [{name, description, correlation}], mean, exchanged: {...}, p, tokens,
-    unreadable}}.
+    {model, served, requests, neurons: [{name, side, description (null: it quotes code), correlation}], mean,
+    exchanged: {...}, p, tokens, unreadable}}.
 
     borrowed : mean correlation with the descriptions of random neurons in the place of its own. active : of judge rows
     on the side where the neuron is farther from its mean, how many of the strongest rule are active and the reverse.
@@ -355,7 +356,9 @@ def by_language_model(data: LensInput, neurons: np.ndarray) -> tuple[dict[str, A
         shown = example_rows(levels["train"][:, i], lines["train"].types, settings.examples, rng)
         told = [f"{levels['train'][row, i]:.0f}: {lines['train'].marked(row)}" for row in shown]
         description = " ".join(chat.ask(EXPLAIN, "\n".join(told), 200).split())[:500]
-        descriptions.append(description)
+        quoting = quotes(description, [lines["train"].shown(row) for row in shown])
+        descriptions.append(None if quoting else description)
+        contexts.append({"neuron": neuron, "description": description})
         contexts += [
             {"neuron": neuron, "split": "train", "row": int(row), "shown": line}
             for row, line in zip(shown, told, strict=True)
@@ -411,12 +414,26 @@ class Lines:
     def types(self) -> np.ndarray:
         return np.array([row["type"] for row in self.rows])
 
-    def marked(self, row: int) -> str:
-        """The token between « and », with what stands beside it in at most ``context`` characters, on one line."""
+    def parts(self, row: int) -> tuple[str, str, str]:
+        """What stands before the token in at most ``context`` characters, the token, and what stands behind it."""
         entry = self.rows[row]
         text, start, end = self.texts[entry["input"]], entry["start"], entry["end"]
-        before, after = text[max(start - self.context, 0) : start], text[end : end + self.context]
-        return f"{before}«{text[start:end]}»{after}".replace("\n", " ⏎ ")
+        return text[max(start - self.context, 0) : start], text[start:end], text[end : end + self.context]
+
+    def shown(self, row: int) -> str:
+        """The code of :meth:`marked`, without its marks."""
+        return "".join(self.parts(row))
+
+    def marked(self, row: int) -> str:
+        """The token between « and », with what stands beside it in at most ``context`` characters, on one line."""
+        before, token, after = self.parts(row)
+        return f"{before}«{token}»{after}".replace("\n", " ⏎ ")
+
+
+def quotes(description: str, lines: list[str]) -> bool:
+    """Whether QUOTED characters of a description, blanks apart, stand in one of the lines of code that it was shown."""
+    said, code = "".join(description.split()), ["".join(line.split()) for line in lines]
+    return any(said[i : i + QUOTED] in line for i in range(len(said) - QUOTED + 1) for line in code)
 
 
 def example_rows(level: np.ndarray, types: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

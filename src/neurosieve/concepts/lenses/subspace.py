@@ -13,8 +13,9 @@ of its own for each unit, RATE over the running mean of its y^2, gives small dir
 IEEE Transactions on Neural Networks 18, 910-916, count directions with such a rate).
 
 found: "directions": {"features", "variance_share", "needed": directions that hold the share, "participation_ratio",
-"scores": [{"k", "directions", "chosen": judge scores, "random": {mean, low, high}, "variance_held",
-"directions_less_chosen", "chosen_less_random", "directions_less_random": {difference, low, high} paired over files}]};
+"scores": [{"k": columns, for pairs several of a neuron, "directions", "chosen": judge scores, "random": {mean, low,
+high}, "variance_held", "directions_less_chosen", "chosen_less_random", "directions_less_random": {difference, low,
+high} paired over files}]};
 "two_ways": {"layer", "units", "epochs", "needed", "needed_hebbian", "agreement": [{"directions", "shared": mean squared
 cosine of the principal angles, "by_chance", "largest_angle" in degrees}]}. Reads and writes no files.
 """
@@ -190,6 +191,7 @@ def look(data: LensInput) -> LensReport:
     seed = [int(part) for part in data.rng("hebbian").integers(2**32, size=4)]
     both = {"layer": layer, **two_ways(train[rows][:, here], settings.share, settings.epochs, seed)}
     draws = np.array([entry.pop("draws") for entry in report["scores"]])
-    told = f"judge score of the first directions, mean over {', '.join(map(str, sizes))} of them"
+    of = ", ".join(str(entry["k"]) for entry in report["scores"])
+    told = f"judge score of the first directions, mean over {of} of them"
     value = float(np.mean([entry["directions"] for entry in report["scores"]]))
     return LensReport(Headline(told, value, draws.mean(axis=0)), {"directions": report, "two_ways": both})

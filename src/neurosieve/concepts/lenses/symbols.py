@@ -3,8 +3,9 @@
 Question: can a task be read from the chosen neurons of another one when no more than a symbol of each is left, such as
 on or off?
 
-Null: symbols of as many random neurons of the same layers, none of those that the other task chose. Beside it stand the
-values themselves, of the same neurons, and the symbols of the task's own chosen neurons.
+Null: symbols of as many random neurons of the same layers, none of those whose symbols are taken (what else the other
+task chose may be among them). Beside it stand the values themselves, of the same neurons, and the symbols of the task's
+own chosen neurons.
 
 Source: the question is that of subsets/transfer, which refits values; symbols after the discretised neurons of rule and
 concept extraction (Thrun 1995, NIPS 7; Mu and Andreas 2020, NeurIPS 33). ``sign``: above the train mean or not;

@@ -177,18 +177,44 @@ def open_spaces(data: LensInput) -> tuple[Loaded, dict[str, Space]]:
             head(last), logits, rtol=1e-3, atol=1e-3
         )
     if straight:
-        scale, centred = final_norm(model)
+        scale, centred = final_norm(model, ids, last)
         spaces["output"] = Space(head.weight.detach().float().cpu().numpy(), scale, centred)
     return loaded, spaces
 
 
-def final_norm(model: Any) -> tuple[np.ndarray | None, bool]:
-    """Scale of the norm behind the last block, None where there is none, and whether it takes out the mean (a root mean
-    square norm does not): the last child of the trunk whose class is a norm."""
-    norms = [part for part in model.base_model.children() if "norm" in type(part).__name__.lower()]
-    if not norms or getattr(norms[-1], "weight", None) is None:
+def final_norm(model: Any, ids: Any, last: Any) -> tuple[np.ndarray | None, bool]:
+    """Scale (width,) of the norm behind the last block, None where there is none, and whether it takes out the mean (a
+    root mean square norm does not).
+
+    It is the norm that gives ``last``, the last hidden state of ``ids``. Both are measured on it and not read from its
+    weight, which some norms count from 1 on (Gemma): of x with mean 0 and mean square 1 it makes x scale + bias, and
+    of ones alone the bias if it takes out the mean.
+    """
+    import torch
+
+    given: list[Any] = []
+    watched = [m for m in model.base_model.modules() if "norm" in type(m).__name__.lower()]
+    hooks = [m.register_forward_hook(lambda part, _, out: given.append((part, out))) for m in watched]
+    try:
+        with torch.inference_mode():
+            model(input_ids=ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    same = (m for m, out in reversed(given) if out.shape == last.shape and torch.allclose(out, last))
+    norm = next(same, None)
+    if norm is None:
         return None, False
-    return norms[-1].weight.detach().double().cpu().numpy(), "layernorm" in type(norms[-1]).__name__.lower()
+    ones = torch.ones(1, 1, last.shape[-1], dtype=last.dtype, device=last.device)
+    x = ones.clone()
+    x[..., 1::2] = -1
+    if last.shape[-1] % 2:
+        x[..., -3:] = torch.tensor([1.0, 1.0, -2.0])
+    with torch.inference_mode():
+        up, down, flat, bias = (norm(part).double()[0, 0].cpu().numpy() for part in (x, -x, ones, 0 * ones))
+    along = x.double()[0, 0].cpu().numpy()
+    scale = (up - down) / 2 * np.sqrt(np.square(along).mean()) / along
+    return scale, bool(np.abs(flat - bias).max() < 0.5 * np.abs(scale).max())
 
 
 def sub_words(loaded: Loaded, types: list[str]) -> list[list[list[int]]]:

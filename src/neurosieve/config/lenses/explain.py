@@ -21,9 +21,9 @@ class Settings(Block):
     )
     address: str | None = Field(
         None,
-        pattern=r"^https?://[^\s/]+",
-        description="of a language model that speaks the OpenAI protocol, with its /v1; lines of code are sent to it; "
-        "null: none is asked",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",  # without a password or a query: both would be shown
+        description="of a language model that speaks the OpenAI protocol, with its /v1, without password or query (the "
+        "key is that of key_variable); lines of code are sent to it; null: none is asked",
     )
     model: str | None = Field(None, min_length=1, description="its name there")
     key_variable: str | None = Field(

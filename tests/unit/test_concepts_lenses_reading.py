@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -139,8 +140,41 @@ def test_scores_are_components_of_embeddings_behind_the_final_norm():
 def test_the_head_is_a_space_of_its_own_where_the_last_state_goes_straight_into_it(planted, heads):
     loaded, spaces = text.open_spaces(given(planted, "text", {}, load=lambda: heads["llama"]))
     assert list(spaces) == ["input", "output"] and not spaces["output"].centred
-    np.testing.assert_array_equal(spaces["output"].scale, loaded.model.model.norm.weight.detach().double().numpy())
+    np.testing.assert_allclose(spaces["output"].scale, loaded.model.model.norm.weight.detach().numpy(), rtol=1e-4)
     assert list(text.open_spaces(given(planted, "text", {}, load=lambda: heads["modernbert"]))[1]) == ["input"]
+
+
+@pytest.mark.parametrize("width", [16, 15])
+@pytest.mark.parametrize("name", ["gpt2", "gemma", "opt"])
+def test_the_scale_is_that_of_the_norm_behind_the_last_block_whatever_its_weight_counts_from(name, width):
+    import torch
+    import transformers
+
+    sizes = {"vocab_size": 50, "hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 1}
+    tokens = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = {
+        "gpt2": lambda: transformers.GPT2Config(vocab_size=50, n_embd=width, n_layer=2, n_head=1, **tokens),
+        "gemma": lambda: transformers.GemmaConfig(**sizes, intermediate_size=32, num_key_value_heads=1, head_dim=8),
+        "opt": lambda: transformers.OPTConfig(
+            **sizes, ffn_dim=32, word_embed_proj_dim=width, max_position_embeddings=32
+        ),
+    }[name]()
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    norm = {"gpt2": lambda t: t.ln_f, "gemma": lambda t: t.norm, "opt": lambda t: t.decoder.final_layer_norm}[name](
+        model.base_model
+    )
+    ids = torch.tensor([[3, 4, 5]])
+    with torch.inference_mode():
+        norm.weight.copy_(torch.linspace(-1, 2, width))
+        if name != "gemma":
+            norm.bias.copy_(torch.linspace(1, 3, width))
+        last = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
+    scale, centred = text.final_norm(model, ids, last)
+    wanted = np.linspace(-1, 2, width) + (name == "gemma")  # Gemma's root mean square norm has 1 + weight
+    np.testing.assert_allclose(scale, wanted, rtol=1e-4, atol=1e-5)
+    assert centred == (name != "gemma")
+    assert text.final_norm(model, ids, last + 1) == (None, False)
 
 
 def test_agreement_is_spearmans_and_seen_where_neurons_are_components_of_embeddings(planted, heads):
@@ -251,8 +285,27 @@ class StandIn(BaseHTTPRequestHandler):
         server.asked.append(body)
         server.keys.append(self.headers.get("Authorization"))
         fault = server.faults.pop(0) if server.faults else None
+        if isinstance(fault, str) and fault.startswith("raw "):
+            self.wfile.write(fault[4:].encode())
+            self.close_connection = True
+            return
+        if fault == "slow":
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for _ in range(15):  # a byte now and then: no single one of them is late
+                    self.wfile.write(b" ")
+                    threading.Event().wait(0.1)
+            return
+        if fault == "echo":
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(f"Incorrect key: {self.headers.get('Authorization')}".encode())
+            return
         if isinstance(fault, int):
             self.send_response(fault)
+            if 300 <= fault < 400:
+                self.send_header("Location", server.elsewhere)
             self.end_headers()
             self.wfile.write(b"no such model")
             return
@@ -263,6 +316,8 @@ class StandIn(BaseHTTPRequestHandler):
             answer = "Sure: " + json.dumps([10 if (len(t) == 4) == long else 0 for t in tokens])
             if fault == "short list":
                 answer = "[1, 2]"
+        elif fault == "quotes":
+            answer = "It is high on " + max(re.findall(r"(?m)^\d+: (.*)$", user), key=len).translate({171: "", 187: ""})
         else:
             levels = [int(v) for v in re.findall(r"^(\d+): ", user, re.MULTILINE)]
             strong = [len(t) == 4 for t, v in zip(tokens, levels, strict=True) if v > 5]
@@ -272,6 +327,12 @@ class StandIn(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(data)
+
+    def do_GET(self) -> None:  # where a redirect would end
+        server: Any = self.server
+        server.keys.append(self.headers.get("Authorization"))
+        self.send_response(200)
+        self.end_headers()
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -321,6 +382,22 @@ def test_a_language_model_describes_neurons_and_is_scored_by_what_it_predicts(pl
     assert contexts and not any("«" in json.dumps(part) for part in (found,))  # lines of code in contexts alone
 
 
+def test_a_description_that_quotes_code_is_not_in_the_report(planted, server):
+    data = long_and_short(planted, server)
+    # lines of the planted texts are short: x = t7
+    data = dataclasses.replace(data, settings=data.settings.model_copy(update={"context": 40}))
+    data.__dict__["texts"] = lambda split: ["x = t7 and something_else_that_follows"] * 2000
+    server.faults = ["quotes"]
+    found, contexts = lenses.examine(data)
+    told = found["found"]["language_model"]["neurons"]
+    assert [n["description"] is None for n in told] == [True, False, False]
+    assert "something" not in json.dumps(found) and told[0]["correlation"] is not None
+    assert any("something_else" in line.get("description", "") for line in contexts)
+    code = "if result_of_query is None:\n    return self.default"
+    assert explain.quotes("neurons fire in `if result_of_query is\nNone:`", [code])
+    assert not explain.quotes("high on a test of None before a return", [code])
+
+
 def test_an_answer_without_the_list_is_counted(planted, server):
     server.faults = [None, "short list"]
     told = lenses.examine(long_and_short(planted, server))[0]["found"]["language_model"]
@@ -334,6 +411,37 @@ def test_the_key_comes_from_the_environment(server, monkeypatch):
     monkeypatch.delenv("SOME_KEY")
     with pytest.raises(ServerError, match="no environment variable SOME_KEY; set it"):
         Chat(address(server), "m", "SOME_KEY", 5, 1)
+
+
+def test_the_key_is_in_no_message_and_goes_to_no_other_address(server, monkeypatch):
+    monkeypatch.setenv("SOME_KEY", "secret\n")  # as `$(cat file)` does not leave it, but an env file does
+    server.elsewhere = address(server).replace("127.0.0.1", "localhost") + "/elsewhere"
+    chat = Chat(address(server), "m", "SOME_KEY", 5, 1)
+    assert chat.ask("s", "9: «abcd»", 10) == "long names" and server.keys == ["Bearer secret"]
+    server.faults = ["echo"]
+    with pytest.raises(ServerError, match="found status 401: Incorrect key: Bearer") as told:
+        chat.ask("s", "u", 10)
+    assert "secret" not in str(told.value)
+    server.faults, server.keys = [302], []
+    with pytest.raises(ServerError, match="status 302"):
+        chat.ask("s", "u", 10)
+    assert server.keys == ["Bearer secret"]  # the first address alone
+    for odd in ("se\ncret", "secrét"):
+        monkeypatch.setenv("SOME_KEY", odd)
+        with pytest.raises(ServerError, match="SOME_KEY holds") as told:
+            Chat(address(server), "m", "SOME_KEY", 5, 1).ask("s", "u", 10)
+        assert "cr" not in str(told.value).replace("character", "")
+
+
+def test_an_answer_that_never_ends_or_is_no_http_is_told(server):
+    chat = Chat(address(server), "m", None, 0.5, 1)
+    server.faults = ["slow"]
+    with pytest.raises(ServerError, match=r"no whole answer in 0\.5 s \(1 tries\)"):
+        chat.ask("s", "u", 10)
+    for raw in ("raw nonsense\r\n\r\n", "raw HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"):
+        server.faults = [raw]
+        with pytest.raises(ServerError, match=r"\(1 tries\); start it, mend address"):
+            chat.ask("s", "u", 10)
 
 
 def test_what_a_server_does_wrong_is_told(server):
@@ -354,7 +462,15 @@ def test_what_a_server_does_wrong_is_told(server):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"address": "http://x"}, {"model": "m"}, {"address": "ftp://x", "model": "m"}, {"key_variable": "sk-123"}]
+    "bad",
+    [
+        {"address": "http://x"},
+        {"model": "m"},
+        {"address": "ftp://x", "model": "m"},
+        {"key_variable": "sk-123"},
+        {"address": "https://user:secret@x/v1", "model": "m"},
+        {"address": "https://x/v1?key=secret", "model": "m"},
+    ],
 )
 def test_settings_that_cannot_be(bad):
     with pytest.raises(ValidationError):
