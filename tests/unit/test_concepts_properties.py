@@ -195,6 +195,12 @@ def test_a_planted_neuron_is_named_and_one_of_length_is_not(tmp_path: Path) -> N
     assert found["names"]["casts"]["constant"] and found["names"]["casts"]["with_length"] is None
     again = properties.describe(params(), layout(paths, params(), "tiny", "defects"), np.array([1, 0]))
     assert again == found
+    # of a subset whose first neurons are described the others are no random ones
+    alone, beside = (
+        properties.describe(params(), layout(paths, params(), "tiny", "defects"), np.array([0]), subset)["names"]
+        for subset in (None, np.array([0, 1]))
+    )
+    assert alone["pointers"]["random"] > 0 == beside["pointers"]["random"]
 
 
 def test_why_nothing_is_said(tmp_path: Path) -> None:

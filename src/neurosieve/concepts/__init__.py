@@ -147,7 +147,9 @@ def describe_neurons(params: Params, paths: Paths, *, model: str, task: str) -> 
         "named": _counts(described, null, names, features.layers, settings.level),
         "sanity": None if features.number else checked(X, labels, *_claims(described, features.classes), rng),
         "properties": (
-            describe_properties(params, features, neurons) if settings.properties and features.unit != "token" else None
+            describe_properties(params, features, neurons, chosen)
+            if settings.properties and features.unit != "token"
+            else None
         ),
         "neurons": [entry | {"types": own} for entry, own in zip(described, types, strict=True)],
         **({"statistic": "spearman"} if features.number else {}),

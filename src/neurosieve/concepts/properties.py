@@ -243,8 +243,10 @@ def permute_within(X: np.ndarray, P: np.ndarray, length: np.ndarray, n: int, rng
     return Null(np.stack([found, -found], axis=-1), list(range(len(P))), np.zeros(len(P), bool))
 
 
-def describe(params: Params, features: Features, neurons: np.ndarray) -> dict[str, Any]:
-    """ "properties" of concepts.json, of a task of sequences or pairs.
+def describe(
+    params: Params, features: Features, neurons: np.ndarray, subset: np.ndarray | None = None
+) -> dict[str, Any]:
+    """ "properties" of concepts.json, of a task of sequences or pairs; ``neurons`` are the first of the ``subset``.
 
     {"reason": why there is nothing, else null, "language", "functions": judge inputs that were read, "left_out": those
     that hold no function or a syntax error, "strata", "permutations", "level", "null_max_quantile",
@@ -276,7 +278,7 @@ def describe(params: Params, features: Features, neurons: np.ndarray) -> dict[st
     read = [found for found in counted if found is not None]
     length = np.array([found[LENGTH] for found in read])
     P = np.array([[found[name] for found in read] for name in PROPERTIES], np.float64)
-    random = _others(params, features, neurons)
+    random = _others(params, features, neurons, subset)
     X = _vectors(features, np.concatenate([neurons, random.ravel()]))[at]
     rng = np.random.default_rng(
         [params.seed, zlib.crc32(b"properties"), *(zlib.crc32(s.encode()) for s in (features.model, features.task))]
@@ -378,12 +380,12 @@ def _vectors(features: Features, neurons: np.ndarray) -> np.ndarray:
     return np.stack(out, axis=1)
 
 
-def _others(params: Params, features: Features, neurons: np.ndarray) -> np.ndarray:
-    """(RANDOM, n) neurons beside the chosen ones, of the same layers; none where a layer has too few others."""
+def _others(params: Params, features: Features, neurons: np.ndarray, subset: np.ndarray | None) -> np.ndarray:
+    """(RANDOM, n) neurons beside the ``subset``, of the same layers; none where a layer has too few others."""
     from neurosieve.concepts.ablation import NoAblation, draw_neurons
 
     seed = [params.seed, zlib.crc32(b"properties"), zlib.crc32(features.model.encode())]
     try:
-        return draw_neurons(features, np.sort(neurons), seed, RANDOM).random
+        return draw_neurons(features, np.sort(neurons), seed, RANDOM, subset).random
     except NoAblation:
         return np.zeros((0, 0), np.int64)

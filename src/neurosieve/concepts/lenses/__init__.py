@@ -171,11 +171,12 @@ class LensInput:
 
     def random_sets(self, neurons: np.ndarray, draws: int) -> np.ndarray:
         """(draws, len(neurons)) random neurons: in every layer as many as ``neurons``, none of these, none constant,
-        each draw ascending; what chosen neurons are compared with. Nothing where a layer has too few others."""
+        each draw ascending; what chosen neurons are compared with. None of the other chosen ones either, where a layer
+        has enough others. Nothing where it has too few beside ``neurons``."""
         told = ("random", self.lens, self.model, self.task)
         seed = [self.params.seed, *(zlib.crc32(name.encode()) for name in told)]
         try:
-            return draw_neurons(self.features, np.sort(neurons), seed, draws).random
+            return draw_neurons(self.features, np.sort(neurons), seed, draws, self.chosen).random
         except NoAblation as why:
             raise Nothing(str(why)) from None
 
