@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from neurosieve.activations.batches import Rows
 from neurosieve.activations.models import Loaded, NoHeadError, load_language_model
-from neurosieve.concepts import language
+from neurosieve.concepts import heads, language
 from neurosieve.concepts.language import PADDING, SPECIAL, TEXT, Batch, Change, Donors
 
 WIDTH, UNITS = 16, 24
@@ -246,6 +247,23 @@ def test_donors_are_of_the_same_class_and_of_another_file() -> None:
         assert seen[place] == wanted, place
     with pytest.raises(NoHeadError, match="of one file"):
         language.draw_donors(batches, labels, np.zeros(6, np.int64), [], None, np.random.default_rng(0))
+
+
+def test_of_pairs_with_a_file_in_common_neither_side_is_given_values_of_its_own_file() -> None:
+    # rows 0, 1: pairs of the inputs (0, 1) and (0, 2), each of a file of its own; left sides, then right ones
+    batches = made_batches([[[0, 0], [1, 1], [0, 0], [1, 1]]])
+    rows, left, right = np.array([0, 1]), np.array([0, 0]), np.array([1, 2])
+    of_lines = heads.line_files([replace(batches[0], target=rows)], rows, left, right, np.array([7, 8, 9]))
+    assert [own.tolist() for own in of_lines] == [[7, 7, 8, 9]]
+    taken: dict[bool, set[int]] = {True: set(), False: set()}
+    for seed in range(40):
+        for own in (True, False):
+            found = language.draw_donors(
+                batches, np.zeros(2, np.int64), rows, [], None, np.random.default_rng(seed), True,
+                of_lines if own else None,
+            )  # fmt: skip
+            taken[own] |= set((found.index[0][:2] // 2).ravel().tolist())  # lines given to the two of file 7
+    assert taken == {True: {2, 3}, False: {0, 1, 2, 3}}
 
 
 def test_a_masked_position_is_given_masked_values() -> None:

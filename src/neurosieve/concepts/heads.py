@@ -30,12 +30,12 @@ from neurosieve.activations.models import (
     short_ids,
     task_folder,
 )
-from neurosieve.artifacts import read_jsonl, read_tensors
+from neurosieve.artifacts import read_json, read_jsonl, read_tensors
 from neurosieve.concepts import language
 from neurosieve.concepts.ablation import NoAblation, Sampling, check_weights
 from neurosieve.concepts.language import PADDING, SPECIAL, Batch, Change, Donors, Prediction, Site
 from neurosieve.config import Params
-from neurosieve.probes.features import Features
+from neurosieve.probes.features import Features, resampled
 
 Scores = Callable[[Batch], torch.Tensor]  # of a batch, (rows, classes)
 
@@ -116,7 +116,17 @@ def of_task(params: Params, features: Features, settings: Sampling, cache: Any) 
     def donors(site: Site, rng: np.random.Generator) -> Donors:
         judge = features.rows("judge")
         states = language.collect(loaded, batches, site)
-        return language.draw_donors(batches, judge.labels, judge.files, states, None, rng, whole=True)
+        own = (
+            None
+            if judge.sides is None or judge.inputs2 is None
+            else line_files(batches, rows, judge.inputs, judge.inputs2, file_of("judge"))
+        )
+        return language.draw_donors(batches, judge.labels, judge.files, states, None, rng, whole=True, line_files=own)
+
+    def file_of(split: str) -> np.ndarray:
+        key = resampled(read_json(features.paths.task(task) / "card" / "card.json"))["key"]
+        named = [row[key] for row in read_jsonl(features.paths.task(task) / split / "inputs.jsonl")]
+        return np.unique(named, return_inverse=True)[1]
 
     facts = {
         "windows": sum(len(batch.ids) for batch in batches),
@@ -247,6 +257,15 @@ def row_batches(
         target = labels[taken[here]].astype(np.int64)
         batches.append(Batch(torch.from_numpy(filled), torch.from_numpy(attention), nowhere, nowhere, target, row))
     return taken[order], batches
+
+
+def line_files(
+    batches: Sequence[Batch], rows: np.ndarray, left: np.ndarray, right: np.ndarray, file_of: np.ndarray
+) -> list[np.ndarray]:
+    """File codes of the windows of each batch of pairs: left sides, then right ones. rows : in the batches' order;
+    left, right : (rows of the split,) inputs; file_of : (inputs,) codes."""
+    ends = np.cumsum([len(batch.target) for batch in batches])[:-1]
+    return [file_of[np.concatenate([left[own], right[own]])] for own in np.split(rows, ends)]
 
 
 def position_mean(states: list[torch.Tensor | None], batches: list[Batch]) -> np.ndarray:

@@ -255,6 +255,7 @@ def draw_donors(
     mask: int | None,
     rng: np.random.Generator,
     whole: bool = False,
+    line_files: Sequence[np.ndarray] | None = None,
 ) -> Donors:
     """For every position another one, at random among those of its kind in other files.
 
@@ -263,14 +264,16 @@ def draw_donors(
     one at random of any kind of another file, masked where it is masked if there is one: ``facts`` counts these as
     ``other_kind``. Padding stays as it is. The class is that of the token that stands there: in a causal model the
     place before a predicted token counts with its own token, not with the one to come. ``whole``: the class is that of
-    the whole window, so that special tokens are of its kind too.
+    the whole window, so that special tokens are of its kind too. ``line_files``: of each batch the codes of its
+    windows' files, where the two sides of a row are of two files and its own code stands for both.
 
     labels, files : (rows,) int64 of all rows that ``Batch.row`` speaks of. states : as :func:`collect` gives them.
     NoHeadError where all windows are of one file.
     """
     of_row = np.concatenate([rows_of(batch).ravel() for batch in batches])
     ids = np.concatenate([batch.ids.numpy().ravel() for batch in batches])
-    file = np.concatenate([np.repeat(_file_of(batch, files), batch.ids.shape[1]) for batch in batches])
+    of_line = [_file_of(batch, files) for batch in batches] if line_files is None else line_files
+    file = np.concatenate([np.repeat(own, batch.ids.shape[1]) for own, batch in zip(of_line, batches, strict=True)])
     here = np.flatnonzero(of_row != PADDING)
     if len(np.unique(file[here])) < 2:
         raise NoHeadError("all windows are of one file, and values are taken from another one")
