@@ -38,6 +38,12 @@ def test_the_default_loads():
     ("old", "new", "says"),
     [
         ("numerics: portable", "numeric: portable", ["numeric: unknown key", "'numerics'", "numerics: missing"]),
+        (
+            "  faithfulness: {tokens: 100,",
+            "  attribution: {methods: [activation-gradient, relp]}\n"
+            "  faithfulness: {orders: [relp.signed, activation-gradient.signed], tokens: 100,",
+            ["orders.1", "'activation-gradient.signed'", "'activation-gradient'?"],
+        ),
         ("seed: 7361", "seed: '7361'", ["seed: found '7361'", "integer"]),
         ("ratio: 1.2", "ratio: 1.5", ["subsets.ratio: found 1.5", "1.2"]),
         ("headline: elimination", "headline: eliminate", ["headline 'eliminate' is not among rankings"]),
@@ -87,8 +93,8 @@ def test_the_default_loads():
          ["run.twins.0: found 'minilm', which is no untrained twin"]),
         ("  tasks: [token-roles,", "  twins: [minilm-untrained]\n  tasks: [token-roles,",
          ["run.twins.0: found 'minilm-untrained', the twin of 'minilm', which does not run"]),
-        ("version: 6\n", "", ["version: missing; add `version:`"]),
-        ("version: 6\n", "version: 6\nversion: 7\n", ["'version' given twice"]),
+        ("version: 7\n", "", ["version: missing; add `version:`"]),
+        ("version: 7\n", "version: 7\nversion: 8\n", ["'version' given twice"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_mend(write, old, new, says):

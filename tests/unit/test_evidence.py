@@ -89,9 +89,10 @@ def test_causal_rankings_and_lenses_stand_beside_chance():
     assert not measures.causal([{"model": "m", "attribution": None}])["lines"]
     null = {"draws": 19, "mean": 0.5, "low": 0.4, "high": 0.6}
     headline = {"statistic": "score at 4 bits", "value": 0.9, "null": null, "p": 0.05}
-    lenses = {"low-bit": {"headline": headline}, "text": {"headline": None}}
-    ((name, cells),) = measures.lenses([{"model": "m", "lenses": lenses}])["lines"]
+    lenses = {"low-bit": {"headline": headline}, "text": {"headline": None, "reason": "no head"}}
+    (name, cells), (without, why) = measures.lenses([{"model": "m", "lenses": lenses}])["lines"]
     assert (name, cells) == ("m: low-bit", ["score at 4 bits", "0.900", "0.500 [0.400, 0.600]", "0.050"])
+    assert (without, why[0]) == ("m: text", "no head")
 
 
 def test_what_one_tasks_neurons_do_to_the_others_is_told_by_model():

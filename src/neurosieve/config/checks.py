@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from neurosieve.config.base import suggest
-from neurosieve.config.names import CONTROL_RANKINGS, attribution_names, ranking_names, ranks_numbers, task_kinds
+from neurosieve.config.names import (
+    CONTROL_RANKINGS,
+    attribution_names,
+    ranking_names,
+    ranks_numbers,
+    signed,
+    task_kinds,
+)
 from neurosieve.config.params import Params
 
 
@@ -65,9 +72,8 @@ def cross_checks(params: Params) -> list[tuple[tuple[str | int, ...], str]]:
     attribution, faithfulness = params.concepts.attribution, params.concepts.faithfulness
     for i, name in enumerate(attribution.methods if attribution is not None else ()):
         known(("concepts", "attribution", "methods", i), name, attribution_names(), "attribution method")
-    causal = [
-        f"{name}{end}" for name in (attribution.methods if attribution is not None else ()) for end in ("", ".signed")
-    ]
+    methods = attribution.methods if attribution is not None else ()
+    causal = [*methods, *(f"{name}.signed" for name in methods if name in attribution_names() and signed(name))]
     for i, name in enumerate(faithfulness.orders if faithfulness is not None else ()):
         orders = ["chosen", *params.probes.rankings, *causal]
         known(("concepts", "faithfulness", "orders", i), name, orders, "order: chosen, a ranking, or a causal one")

@@ -74,6 +74,11 @@ def attribution_names() -> list[str]:
     return _files("concepts/attribution")
 
 
+def signed(method: str) -> bool:
+    """Whether the file of such a method says that its scores have a sign: a line ``SIGNED = True``."""
+    return _says("concepts/attribution", method, "SIGNED = True")
+
+
 def lens_names() -> list[str]:
     """Names of lenses: one file of concepts/lenses/ each."""
     return _files("concepts/lenses")
@@ -98,5 +103,8 @@ def module_named(package: str, kind: str, name: str, names: list[str]) -> Module
 
 def ranks_numbers(name: str) -> bool:
     """Whether the file of a ranking says that it also ranks where a number is predicted: a line ``NUMBERS = True``."""
-    path = PACKAGE / "probes" / "rankings" / f"{name.replace('-', '_')}.py"
-    return "NUMBERS = True" in path.read_text(encoding="utf-8").splitlines()
+    return _says("probes/rankings", name, "NUMBERS = True")
+
+
+def _says(folder: str, name: str, line: str) -> bool:
+    return line in (PACKAGE / folder / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8").splitlines()

@@ -312,16 +312,17 @@ def lenses(rows: Sequence[Row]) -> Table:
     lines = []
     for row in rows:
         for name, found in row["lenses"].items():
-            if found["headline"] is None:
-                continue
             headline = found["headline"]
+            if headline is None:
+                lines.append((f"{row['model']}: {name}", [found["reason"] or "no statistic", NONE, NONE, NONE]))
+                continue
             cells = [headline["statistic"], decimals(headline["value"]), _range(headline["null"])]
             lines.append((f"{row['model']}: {name}", [*cells, decimals(headline["p"])]))
     return {
         "title": "Through lenses",
         "text": "One statistic each, the larger the more there is of what the lens asks for, beside its values under "
         "the null (mean, least and largest draw) and their one-sided p. What each asks, and against what: "
-        "docs/concepts.md.",
+        "docs/concepts/lenses.md.",
         "heads": ["statistic", "value", "null", "p"],
         "lines": lines,
     }
