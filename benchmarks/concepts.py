@@ -1,14 +1,16 @@
-"""What the chosen neurons mean, and whether the model uses them: tables of docs/concepts.md.
+"""What the chosen neurons mean, and whether the model uses them: tables of docs/concepts.md and docs/concepts/.
 
     python benchmarks/concepts.py [--results results] [--benchmark concepts] [--print]
 
-Reads published results and writes the tables into docs/concepts.md; --print shows them and writes nothing. No model is
-run and nothing is drawn: the same results give the same tables.
+Reads published results and writes the tables into docs/concepts.md, and that of the default benchmark into
+docs/concepts/faithfulness.md; --print shows the first and writes nothing. No model is run and nothing is drawn: the
+same results give the same tables.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +20,10 @@ from typing import Any
 from neurosieve.artifacts import write_text
 from neurosieve.leaderboard import measures
 from neurosieve.leaderboard.evidence import TIERS, chosen_curve
-from neurosieve.results import load_results
+from neurosieve.leaderboard.table import row_file
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "concepts.md"
+FAITHFULNESS = DOCUMENT.parent / "concepts" / "faithfulness.md"
 METHODS = ("relp", "gradient-mean", "activation-gradient")
 
 Row = dict[str, Any]
@@ -33,15 +36,16 @@ def mark(name: str) -> tuple[str, str]:
 
 def read(results: Path, benchmark: str) -> tuple[list[Row], dict[str, Any]]:
     """The rows of a benchmark in the order of its leaderboard, and what was asked of whole models, by file."""
-    table = load_results(results)
-    table = table[(table.benchmark == benchmark) & (table.protocol == "strict")]
-    if table.empty:
+    folder = results / benchmark
+    board = folder / "leaderboard.csv"
+    if not board.is_file():
         raise SystemExit(
-            f"{results}: found no rows of {benchmark}; run `neurosieve run --params presets/{benchmark}.yaml` first, "
+            f"{board}: not there; run `neurosieve run --params presets/{benchmark}.yaml` first, "
             "or name another benchmark"
         )
-    folder = results / benchmark
-    names = [folder / "rows" / f"{m}__{t}.json" for m, t in zip(table.model, table.task, strict=True)]
+    with board.open(encoding="utf-8", newline="") as file:
+        cells = [line for line in csv.DictReader(file) if line["protocol"] == "strict"]
+    names = [folder / row_file(line["model"], line["task"]) for line in cells]
     rows = [json.loads(name.read_text(encoding="utf-8")) for name in names]
     files = {name: folder / f"{name}.json" for name in ("effects", "languages")}
     whole = {n: json.loads(p.read_text(encoding="utf-8")) if p.is_file() else {} for n, p in files.items()}
@@ -211,12 +215,12 @@ def tables(rows: list[Row], whole: Mapping[str, Any]) -> dict[str, str]:
     return {name: make(rows) for name, make in of_rows.items()} | {"dissociation": dissociation(whole["effects"])}
 
 
-def put(text: str, made: Mapping[str, str]) -> str:
+def put(text: str, made: Mapping[str, str], document: str = DOCUMENT.name) -> str:
     """The page with the tables in their places; ValueError for a place that is not there once."""
     for name, table in made.items():
         begin, end = mark(name)
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"{DOCUMENT.name}: expected the lines {begin} and {end} once each")
+            raise ValueError(f"{document}: expected the lines {begin} and {end} once each")
         head, rest = text.split(begin)
         text = f"{head}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
     return text
@@ -232,7 +236,9 @@ def main() -> int:
     if args.print:
         print("\n\n".join(f"{name}\n\n{table}" for name, table in made.items()))
         return 0
-    write_text(DOCUMENT, put(DOCUMENT.read_text(encoding="utf-8"), made))
+    default = {"evidence": evidence(read(args.results, "default")[0])}
+    for document, found in ((DOCUMENT, made), (FAITHFULNESS, default)):
+        write_text(document, put(document.read_text(encoding="utf-8"), found, document.name))
     return 0
 
 

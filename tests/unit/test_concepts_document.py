@@ -99,17 +99,18 @@ def test_a_model_whose_tasks_were_not_set_against_each_other_is_told():
     ]
 
 
-def test_results_without_the_benchmark_are_no_empty_tables(tmp_path, monkeypatch):
+def test_results_without_the_benchmark_are_no_empty_tables(monkeypatch):
     monkeypatch.setattr("sys.argv", ["concepts.py", "--results", "results", "--benchmark", "nonsense", "--print"])
-    monkeypatch.setattr(concepts, "load_results", lambda results: concepts_table())
-    with pytest.raises(SystemExit, match=r"found no rows of nonsense; run `neurosieve run --params presets/"):
+    with pytest.raises(SystemExit, match=r"not there; run `neurosieve run --params presets/nonsense.yaml`"):
         concepts.main()
 
 
-def concepts_table():
-    import pandas as pd
-
-    return pd.DataFrame({"benchmark": ["default"], "protocol": ["strict"], "model": ["m"], "task": ["t"]})
+def test_rows_are_those_of_the_board_once_each_in_its_order():
+    board = Path("results/default/leaderboard.csv").read_text(encoding="utf-8").splitlines()[1:]
+    rows, _ = concepts.read(Path("results"), "default")
+    assert len(rows) == len(board) and all(
+        {row["model"], row["task"]} <= set(line.split(",")) for row, line in zip(rows, board, strict=True)
+    )
 
 
 def test_the_page_has_a_place_for_every_table():
