@@ -2,7 +2,7 @@
 
     python benchmarks/training.py --assemble     # tokenizer and weights of each checkpoint into build/checkpoints/
     neurosieve run --params presets/training.yaml
-    python benchmarks/training.py [--results results] [--to docs] [--print]
+    python benchmarks/training.py [--results results] [--to docs/concepts] [--print]
 
 The second form reads published results and writes training.md, the tables, and a picture per task; --print shows the
 tables and writes nothing. The same results give the same files. What stands in a row of a table is judged on judge, but
@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assemble", action="store_true", help="make the folders that presets/training.yaml names")
     parser.add_argument("--results", type=Path, default=Path("results"))
-    parser.add_argument("--to", type=Path, default=Path("docs"))
+    parser.add_argument("--to", type=Path, default=Path("docs/concepts"))
     parser.add_argument("--print", action="store_true", help="show the tables and write nothing")
     args = parser.parse_args()
     if args.assemble:
