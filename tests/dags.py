@@ -26,6 +26,7 @@ def with_every_question(text: str | None = None) -> str:
     packages = task["packages"]
     few = {"tokens": 20, "window": 24, "per_window": 4}
     found["concepts"] |= {
+        "ablation": {**few, "amounts": [0.0], "random_draws": 2},
         "attribution": few,
         "faithfulness": {**few, "shares": [0.1, 0.5, 1.0], "orders": ["chosen", "relp"], "random_orders": 2},
         "effects": {**few, "outside": 10, "doses": [0, 0.5, 1, 2], "random_draws": 2, "members": 2, "readout": 5},
