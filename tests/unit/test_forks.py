@@ -27,10 +27,13 @@ def server(monkeypatch):
     for name in forks.THREADS:
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # another in each phase of a test
+    # a shell's background jobs ignore Ctrl-C, and what they start does; the tests ask what else happens
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = forks.start(SOURCE)
     yield process
     process.stdin.close()
     process.wait(timeout=60)
+    signal.signal(signal.SIGINT, before)
 
 
 def environment(**changes):
@@ -146,7 +149,7 @@ def test_signals_reach_the_fork(waiting, number, status):
     asked.send_signal(number)
     said = asked.communicate(timeout=60)[0]
     assert asked.returncode == status
-    assert not Path(f"/proc/{fork}").exists()
+    wait_for(lambda: not Path(f"/proc/{fork}").exists())
     assert said.rstrip().endswith(b"KeyboardInterrupt") == (number == signal.SIGINT)
 
 

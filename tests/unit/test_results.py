@@ -162,7 +162,8 @@ def test_the_published_results_can_be_read() -> None:
     assert len(strict) == (wide.protocol == "strict").sum()
     first = next(iter(sorted(tables[0].parent.glob("rows/*.json"))))
     row = json.loads(first.read_text())
-    picked = long[(long.model == row["model"]) & (long.task == row["task"]) & (long.figure == "judge.reference")]
+    of_row = (long.benchmark == tables[0].parent.name) & (long.model == row["model"]) & (long.task == row["task"])
+    picked = long[of_row & (long.figure == "judge.reference")]
     assert picked.value.tolist() == [row["judge"]["reference"]]
 
 
