@@ -43,6 +43,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "apply_lens": (ROWS, "concepts.lenses"),
     "find_language_neurons": ("activations.batch_tokens", "concepts.languages"),
     "build_leaderboard": ("run.models", "run.tasks"),
+    "build_site": ("run.models", "run.tasks"),
 }
 # Rules whose memory goes with the neurons that are measured, most of it with their square.
 OF_NEURONS = (

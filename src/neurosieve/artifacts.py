@@ -51,6 +51,7 @@ CODE: dict[str, tuple[str, ...]] = {
         "subsets", "concepts",
     ),
     "leaderboard": (*COMMON, "constant.py", "probes", "leaderboard"),
+    "site": (*COMMON, "constant.py", "probes", "leaderboard", "site"),
 }
 # fmt: on
 
@@ -133,6 +134,9 @@ class Paths:
 
     def leaderboard(self) -> Path:
         return self.root / "leaderboard"
+
+    def site(self) -> Path:
+        return self.root / "site"
 
 
 def sha256_file(path: Path) -> str:

@@ -114,6 +114,7 @@ def artifacts(params: Params, paths: Paths) -> list[Artifact]:
     for model in trained if params.concepts.languages is not None else ():
         add("find_language_neurons", model=model)
     add("build_leaderboard")
+    add("build_site")
     return found
 
 

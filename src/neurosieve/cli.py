@@ -43,7 +43,8 @@ COMMANDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     "measure-effects": ("concepts", "measure_effects", ("model",), "dose, side effects, one task's neurons on others"),
     "apply-lens": ("concepts", "apply_lens", ("lens", "model", "task"), "the chosen neurons through a lens"),
     "find-language-neurons": ("concepts", "find_language_neurons", ("model",), "neurons of single languages of code"),
-    "build-leaderboard": ("leaderboard", "build_leaderboard", (), "table, rows and page"),
+    "build-leaderboard": ("leaderboard", "build_leaderboard", (), "the table and its rows"),
+    "build-site": ("site", "build_site", (), "pages and charts of the results"),
 }
 
 LANGUAGES = ("c", "java", "python")  # of config.LANGUAGES, which takes longer to import than this takes to parse

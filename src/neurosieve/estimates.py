@@ -163,6 +163,7 @@ def jobs(params: Params) -> Iterator[Job]:
     yield from (Job("apply_lens", m, t, lens=lens) for lens in params.lenses for m, t in trained)
     yield from (Job("find_language_neurons", m) for m in params.trained_models if concepts.languages is not None)
     yield Job("build_leaderboard")
+    yield Job("build_site")
 
 
 @functools.cache
@@ -268,6 +269,8 @@ def counted(params: Params, job: Job, device: str = "cpu") -> Need:
         return Need(1, BASE + judged, START + 0.1 * len(params.probed) * len(run.tasks))
     if rule == "build_leaderboard":
         return Need(2 + cells, BASE + 2 * cells, START + 0.3 * cells)
+    if rule == "build_site":
+        return Need(5 + cells, BASE + 2 * cells, START + 0.1 * cells)
     if rule in ("measure_effects", "find_language_neurons"):
         weights = parameters(params, str(job.model))
         one = _Sizes(params, str(job.model), run.tasks[0]).per_subword(weights, on_model, device)

@@ -94,6 +94,7 @@ def folder_of(paths: Paths, rule: str, **wildcards: str) -> Path:
         "apply_lens": paths.lens,
         "find_language_neurons": paths.languages,
         "build_leaderboard": paths.leaderboard,
+        "build_site": paths.site,
     }
     found: Path = folders[rule](**wildcards)
     return found
@@ -191,6 +192,8 @@ def inputs_of(
         return list(map(paths.corpus, params.language_corpora))
     if rule == "build_leaderboard":
         return _leaderboard_inputs(params, paths)
+    if rule == "build_site":
+        return [paths.leaderboard()]
     raise KeyError(rule)
 
 

@@ -40,7 +40,7 @@ MODELS = {
 OTHERS = {
     "extract-corpus": ("neurosieve.prepare.corpus",),
     "prepare-task": ("neurosieve.prepare.task",),
-    "build-leaderboard": ("neurosieve.leaderboard.collect", "neurosieve.leaderboard.page"),
+    "build-leaderboard": ("neurosieve.leaderboard.collect",),
 }
 KINDS = ("models", "others")
 # What may differ: no library reads it as it loads.

@@ -8,7 +8,7 @@ from types import ModuleType
 
 PACKAGE = Path(__file__).parents[1]
 
-PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard")
+PHASES = ("prepare", "activations", "redundancy", "probes", "subsets", "concepts", "leaderboard", "site")
 
 # The rules of each phase, in the order in which they can run.
 PHASE_RULES: dict[str, tuple[str, ...]] = {
@@ -27,6 +27,7 @@ PHASE_RULES: dict[str, tuple[str, ...]] = {
         "find_language_neurons",
     ),
     "leaderboard": ("build_leaderboard",),
+    "site": ("build_site",),
 }
 
 SPLITS = ("train", "tune", "judge", "test")
@@ -51,6 +52,7 @@ PHASE_KEYS: dict[str, tuple[str, ...]] = {
         "benchmark", "version", "seed", "numerics", "run", "models", "prepare", "activations",
         "redundancy", "probes", "subsets", "published", "concepts", "leaderboard",
     ),
+    "site": ("benchmark",),
 }  # fmt: skip
 
 

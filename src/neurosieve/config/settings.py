@@ -153,6 +153,8 @@ def rule_settings(
         }
     if rule == "build_leaderboard":
         return params.model_dump(mode="json", exclude=_PLACES)
+    if rule == "build_site":
+        return {"benchmark": params.benchmark}
     raise KeyError(rule)
 
 

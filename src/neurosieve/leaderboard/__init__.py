@@ -1,9 +1,11 @@
-"""The leaderboard: table, a json per row, one page; publishing; the terminal's table.
+"""The leaderboard: table, a json per row, what the benchmark is; publishing; the terminal's table.
 
 Reads the artifacts that collect.py names, and the figures that published_figures.py does. Writes leaderboard:
 leaderboard.csv, rows/<model>__<task>.json, metrics/ and curves/ (see tracked.py), comparisons.json (see ranks.py),
 by model, where they are on, transfer.json (as in subsets/transfer), effects.json (as in concepts/effects, but for what
-stands in rows) and languages.json (as in concepts/languages); index.html.
+stands in rows) and languages.json (as in concepts/languages); benchmark.json: "facts"
+(see :func:`benchmark_facts`), "tasks" (cards, see collect.py), "published" (rows of that protocol, a missing cell null)
+and "figures" (the publication's beside ours, see published_figures.py).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from neurosieve.flow import writer
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
     """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
-    from neurosieve.leaderboard import collect, page, published_figures, table, tracked
+    from neurosieve.leaderboard import collect, published_figures, table, tracked
 
     rows, comparisons = collect.collect(params, paths)
     published = collect.published_rows(params, paths)
@@ -37,15 +39,18 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
         for name, found in of_models.items():
             if found:
                 out.json(f"{name}.json", found)
-        cards = collect.collect_cards(params, paths)
-        beside = published_figures.table(params, rows, figures)
-        meta = page_facts(params) | {"native": out.marks()}
-        out.text("index.html", page.render(rows, cards, meta, of_models, published, beside))
+        benchmark = {
+            "facts": benchmark_facts(params) | {"native": out.marks()},
+            "tasks": collect.collect_cards(params, paths),
+            "published": published,
+            "figures": published_figures.table(params, rows, figures),
+        }
+        out.json("benchmark.json", benchmark)
         out.facts = {"rows": len(rows), "supported": sum(row["status"] == "supported" for row in rows)}
 
 
-def page_facts(params: Params) -> dict[str, Any]:
-    """What the page says of the benchmark as a whole."""
+def benchmark_facts(params: Params) -> dict[str, Any]:
+    """What readers of the results are told of the benchmark as a whole."""
     trained = [params.models[params.trained(model)] for model in params.run.models]
     return {
         "title": params.leaderboard.title,

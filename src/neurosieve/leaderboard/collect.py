@@ -4,7 +4,7 @@ Reads: prepare/tasks/<task>/card, redundancy/, probes/ (baselines, models, statu
 published), concepts/; nothing else of this phase reads them, so a key that changes there changes here alone. Writes no
 files.
 
-A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the page:
+A row has the cells of the table (table.COLUMNS) and, for rows/*.json:
 
 | key | what |
 |---|---|
@@ -19,9 +19,11 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json and the pa
 | mean_tune | by contender: mean score on tune over log sizes, by which best_ranking is chosen |
 | bound | as in curves.json: what no set of neurons can do on train at the penalty of the minimal subset, or null |
 | neurons | by contender: global indices of the frozen subset, best first |
+| oracle_probe | the probe of all neurons, "tried": the penalties with their scores on tune |
 | layer_scores | judge scores of each layer alone and of the first layers together |
 | chosen_layers | neurons of the headline subset per layer |
 | test | by feature set: metrics, interval, seen and unseen types, packages, difference to the reference |
+| classes | of test, by predictor and class: rows, precision, recall, F1; null for numbers |
 | comparisons | judge, test, each _unseen: layer reference against majority, surface, untrained ("twins": all); Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
@@ -255,7 +257,7 @@ def _of_judge(found: _Found, minima: Mapping[str, Any]) -> dict[str, Any]:
         "bound": curves["bound"],
         "neurons": _subsets(found.frozen),
         **({"rankings_left_out": probes["not_applicable"]} if "not_applicable" in probes else {}),
-        "oracle_probe": {k: v for k, v in oracle.items() if k != "tried"},
+        "oracle_probe": oracle,
         "layer_scores": layer_scores(probes, metric),
         "layer_selection": curves["layers"],
         "beats_random": curves["beats_random"],
@@ -273,6 +275,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "description_length": found.controls["description_length"],
         "chosen_layers": per_layer(_subsets(found.frozen).get(headline), layers, width),
         "test": test,
+        "classes": found.scores["classes"],
         "test_rows": scores["rows"],
         "test_files": scores["files"],
         "resampled": scores["resampled"],

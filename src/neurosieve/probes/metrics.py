@@ -167,6 +167,27 @@ def matthews(C: np.ndarray) -> np.ndarray:
     return _ratio(covariance, np.sqrt(spread))
 
 
+def by_class(C: np.ndarray) -> list[dict[str, float | int | None]]:
+    """Of one table (K, K): "rows" of each class, "precision", "recall" and "f1"; None where one is not defined.
+
+    Precision is not defined where nothing is predicted as the class, recall without a row, F1 without either.
+    """
+    C = np.asarray(C, np.float64)
+
+    def share(top: float, bottom: float) -> float | None:
+        return float(top / bottom) if bottom else None
+
+    return [
+        {
+            "rows": int(rows),
+            "precision": share(right, predicted),
+            "recall": share(right, rows),
+            "f1": share(2 * right, rows + predicted),
+        }
+        for right, rows, predicted in zip(_diagonal(C), C.sum(-1), C.sum(-2), strict=True)
+    ]
+
+
 def _squares(C: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """From sums (..., 1, 6): rows, squares of y and of p about their means, squares of the errors; (...) each.
 

@@ -246,6 +246,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
               :meth:`Scorer.report` has them, "difference": primary metric minus the reference's, "lower": its bound}},
      "random": {ranking: {"neurons", "draws", the metrics: means over draws, "low", "high": range of the primary
               one}},
+     "classes": {predictor: {class: as in metrics.by_class}} of oracle, reference, the headline subset, surface and
+     untrained; null for numbers,
      "baselines": {name: report}, "surface": name, "untrained": report of the reference of the twin that status.json
      names, or null; with several twins "comparisons" has "twins" under "untrained": {name: {"test"}},
      "status", "status_unseen": as judge decided; "test_status", "test_status_unseen": of the same comparisons on test,
@@ -273,6 +275,13 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
     if len(references) > 1:
         scores = {name: {"test": scorer.value(predicted)} for name, predicted in references.items()}
         status["comparisons"]["untrained"]["twins"] = scores
+    shown = {
+        "oracle": sets["all"],
+        "reference": sets["reference"],
+        "subset": sets.get(f"subset-{frozen['headline']}"),
+        "surface": baselines[entry["surface"]],
+        "untrained": untrained,
+    }
     report = {
         "model": model,
         "task": task,
@@ -284,6 +293,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         "sets": reported,
         "random": _random(reported, scorer.card["metric"]),
         "baselines": {name: scorer.report(predicted) for name, predicted in baselines.items()},
+        "classes": _classes(scorer, shown),
         "surface": entry["surface"],
         "untrained": None if untrained is None else scorer.report(untrained),
         **status,
@@ -321,6 +331,19 @@ def _report_sets(
             "lower": float(intervals.lower(difference, scorer.confidence)),
         }
     return reported
+
+
+def _classes(
+    scorer: Scorer, predicted: Mapping[str, np.ndarray | None]
+) -> dict[str, dict[str, dict[str, float | int | None]]] | None:
+    """ "classes" of scores.json: what each predictor reaches on each class."""
+    if not scorer.n_classes:
+        return None
+    return {
+        name: dict(zip(scorer.card["classes"], metrics.by_class(scorer.counts(own).sum(0)), strict=True))
+        for name, own in predicted.items()
+        if own is not None
+    }
 
 
 def _opponents(
