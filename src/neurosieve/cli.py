@@ -463,8 +463,8 @@ def _certify(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
     from neurosieve.chain import check_made
-    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import publish, show
+    from neurosieve.verify.differences import compare_results
 
     check_made(params, paths)
     show(params, paths, report=publish(params, paths, judge=compare_results))
@@ -483,8 +483,8 @@ def _crate(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import compare, show
+    from neurosieve.verify.differences import compare_results
 
     show(params, paths, report=compare(params, paths, judge=compare_results))
     return 0
