@@ -76,6 +76,18 @@ def read_side(given: str, default: Callable[[], Path]) -> Side:
     return _named(given, given, results, disk)
 
 
+def committed_manifest(results: Path) -> dict[str, Any]:
+    """manifest.json of a results folder as it is in git's HEAD, else as it lies there; empty where there is none."""
+    name = (results / MANIFEST).as_posix()
+    spots: list[_Spot] = [_Disk()]
+    if (commit := _commit("HEAD")) is not None:
+        spots.insert(0, _Revision("HEAD", commit))
+    for spot in spots:
+        if spot.kind(name) == "file":
+            return _parse(spot.read(name), f"{spot.label}{name}")
+    return {}
+
+
 def differences(a: Side, b: Side) -> dict[str, Any]:
     """Everything that differs, as plain values.
 
