@@ -36,8 +36,10 @@ AGAIN = "ask for a pack that `neurosieve submit` wrote"
 
 @dataclass(frozen=True)
 class Collected:
-    """A pack that lies in ``folder``. ``told`` : "collected", or "unchanged" where it was there already; ``status`` : as in
-    the origin of :func:`read_submissions`."""
+    """A pack that lies in ``folder``.
+
+    ``told`` is "collected", or "unchanged" where it was there already; ``status`` is that of :func:`read_submissions`.
+    """
 
     folder: Path
     told: str
@@ -78,7 +80,7 @@ def collect(
         if target in read:
             earlier, where = read[target][1], str(read[target][0])
         alike = [p for p in _folders(target.parent) if p.name.casefold() == target.name.casefold() and p != target]
-        if alike or (earlier and earlier != files):
+        if alike or ((target.exists() or earlier) and earlier != files):
             raise ArtifactError(
                 f"{path}: {where if not alike else alike[0]} holds another pack by {facts['by']}; to replace it, "
                 "delete that folder first; for results beside it, submit them with another --by"
@@ -161,6 +163,8 @@ def _reproduced(path: Path, part: Path, ours: Path, judge: Judge) -> str:
 
 
 def _read_pack(path: Path) -> dict[str, bytes]:
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path}: not a file; name a file of `neurosieve submit`")
     try:
         if path.stat().st_size > pack.MAX_BYTES:
             raise ArtifactError(f"{path}: {path.stat().st_size:,} bytes; a pack has at most {pack.MAX_BYTES:,}")
@@ -188,7 +192,9 @@ def _check_fits(path: Path, facts: Mapping[str, Any], results: Path) -> None:
     try:
         other = differing(*(_decisive(params, both["models"], both["tasks"]) for params in (ours, theirs)))
     except (AttributeError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: params in its manifest that this release does not read ({error!r})") from None
+        raise ArtifactError(
+            f"{path}: params that this release does not read, in its manifest or in {results} ({error!r})"
+        ) from None
     if other:
         shown = ", ".join(f"{entry['key']} ({entry['a']!r} here, {entry['b']!r} there)" for entry in other[:3])
         more = f" and {len(other) - 3} more" if len(other) > 3 else ""

@@ -1,9 +1,10 @@
-"""The form of a pack: the results of one run in one zip, and what is asked of such a file before anything is done with it.
+"""The form of a pack: the results of one run in one zip, and what is asked of such a file before anything else is done.
 
 A pack holds pack.json (schema, benchmark, version, package, by, and the sha256 of every other file), params.yaml, the
-params file of the run, and below leaderboard/ the leaderboard folder as it was published. Its bytes follow from these files alone:
-nothing in it is compressed, and order, times and permissions are fixed. So a file of other bytes is refused as a whole,
-which leaves no room for links, hidden, doubled or escaping names, or for contents that are larger than the file.
+params file of the run, and below leaderboard/ the leaderboard folder as it was published. Its bytes follow from these
+files alone: nothing in it is compressed, and order, times and permissions are fixed. So a file of other bytes is
+refused as a whole, which leaves no room for links, hidden, doubled or escaping names, or for contents that are larger
+than the file.
 
 Functions of bytes; no file is read or written here. Errors say what is the matter, and callers what to do.
 """
@@ -35,6 +36,12 @@ OPTIONAL = ("benchmark.json", "effects.json", "languages.json", "transfer.json")
 OF_RUN = ("comparisons.json", *OPTIONAL)
 KEYS = {"schema": int, "benchmark": str, "version": int, "package": str, "by": str, "files": dict}
 OF_ROWS = ("benchmark", "version", "protocol", "model", "task")
+# Of the columns: texts and truths; all others are numbers.
+TEXTS = (
+    "benchmark", "protocol", "model", "task", "training", "status", "metric", "surface_name", "ranking", "layers_used",
+    "evidence", "best_ranking", "note", "published_model", "published_metric",
+)  # fmt: skip
+TRUTHS = ("confirmed",)
 STRICT = "strict"  # the protocol whose rows have files
 TIME, PERMISSIONS, UNIX = (1980, 1, 1, 0, 0, 0), stat.S_IFREG | 0o644, 3
 # Of some fifty models on twenty tasks: far more than any benchmark so far, and less than the memory of a laptop.
@@ -147,7 +154,10 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         return value
 
     try:
-        found = json.loads(text(content, where), parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
+        said = text(content, where)
+        found = json.loads(said, parse_constant=refuse, parse_float=finite, object_pairs_hook=once)
+        if "\\ud" in said.lower():  # perhaps half a character, which no file can hold
+            dump_json(found).encode()
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ArtifactError(f"{where}: not valid json ({why})") from None
@@ -257,6 +267,9 @@ def _check_rows(inside: Mapping[str, bytes], manifest: Mapping[str, Any], pack: 
         for key, value in (said | {"model": model, "task": task}).items():
             if row.get(key) != value or type(row.get(key)) is not type(value):
                 raise ArtifactError(f"{where}{name}: {key}: found {row.get(key)!r}, expected {value!r}")
+        for key in COLUMNS:
+            if not _fits(key, row.get(key)):
+                raise ArtifactError(f"{where}{name}: {key}: found {row[key]!r}")
         for number, line in enumerate(_lines(inside[curve_file(model, task)], f"{where}{curve_file(model, task)}")):
             if len(line) != len(CURVE) or (tuple(line) != CURVE if number == 0 else not all(map(_is_number, line))):
                 raise ArtifactError(f"{where}{curve_file(model, task)}:{number + 1}: found {line}")
@@ -318,6 +331,15 @@ def _lines(content: bytes, where: str) -> Iterator[list[str]]:
         yield from csv.reader(io.StringIO(text(content, where), newline=""), strict=True)
     except csv.Error as error:
         raise ArtifactError(f"{where}: not a csv ({error})") from None
+
+
+def _fits(column: str, value: Any) -> bool:
+    """Whether a row's value is of its column's type; a missing one is."""
+    if value is None or column in TRUTHS:
+        return value is None or isinstance(value, bool)
+    if column in TEXTS:
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_number(shown: str) -> bool:

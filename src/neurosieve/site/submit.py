@@ -58,11 +58,11 @@ def submit(params: Params, params_file: Path, results: Path, by: str, out: Path 
         pack.check(files, str(results))
     except ArtifactError as error:
         raise ArtifactError(f"{error}; run the benchmark again with this release (`neurosieve run`)") from None
-    write_bytes(target, pack.to_zip(files))
+    _write(target, pack.to_zip(files))
     return target, len(params.run.models) * len(params.run.tasks)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
