@@ -76,15 +76,14 @@ def collect(
             facts = pack.check(files, str(path))
         _check_fits(path, facts, results / facts["benchmark"])
         target = into / facts["benchmark"] / facts["by"]
-        earlier, where = _files(target), str(target)
-        if target in read:
-            earlier, where = read[target][1], str(read[target][0])
-        alike = [p for p in _folders(target.parent) if p.name.casefold() == target.name.casefold() and p != target]
-        if alike or ((target.exists() or earlier) and earlier != files):
-            raise ArtifactError(
-                f"{path}: {where if not alike else alike[0]} holds another pack by {facts['by']}; to replace it, "
-                "delete that folder first; for results beside it, submit them with another --by"
-            )
+        alike = {p: (p, _files(p)) for p in _folders(target.parent) if _same_name(p, target)}
+        alike |= {p: held for p, held in read.items() if _same_name(p, target)}
+        for place, (holder, there) in alike.items():
+            if (place, there) != (target, files):
+                raise ArtifactError(
+                    f"{path}: {holder} holds another pack by {facts['by']}; to replace it, leave one of them out or "
+                    "delete its folder; for results beside it, ask for them by another name (--by)"
+                )
         read.setdefault(target, (path, files))
     found = []
     with contextlib.ExitStack() as stack:
@@ -235,6 +234,11 @@ def _files(target: Path) -> dict[str, bytes]:
         if path.is_file() and name != REPRODUCED:
             found[name] = path.read_bytes()
     return found
+
+
+def _same_name(a: Path, b: Path) -> bool:
+    """Whether two folders are one where upper and lower case are the same."""
+    return a.as_posix().casefold() == b.as_posix().casefold()
 
 
 def _folders(folder: Path) -> list[Path]:
