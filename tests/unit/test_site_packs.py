@@ -469,3 +469,14 @@ def test_the_commands(place, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "submissions/default/jane: unchanged, reproduced"
     assert cli.main(["collect", "nothing.zip"]) == 1
     assert "nothing.zip: cannot be read" in capsys.readouterr().err
+
+
+def test_the_bytes_of_a_pack_are_the_same_whatever_python_writes_them():
+    local = "504b030414000000000000002100b7ef dc83010000000100000001000000 61 31".replace(" ", "")
+    central = (
+        "504b0102140314000000000000002100b7efdc83010000000100000001000000000000000000000000a48100000000 61".replace(
+            " ", ""
+        )
+    )
+    end = "504b050600000000010001002f000000200000000000"
+    assert pack.to_zip({"a": b"1"}).hex() == local + central + end
