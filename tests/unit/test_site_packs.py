@@ -472,11 +472,8 @@ def test_the_commands(place, tmp_path, monkeypatch, capsys):
 
 
 def test_the_bytes_of_a_pack_are_the_same_whatever_python_writes_them():
-    local = "504b030414000000000000002100b7ef dc83010000000100000001000000 61 31".replace(" ", "")
-    central = (
-        "504b0102140314000000000000002100b7efdc83010000000100000001000000000000000000000000a48100000000 61".replace(
-            " ", ""
-        )
-    )
+    facts = "0000000000002100b7efdc83010000000100000001000000"  # stored, 1980-01-01, crc, sizes
+    local = "504b03041400" + facts + "6131"
+    central = "504b010214031400" + facts + "0000000000000000a4810000000061"
     end = "504b050600000000010001002f000000200000000000"
     assert pack.to_zip({"a": b"1"}).hex() == local + central + end
