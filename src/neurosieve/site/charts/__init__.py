@@ -8,7 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neurosieve.site.charts import score
+from neurosieve.site.charts import (
+    ablation,
+    agreement,
+    attribution,
+    bound,
+    cka,
+    classes,
+    clusters,
+    contenders,
+    cost,
+    description,
+    faithfulness,
+    layers,
+    levels,
+    penalty,
+    robustness,
+    score,
+)
 from neurosieve.site.charts.parts import Chart, Row
 
 __all__ = ["Chart", "of_row"]
@@ -19,5 +36,26 @@ def _known(charts: Iterable[Chart | None]) -> list[Chart]:
 
 
 def of_row(row: Row, results: object = None) -> list[Chart]:
-    """Pictures of one row."""
-    return _known([score.chart(row)])
+    """Pictures of one row, the answer first."""
+    return _known(
+        (
+            score.chart(row),
+            levels.chart(row),
+            classes.chart(row),
+            layers.chosen(row),
+            layers.scores(row),
+            contenders.chart(row),
+            bound.chart(row),
+            robustness.halves(row),
+            robustness.members(row),
+            ablation.chart(row),
+            *faithfulness.charts(row),
+            attribution.chart(row),
+            cost.chart(row),
+            clusters.chart(row),
+            cka.chart(row),
+            agreement.chart(row),
+            penalty.chart(row),
+            description.chart(row),
+        )
+    )
