@@ -38,7 +38,7 @@ def chart(row: Row) -> Chart | None:
     ]
     below = [{"n": bound["sizes"][i], "low": exact(bound[CERTIFIED][i]), "high": exact(bound[FOUND][i])} for i in shown]
     x = {"field": "n", **parts.sizes_axis(row["n_neurons"], least=bound["sizes"][shown[0]])}
-    y = {"field": "value", "type": "quantitative", "title": "train objective", "scale": {"zero": True}}
+    y = {"field": "value", "type": "quantitative", "title": "train objective", "scale": {"zero": False}}
     y["axis"] = {"tickCount": 6}
     area: Spec = {
         "data": parts.rows_of(below),
@@ -67,7 +67,7 @@ def chart(row: Row) -> Chart | None:
     table += [[parts.integer(bound["sizes"][i]), f"{bound[FOUND][i]:.4f}", f"{bound[CERTIFIED][i]:.4f}"] for i in shown]
     text = (
         f"Train objective at the penalty of the minimal subset (l1 {bound['l1']:g}, l2 {bound['l2']:g}): of the sets "
-        f"found, and below which no set of as many neurons can be. {text_of(row)[:1].upper()}{text_of(row)[1:]}."
+        f"found, and below which no set of as many neurons can be. Here {text_of(row)}."
     )
     return Chart("bound", "How small a subset can be", text, spec, table)
 

@@ -10,7 +10,7 @@ X: Spec = {
     "type": "quantitative",
     "title": "distance 1 − |r| at which the tree is cut",
     "scale": {"nice": True},
-    "axis": {"grid": False},
+    "axis": {"grid": False, "tickCount": 8, "format": ".1f"},
 }
 Y: Spec = {
     "field": "share",

@@ -61,6 +61,10 @@ def _chart(
         for point in curves[0]["points"]
         if point[kind].get("random_f")
     ]
+    tooltip = parts.tips(
+        ("series", "order", ""), ("k", "neurons", ","), ("share", "share", ".1%"), ("f", "f", ".3f"),
+        ("low", "from", ".3f"), ("high", "to", ".3f"),
+    )  # fmt: skip
     most = max(point["share"] for point in points)
     least = min(point["share"] for point in points)
     x: Spec = {
@@ -70,7 +74,13 @@ def _chart(
         "scale": {"type": "log", "nice": False, "domain": [least, max(most, least * 2)]},
         "axis": {"format": "~%", "grid": False, "values": [v for v in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)]},
     }
-    y = {"field": "f", "type": "quantitative", "title": "f", "axis": {"tickCount": 5}, "scale": {"zero": False}}
+    y = {
+        "field": "f",
+        "type": "quantitative",
+        "title": "faithfulness f",
+        "axis": {"tickCount": 5},
+        "scale": {"zero": False},
+    }
     channels = parts.series([*names, RANDOM], [*([SOLID] * len(names)), DASHED])
     bands: list[Spec] = [
         {
@@ -98,19 +108,12 @@ def _chart(
                 },
             }
         )
-    spec = parts.line_chart(
-        [*points, *random],
-        x,
-        y,
-        channels,
-        parts.tips(
-            ("series", "order", ""), ("k", "neurons", ","), ("share", "share", ".1%"), ("f", "f", ".3f"),
-            ("low", "from", ".3f"), ("high", "to", ".3f"),
-        ),
-        *bands,
-        *marks,
-        height=240,
-    )  # fmt: skip
+    if least < most:
+        spec = parts.line_chart([*points, *random], x, y, channels, tooltip, *bands, *marks, height=240)
+    else:  # measured at the size of the subset alone: nothing to join
+        plain: Spec = {"type": "quantitative", "title": y["title"], "axis": {"tickCount": 5}, "scale": {"zero": True}}
+        dots = [{**point, "name": point["series"], "value": point["f"]} for point in (*points, *random)]
+        spec = parts.ranges(dots, plain, tooltip)
     table = [["neurons", *(head for name in (*names, RANDOM) for head in (name, "interval"))]]
     by = {(p["series"], p["k"]): p for p in (*points, *random)}
     for k in sorted({p["k"] for p in points}):
@@ -122,10 +125,11 @@ def _chart(
     title, what = KINDS[kind]
     how = METHODS.get(method, method)
     rest = "these" if kind == "necessity" else "all others"
+    upright = "; the upright line is the size of the subset" if least < most else ""
     text = (
-        f"f {what} of an order, {rest} replaced by {how}: 1 where the model predicts as well as untouched, 0 as with "
-        f"all replaced. Shaded: bounds over files, for random sets the least and largest of the draws; upright: the "
-        "size of the subset."
+        f"Faithfulness f {what} of an order, {rest} replaced by {how}: 1 where the model predicts as well as "
+        "untouched, 0 as with all replaced. Intervals are bounds over files, for random sets the least and largest of "
+        f"the draws{upright}."
     )
     key = parts.slug("faithfulness", kind, method, *([site] if sites else []))
     return Chart(key, f"{title} ({method}{', ' + site if sites else ''})", text, spec, table)

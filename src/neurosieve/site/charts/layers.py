@@ -24,7 +24,13 @@ def chosen(row: Row) -> Chart | None:
         }
     ]
     if len(counts) <= 16:  # else the numbers run into one another
-        layers.append({"mark": label, "encoding": {"x": x, "y": y, "text": {"field": "count", "type": "quantitative"}}})
+        layers.append(
+            {
+                "mark": label,
+                "transform": [{"filter": "datum.count > 0"}],
+                "encoding": {"x": x, "y": y, "text": {"field": "count", "type": "quantitative"}},
+            }
+        )
     table = [["layer", "neurons of the subset", "of the layer"]]
     width = row.get("width")
     table += [

@@ -1,11 +1,11 @@
 """What the pictures share: the chart as a value, scales and marks of Vega-Lite, figures as text.
 
 Pure functions of row dicts; nothing is read or written. A specification holds its data inline and neither width nor
-colour: assets/charts.js sets the width, and its two themes say what the names used here look like. Colours are taken
-from the range ``category``, by the place of a name in the domain of its scale, from ``ramp`` and ``diverging``. Marks
-that have no scale name a style: ``span`` (a shaded interval), ``band`` (the same around a line, in its colour),
-``mark`` (the upright line of what is claimed), ``level`` (a level to compare with), ``note`` (text), ``faint`` and
-``strong`` (text on a cell near to and far from the background).
+colour: assets/charts.js sets the width (of ``usermeta`` "widest" at most), and its two themes say what the names used
+here look like. Colours are taken from the range ``category``, by the place of a name in the domain of its scale, from
+``ramp`` and ``diverging``. Marks that have no scale name a style: ``span`` (a shaded interval), ``band`` (the same
+around a line, in its colour), ``mark`` (the upright line of what is claimed), ``level`` (a level to compare with),
+``note`` (text), ``faint`` and ``strong`` (text on a cell near to and far from the background).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ LOWEST = -1.0  # score at which a picture ends; R2 alone goes below 0, and witho
 NONE = "–"
 SOLID, DASHED, LONG, DOTTED = [1, 0], [6, 3], [10, 4], [2, 3]
 HEIGHT = 300  # of a picture with curves, in pixels
+WIDE_LABELS, WIDE_CELL = 180, 90  # of a matrix at most, in pixels: on a wide page it would be all cells
 
 Row = Mapping[str, Any]
 Spec = dict[str, Any]
@@ -207,23 +208,25 @@ def ranges(
 
     ``filled`` false makes the dot hollow: an estimate. ``channels`` may colour by another field.
     """
-    y = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"grid": True, "ticks": False}}
+    y: Spec = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"grid": True, "ticks": False}}
+    y["scale"] = {"domain": list(dict.fromkeys(value["name"] for value in values))}
     colour = channels or {}
-    quantity = {"type": "quantitative"}
-    whisker = {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y, **colour}
+    whisker = {"x": {**x, "type": "quantitative", "field": "low"}, "x2": {"field": "high"}, "y": y, **colour}
     dot = {"x": {**x, "field": "value"}, "y": y, **colour}
-    unknown = {"filter": "isValid(datum.low) && isValid(datum.high)"}
-    hollow, solid = {"filter": "datum.filled === false"}, {"filter": "datum.filled !== false"}
-    whisker["x"] = {**x, **quantity, "field": "low"}
-    return spec(
-        *below,
-        {"mark": {"type": "rule", "strokeWidth": 2, "clip": True}, "transform": [unknown], "encoding": whisker},
-        {"mark": {"type": "point", "filled": True, "size": 70}, "transform": [solid], "encoding": dot},
-        {"mark": {"type": "point", "filled": False, "size": 60}, "transform": [hollow], "encoding": dot},
-        hover({"x": dot["x"], "y": y, "tooltip": list(tooltip)}, 240),
-        height=step * len({value["name"] for value in values}),
-        data=rows_of(values),
+    known = [value for value in values if value.get("value") is not None]
+    kinds = (
+        ([v for v in known if v.get("low") is not None and v.get("high") is not None], {"type": "rule"}, whisker),
+        ([v for v in known if v.get("filled", True)], {"type": "point", "filled": True, "size": 70}, dot),
+        ([v for v in known if not v.get("filled", True)], {"type": "point", "filled": False, "size": 60}, dot),
     )
+    # a layer without data would have a scale without extent
+    layers: list[Spec] = [
+        {"data": rows_of(own), "mark": {**mark, "strokeWidth": 2, "clip": True}, "encoding": encoding}
+        for own, mark, encoding in kinds
+        if own
+    ]
+    shown = {"data": rows_of(known), **hover({"x": dot["x"], "y": y, "tooltip": list(tooltip)}, 240)}
+    return spec(*below, *layers, shown, height=step * len(y["scale"]["domain"]))
 
 
 def matrix(
@@ -290,7 +293,8 @@ def matrix(
                     "encoding": label,
                 }
             )
-    return spec(*layers, height=step * len(lines), data=rows_of(cells))
+    widest = WIDE_LABELS + WIDE_CELL * len(columns)
+    return spec(*layers, height=step * len(lines), data=rows_of(cells), usermeta={"widest": widest})
 
 
 def measured(row: Row, key: str) -> Any:
