@@ -1,0 +1,1 @@
+"""The site made from leaderboard folders: pages, charts, comparisons."""
