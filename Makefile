@@ -19,7 +19,7 @@ export PYTHONPATH := $(CURDIR)/src
 
 .PHONY: benchmark bench test test-system verify-all lint env train format lock clean
 
-benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the page lies
+benchmark: env  ## run the benchmark of $(PARAMS), print the leaderboard and where the site lies
 	@NEUROSIEVE_PUBLISH=later $(RUN) neurosieve.cli run --params "$$NEUROSIEVE_PARAMS"
 	@$(RUN) neurosieve.cli publish --params "$$NEUROSIEVE_PARAMS"
 	@test -n "$$VIRTUAL_ENV" || echo "for the commands of the README in this shell: source $(BIN)/activate"

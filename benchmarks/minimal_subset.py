@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neurosieve.artifacts import write_text
 from neurosieve.leaderboard.page import HERE, bound_chart
+
+from neurosieve.artifacts import write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "minimal-subset.md"

@@ -19,9 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neurosieve.artifacts import write_text
 from neurosieve.leaderboard.charts import Plot, nice_ticks
 from neurosieve.leaderboard.page import HERE
+
+from neurosieve.artifacts import write_text
 from neurosieve.numerics import add
 from neurosieve.probes.agreement import chance_overlap
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from neurosieve.artifacts import Paths, Writer
 from neurosieve.config import Params
-from neurosieve.leaderboard import collect, page_facts
+from neurosieve.leaderboard import benchmark_facts, collect
 
 MODELS = {
     "neurosieve-base": (9, 384),
@@ -284,7 +284,7 @@ def collected() -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 def make_all() -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     """Rows, cards and facts of the made-up benchmark, for the test alone."""
-    return *copy.deepcopy(collected()), page_facts(make_params())
+    return *copy.deepcopy(collected()), benchmark_facts(make_params())
 
 
 def _write(folder: Path, phase: str, name: str, value: Any) -> None:
@@ -695,6 +695,10 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
         "sets": sets,
         "random": random,
         "baselines": {n: make_report(e["tune"][metric], tokens) for n, e in baselines.items()},
+        "classes": {
+            name: {label: {"rows": 400, "precision": 0.75, "recall": 0.6, "f1": 2 / 3} for label in CLASSES[task]}
+            for name in ("oracle", "reference", "subset", "surface")
+        },
         "surface": surface_of(task),
         "status": status,
         "status_unseen": None,

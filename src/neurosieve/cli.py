@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, action, text in (
         ("check", _check, "check a params file, and the data and models it names as far as they lie here"),
         ("plan", _plan, "what a run needs, estimated: jobs, disk, time; and what is missing, with where to get it"),
-        ("show", _show, "print the leaderboard, where the page lies, and whether results equal the committed ones"),
+        ("show", _show, "print the leaderboard, where the site lies, and whether results equal the committed ones"),
     ):
         command = commands.add_parser(name, help=text)
         _common(command)

@@ -229,7 +229,7 @@ def _author(author: Mapping[str, str]) -> dict[str, str]:
 def _description(params: Params) -> str:
     return (
         f"How many neurons of a code language model a task needs: {len(params.run.models)} models on "
-        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv, the page leaderboard/index.html; "
+        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv, of which `neurosieve site leaderboard` makes pages and charts; "
         "manifests/ has, of every artifact that they were made from, the sha256 of its files and of its inputs."
     )
 

@@ -95,7 +95,7 @@ def test_N4_a_machine_without_AVX2_runs_to_the_end_and_is_compared_within_tolera
     command = (sys.executable, "-m", "neurosieve.cli")
     shown = native.run(*command, "show", "--build", "nehalem").stdout
     assert f"on other hardware (native: {OLD})" in shown
-    page = (root / "leaderboard" / "index.html").read_text()
+    page = (root / "site" / "index.html").read_text()
     assert f"portable was asked for and did not hold (native: {OLD})" in page
     native.run(*command, "publish", "--build", "nehalem")
     (native.root / "build").rename(native.root / "native")

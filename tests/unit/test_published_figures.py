@@ -121,7 +121,7 @@ def test_the_table_of_the_page_says_that_only_shapes_compare(tmp_path):
     assert published_figures.table(params, [rows[0] | {"model": "minilm"}], {}) is None
 
 
-def test_they_stand_in_csv_rows_page_and_manifest_and_only_where_they_are_asked_for(tmp_path):
+def test_they_stand_in_csv_rows_and_manifest_and_only_where_they_are_asked_for(tmp_path):
     params = with_figures(tmp_path / "f.csv", BODY)
     paths = Paths("default", tmp_path / "build")
     write_build(params, paths)
@@ -133,16 +133,14 @@ def test_they_stand_in_csv_rows_page_and_manifest_and_only_where_they_are_asked_
     assert lines[0]["published_score"] == "0.9000" and lines[0]["published_model"] == "big/model"
     assert read_json(folder / "rows" / "neurosieve-base__doc-match.json")["published_subset_score"] == 0.75
     assert read_manifest(folder)["sources"] == {"published_figures": sha256_file(tmp_path / "f.csv")}
-    page = (folder / "index.html").read_text()
-    assert 'id="beside"' in page and 'href="#beside"' in page and "published_subset_score" in page
+    assert read_json(folder / "benchmark.json")["figures"]["lines"]
 
     plain = make_params(params.run.models, params.run.tasks)
     build_leaderboard(plain, paths)
     lines = table.read_csv((folder / "leaderboard.csv").read_text())
     assert {line[name] for line in lines for name in table.FIGURES} == {""}
     assert "published_score" not in (folder / "rows" / "neurosieve-base__doc-match.json").read_text()
-    page = (folder / "index.html").read_text()
-    assert 'id="beside"' not in page and "published_subset_score" not in page
+    assert read_json(folder / "benchmark.json")["figures"] is None
 
 
 def test_the_committed_figures_are_whole():

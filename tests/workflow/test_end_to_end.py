@@ -23,7 +23,7 @@ def test_there_is_a_row_per_model_and_task_and_a_page(done):
         (m, t) for m in ("tiny", "tiny-untrained") for t in ("token-roles", "doc-match")
     ]
     assert all(r["benchmark"] == "tiny" and r["status"] for r in rows)
-    page = (done.root / "results" / "tiny" / "index.html").read_text()
+    page = (done.root / "build" / "tiny" / "site" / "index.html").read_text()
     assert "<table" in page and 'src="http' not in page
     assert done.files("results/tiny") == done.files("build/tiny/leaderboard")
 

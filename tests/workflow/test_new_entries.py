@@ -69,7 +69,7 @@ def test_params_entries_alone_run_through_to_the_leaderboard(done):
         assert (row["oracle_spearman"] == "") == (row["metric"] == "accuracy")
     detail = json.loads((done.root / "results" / "entries" / "rows" / "unnamed__length.json").read_text())
     assert detail["note"] and "published" not in detail["note"]
-    page = (done.root / "results" / "entries" / "index.html").read_text()
+    page = (done.root / "build" / "entries" / "site" / "index.html").read_text()
     assert "length" in page and "clones" in page
 
 

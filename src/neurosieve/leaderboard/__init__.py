@@ -40,7 +40,7 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
             if found:
                 out.json(f"{name}.json", found)
         benchmark = {
-            "facts": benchmark_facts(params) | {"native": out.marks()},
+            "facts": benchmark_facts(params),
             "tasks": collect.collect_cards(params, paths),
             "published": published,
             "figures": published_figures.table(params, rows, figures),

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurosieve.leaderboard.charts import integer
-
 Row = Mapping[str, Any]
 Table = dict[str, Any]
 NONE = "–"
+
+
+def integer(value: float) -> str:
+    """4992 -> 4,992."""
+    return f"{value:,.0f}"
 
 
 def decimals(value: float | None, digits: int = 3) -> str:

@@ -26,7 +26,6 @@ from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 CELLS_SHOWN = 30  # differing cells that are listed one by one
 FILES_SHOWN = 8  # differing files that are named
-PAGE = "index.html"
 # neurosieve.compare.compare_results; the command line hands it in, for no leaderboard depends on it
 Judge = Callable[[Path, Path], list[Any]]
 
@@ -60,6 +59,8 @@ class Report:
         those = "the committed ones" if self.against == "committed" else f"those in {where} (not committed)"
         if not self.files:
             return f"results equal {those}"
+        if self.machines and self.files.keys() == {"manifest.json"} and not self.settings:
+            return f"results equal {those} but for the manifest, on other hardware ({', '.join(self.machines)})"
         if self.places and not self.settings:
             return self._beside_others(those)
         lines = [f"results differ from {those} in {len(self.files)} files: "]
@@ -84,8 +85,7 @@ class Report:
     def _beside_others(self, those: str) -> str:
         """The sentence for a machine whose bits may be others: what is beyond tolerance, else what differs most."""
         machines = ", ".join(self.machines)
-        # the page is made of the other files, and of a sentence on the machine
-        beyond = [place for place in self.places if not place.within and place.file != PAGE]
+        beyond = [place for place in self.places if not place.within]
         floats = [place for place in self.places if place.relative is not None]
         most = max(floats, key=lambda place: place.relative or 0.0, default=None)
         told = "" if most is None else f"; the largest, in {most.file}: {most.text()}"
@@ -203,7 +203,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def show(params: Params, paths: Paths, results: Path = Path("results"), report: Report | None = None) -> None:
-    """Print the table, where the page lies, and whether the results equal the committed ones.
+    """Print the table, where the site lies, and whether the results equal the committed ones.
 
     ``report`` is what :func:`publish` returned where it ran before, else the comparison is made here.
     """
@@ -211,9 +211,8 @@ def show(params: Params, paths: Paths, results: Path = Path("results"), report: 
     report = report or compare(params, paths, results)
     names = [row_file(model, task) for task in params.run.tasks for model in params.run.models]
     print(format_table([read_json(built / name) for name in names], read_json(built / "comparisons.json")))
-    # the published copy where it is the same: its links lead to docs/
-    copy = results / params.benchmark
-    print(f"page: {(copy if _read_folder(copy) == _read_folder(built) else built) / PAGE}")
+    site = paths.site() / "index.html"
+    print(f"site: {site}" if site.is_file() else "site: not made yet; `neurosieve run` makes it")
     print(report.sentence(results / params.benchmark))
 
 
