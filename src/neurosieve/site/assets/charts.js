@@ -50,17 +50,17 @@
       mark: { color: c.category[0] },
       line: { strokeWidth: 2, strokeCap: "round", strokeJoin: "round" },
       bar: { color: c.category[0] },
-      point: { size: 34, filled: true },
+      point: { size: 34, filled: true, opacity: 1 },
       rule: { color: c.muted, strokeWidth: 1.5 },
       text: { color: c.ink, fontSize: 11 },
       style: {
         band: { fillOpacity: c.band },
-        span: { fill: c.category[0], fillOpacity: c.band * 0.8, strokeOpacity: 0 },
-        mark: { stroke: c.category[0], strokeWidth: 1.5 },
-        level: { stroke: c.muted, strokeWidth: 1, strokeDash: [2, 3] },
-        note: { fill: c.ink, fontSize: 11 },
-        faint: { fill: c.ink, fontSize: 11 },
-        strong: { fill: c.ground, fontSize: 11 },
+        span: { color: c.category[0], fillOpacity: c.band * 0.8 },
+        mark: { color: c.category[0], strokeWidth: 1.5 },
+        level: { color: c.muted, strokeWidth: 1, strokeDash: [2, 3] },
+        note: { color: c.ink, fontSize: 11 },
+        faint: { color: c.ink, fontSize: 11 },
+        strong: { color: c.ground, fontSize: 11 },
       },
     };
   }
@@ -106,14 +106,15 @@
     drawn.set(figure, { ...before, width, theme });
     try {
       const spec = specification(figure);
+      const wide = Math.min(width, spec.usermeta?.widest ?? width);
       // from side to side, whatever the labels of the axes need
-      const whole = { ...spec, width, autosize: { type: "fit-x", contains: "padding" }, padding: 4 };
+      const whole = { ...spec, width: wide, autosize: { type: "fit-x", contains: "padding" }, padding: 4 };
       const warnings = [];
       const logger = {
         level: () => logger, error: (...text) => (warnings.push(text.join(" ")), logger),
         warn: (...text) => (warnings.push(text.join(" ")), logger), info: () => logger, debug: () => logger,
       };
-      const config = look(theme, width, getComputedStyle(figure).fontFamily);
+      const config = look(theme, wide, getComputedStyle(figure).fontFamily);
       const compiled = vega.compile(whole, { config, logger }).spec;
       const view = new vega.View(vega.parse(compiled, null, { ast: true }), {
         expr: vega.expressionInterpreter, renderer: "svg", container: plot, hover: true, tooltip, logger,

@@ -1,11 +1,11 @@
 """What the pictures share: the chart as a value, scales and marks of Vega-Lite, figures as text.
 
 Pure functions of row dicts; nothing is read or written. A specification holds its data inline and neither width nor
-colour: assets/charts.js sets the width, and its two themes say what the names used here look like. Colours are taken
-from the range ``category`` by the place of a name in the domain of its scale (SERIES), ``ramp`` and ``diverging``; marks
-that have no scale name a style: ``span`` (a shaded interval), ``band`` (the same around a line, in its colour), ``mark``
-(the upright line of what is claimed), ``level`` (a level to compare with), ``note`` (text), ``faint`` and ``strong``
-(text on a cell near to and far from the background).
+colour: assets/charts.js sets the width (of ``usermeta`` "widest" at most), and its two themes say what the names used
+here look like. Colours are taken from the range ``category``, by the place of a name in the domain of its scale, from
+``ramp`` and ``diverging``. Marks that have no scale name a style: ``span`` (a shaded interval), ``band`` (the same
+around a line, in its colour), ``mark`` (the upright line of what is claimed), ``level`` (a level to compare with),
+``note`` (text), ``faint`` and ``strong`` (text on a cell near to and far from the background).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ LOWEST = -1.0  # score at which a picture ends; R2 alone goes below 0, and witho
 NONE = "–"
 SOLID, DASHED, LONG, DOTTED = [1, 0], [6, 3], [10, 4], [2, 3]
 HEIGHT = 300  # of a picture with curves, in pixels
+WIDE_LABELS, WIDE_CELL = 180, 90  # of a matrix at most, in pixels: on a wide page it would be all cells
 
 Row = Mapping[str, Any]
 Spec = dict[str, Any]
@@ -55,7 +56,7 @@ def slug(*names: str) -> str:
 
 
 def metric_name(row: Row) -> str:
-    return METRIC_NAMES.get(row["metric"], row["metric"])
+    return METRIC_NAMES.get(str(row["metric"]), str(row["metric"]))
 
 
 def plainest(row: Row) -> str:
@@ -86,9 +87,9 @@ def interval(low: float | None, high: float | None, text: Any = score) -> str:
     return "" if low is None or high is None else f"{text(low)} to {text(high)}"
 
 
-def spec(*layers: Spec, height: float = HEIGHT, description: str = "", **more: Any) -> Spec:
-    """A layered view. Points of a line that have no figure leave a gap."""
-    return {"$schema": SCHEMA, "description": description, "height": height, "layer": list(layers), **more}
+def spec(*layers: Spec, height: float = HEIGHT, **more: Any) -> Spec:
+    """A layered view, ``height`` in pixels."""
+    return {"$schema": SCHEMA, "height": height, "layer": list(layers), **more}
 
 
 def rows_of(values: Iterable[Mapping[str, Any]]) -> Spec:
@@ -96,7 +97,7 @@ def rows_of(values: Iterable[Mapping[str, Any]]) -> Spec:
 
 
 def sizes_axis(most: float, title: str = "neurons (log scale)", least: float = 1) -> Spec:
-    """A logarithmic abscissa of numbers of neurons, from ``least`` to ``most``, with ticks at 1, 3, 10, 30 and so on."""
+    """A logarithmic abscissa of numbers of neurons, from ``least`` to ``most``; ticks at 1, 3, 10, 30 and so on."""
     ticks = [t for k in range(int(math.log10(max(most, 1))) + 1) for t in (10**k, 3 * 10**k) if least <= t <= most]
     scale = {"type": "log", "domain": [max(least, 1), max(most, least + 1)], "nice": False}
     return {
@@ -161,3 +162,142 @@ def minimal_text(row: Row) -> str:
     if row.get("estimate"):
         return f"about {integer(row['estimate'])} of {integer(row['n_neurons'])} neurons, an estimate"
     return "no minimum claimed"
+
+
+def line_chart(
+    points: Sequence[Mapping[str, Any]],
+    x: Spec,
+    y: Spec,
+    channels: Spec,
+    tooltip: Sequence[Spec],
+    *below: Spec,
+    dots: bool = True,
+    height: float = HEIGHT,
+) -> Spec:
+    """Lines through ``points`` over the layers ``below``, with dots; fields and channels as the caller named them."""
+    place = {"x": x, "y": y}
+    own = {name: channel for name, channel in channels.items() if name != "strokeDash"}
+    layers: list[Spec] = [*below, {"mark": {"type": "line", "clip": True}, "encoding": {**place, **channels}}]
+    if dots:
+        layers.append({"mark": {"type": "point", "filled": True, "size": 26}, "encoding": {**place, **own}})
+    layers.append(hover({**place, "tooltip": list(tooltip)}))
+    return spec(*layers, height=height, data=rows_of(points))
+
+
+def level(value: float, text: str, low: bool = False) -> list[Spec]:
+    """A horizontal line to compare with, and its name above it at the left end, or below it."""
+    at = {"data": rows_of([{"level": exact(value), "label": text}])}
+    y = {"field": "level", "type": "quantitative"}
+    note = {"type": "text", "style": "note", "align": "left", "baseline": "top" if low else "bottom", "dx": 4}
+    label = {"x": {"value": 0}, "y": y, "text": {"field": "label", "type": "nominal"}}
+    return [
+        {**at, "mark": {"type": "rule", "style": "level"}, "encoding": {"y": y}},
+        {**at, "mark": {**note, "dy": 3 if low else -3}, "encoding": label},
+    ]
+
+
+def ranges(
+    values: Sequence[Mapping[str, Any]],
+    x: Spec,
+    tooltip: Sequence[Spec],
+    channels: Spec | None = None,
+    *below: Spec,
+    step: int = 26,
+) -> Spec:
+    """A line of text each (field "name"), with a dot at "value" and, where there are "low" and "high", its interval.
+
+    ``filled`` false makes the dot hollow: an estimate. ``channels`` may colour by another field.
+    """
+    y: Spec = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"grid": True, "ticks": False}}
+    y["scale"] = {"domain": list(dict.fromkeys(value["name"] for value in values))}
+    colour = channels or {}
+    whisker = {"x": {**x, "type": "quantitative", "field": "low"}, "x2": {"field": "high"}, "y": y, **colour}
+    dot = {"x": {**x, "field": "value"}, "y": y, **colour}
+    known = [value for value in values if value.get("value") is not None]
+    kinds = (
+        ([v for v in known if v.get("low") is not None and v.get("high") is not None], {"type": "rule"}, whisker),
+        ([v for v in known if v.get("filled", True)], {"type": "point", "filled": True, "size": 70}, dot),
+        ([v for v in known if not v.get("filled", True)], {"type": "point", "filled": False, "size": 60}, dot),
+    )
+    # a layer without data would have a scale without extent
+    layers: list[Spec] = [
+        {"data": rows_of(own), "mark": {**mark, "strokeWidth": 2, "clip": True}, "encoding": encoding}
+        for own, mark, encoding in kinds
+        if own
+    ]
+    shown = {"data": rows_of(known), **hover({"x": dot["x"], "y": y, "tooltip": list(tooltip)}, 240)}
+    return spec(*below, *layers, shown, height=step * len(y["scale"]["domain"]))
+
+
+def matrix(
+    cells: Sequence[Mapping[str, Any]],
+    names: tuple[Sequence[str], Sequence[str]],
+    titles: tuple[str, str],
+    value: str,
+    tooltip: Sequence[Spec],
+    domain: tuple[float, float],
+    *,
+    diverging: bool = False,
+    text: bool = True,
+    step: int = 30,
+    up: bool = False,
+) -> Spec:
+    """Cells with the fields "column", "line", "value" and, where ``text``, "label"; ``names`` of columns and lines.
+
+    ``value`` names the colours' scale, which goes over ``domain`` and is symmetric about 0 where ``diverging``; ``up``
+    puts the first line at the bottom. A cell without a value stays blank.
+    """
+    columns, lines = names
+    x = {
+        "field": "column",
+        "type": "nominal",
+        "sort": list(columns),
+        "title": titles[0],
+        "scale": {"domain": list(columns)},
+    }
+    y = {"field": "line", "type": "nominal", "title": titles[1], "scale": {"domain": list(lines)}}
+    y["sort"] = list(lines)
+    if up:
+        y["scale"] = {"domain": list(lines)[::-1]}
+        y["sort"] = list(lines)[::-1]
+    x["axis"] = {"ticks": False, "domain": False, "labelAngle": -35 if max(map(len, columns), default=0) > 3 else 0}
+    y["axis"] = {"ticks": False, "domain": False}
+    colour: Spec = {
+        "field": "value",
+        "type": "quantitative",
+        "title": value,
+        "scale": {"domain": list(domain), "range": "diverging" if diverging else "ramp", "clamp": True},
+        "legend": {"title": value},
+    }
+    if diverging:
+        colour["scale"]["domainMid"] = 0
+        most = max(abs(domain[0]), abs(domain[1]))
+        dark = f"abs(datum.value) > {0.6 * most:g}"
+    else:
+        dark = f"datum.value > {domain[0] + 0.6 * (domain[1] - domain[0]):g}"
+    known = {"filter": "isValid(datum.value)"}
+    layers: list[Spec] = [
+        {
+            "transform": [known],
+            "mark": {"type": "rect"},
+            "encoding": {"x": x, "y": y, "color": colour, "tooltip": list(tooltip)},
+        }
+    ]
+    if text:
+        for style, test in (("strong", dark), ("faint", f"!({dark})")):
+            label = {"x": x, "y": y, "text": {"field": "label", "type": "nominal"}, "tooltip": list(tooltip)}
+            layers.append(
+                {
+                    "transform": [known, {"filter": test}],
+                    "mark": {"type": "text", "style": style},
+                    "encoding": label,
+                }
+            )
+    widest = WIDE_LABELS + WIDE_CELL * len(columns)
+    return spec(*layers, height=step * len(lines), data=rows_of(cells), usermeta={"widest": widest})
+
+
+def measured(row: Row, key: str) -> Any:
+    """What stands under a key of a row; None where it was not asked for, or there was nothing to measure."""
+    found = row.get(key)
+    return None if not found or found.get("reason") is not None else found

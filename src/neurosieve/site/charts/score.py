@@ -1,4 +1,4 @@
-"""Score on judge against the number of neurons: the headline contender beside what it needs and what it is asked to beat.
+"""Score on judge against the number of neurons: the headline contender beside what it needs and has to beat.
 
 The same figures stand in curves/*.csv of the leaderboard, which `dvc plots` draws with the template that dvc.py makes
 from this specification.
@@ -142,11 +142,11 @@ def chart(row: Row) -> Chart | None:
         *minimum_marks(row)[-1:],
     ]
     text = (
-        f"{row['ranking']}: {metric} on judge of the best set of each size, and what of it is certified (lower bound of "
-        "the difference to the reference). A set passes where certified reaches needed, the reference less "
+        f"{row['ranking']}: {metric} on judge of the best set of each size, and what of it is certified (lower bound "
+        "of the difference to the reference). A set passes where certified reaches needed, the reference less "
         f"{row['margin']:g}. {parts.minimal_text(row).capitalize()}."
     )
-    return Chart("score", "Score against number of neurons", text, parts.spec(*layers, description=text), _table(drawn))
+    return Chart("score", "Score against number of neurons", text, parts.spec(*layers), _table(drawn))
 
 
 def _table(drawn: dict[str, list[dict[str, Any]]]) -> list[list[str]]:
