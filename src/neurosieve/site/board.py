@@ -48,6 +48,7 @@ class Line:
     """
 
     slug: str
+    task_file: str
     model: str
     task: str
     benchmark: str
@@ -69,7 +70,7 @@ HEADS = (
     Column("task", "Task", "the task", number=False),
     Column("benchmark", "Benchmark", "one params file; figures of different benchmarks do not compare", number=False),
     Column("status", "Status", "whether the row may speak of redundancy, decided on judge", number=False),
-    Column("evidence", "Evidence", "how far it is shown that the neurons are read, and used by the model"),
+    Column("evidence", "Evidence", "how far it is shown that the neurons are read and used", number=False),
     Column("n_minimal", "Neurons", f"n_minimal: {COLUMNS['n_minimal']}; below: where another judge would put it",
            low_first=True),
     Column("share", "Share", COLUMNS["share"], low_first=True),
@@ -139,13 +140,13 @@ def layers(text: str | None) -> str:
     return (text or NONE).replace(",", ", ").replace("-", "–")
 
 
-def line(row: Row, slug: str, group: str, rank: str, most: int, first: bool) -> Line:
+def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, first: bool) -> Line:
     """A row as a line of the table.
 
     Parameters
     ----------
     row : as read.Results has it.
-    slug : of the row's page; group : how its benchmark is called in this site.
+    slug : of the row's page; group : how its benchmark is called in this site; task_file : the task's page.
     rank : of shared_ranks; most : largest number of neurons in the site; first : whether it is the first of its task.
     """
     twin, grey = texts.is_twin(row), not texts.supported(row)
@@ -161,15 +162,17 @@ def line(row: Row, slug: str, group: str, rank: str, most: int, first: bool) -> 
         name = row["surface_name"] or best[0] if best[0] == "surface" else best[0]
         name = texts.plainest(row["metric"]) if name == "majority" else name
     not_confirmed = row["confirmed"] is False
-    tags = ["untrained twin"] * twin + [row["training"]] * (row["training"] not in ("frozen", "untrained", None))
+    tags = ["untrained twin"] * (twin and "untrained" not in row["model"]) + [row["training"]] * (
+        row["training"] not in ("frozen", "untrained", None)
+    )
     oracle = "" if row["oracle_low"] is None else f"{decimals(row['oracle_low'])}–{decimals(row['oracle_high'])}"
     cells = {
         "model": Cell(row["model"], ", ".join(tags), row["model"]),
-        "task": Cell(row["task"], texts.metric_name(row["metric"] or ""), row["task"]),
+        "task": Cell(row["task"], "", row["task"], "name", f"scores are {texts.metric_name(row['metric'] or '')}"),
         "benchmark": Cell(group, f"version {row['version']}", group),
         "status": Cell(
             texts.status_word(row),
-            "not confirmed on test" if not_confirmed else "",
+            "not confirmed" if not_confirmed else "",
             texts.status_word(row),
             "no" if grey else "yes",
             texts.status_title(row),
@@ -196,6 +199,7 @@ def line(row: Row, slug: str, group: str, rank: str, most: int, first: bool) -> 
     }
     return Line(
         slug=slug,
+        task_file=task_file,
         model=row["model"],
         task=row["task"],
         benchmark=row["benchmark"],

@@ -144,7 +144,7 @@ def _rules(row: Row) -> dict[int, list[str]]:
         entry["neuron"]: [
             f"{', '.join(rule['if'])}: mean z {decimals(rule.get('judge_mean_z'), 2)} on "
             f"{count(rule.get('judge_rows'))} judge tokens"
-            for rule in (entry.get("rules") or [])[:RULES]
+            for rule in [rule for rule in entry.get("rules") or [] if rule.get("judge_rows")][:RULES]
         ]
         for entry in found
     }
@@ -177,6 +177,7 @@ def row_tables(row: Row) -> list[Table]:
     shown = [table for table in measures.task_tables([row]) if table["title"] != "Through lenses"]
     for table in shown:
         table["lines"] = [(_own(name, model), cells) for name, cells in table["lines"]]
+        table["title"] = table["title"].removesuffix(f": {model}")
     tables = [comparisons(row), _evidence(row), scores([row]), *shown]
     if row["robustness"] and not row["robustness"].get("reason"):
         title = "Is it this set, and is all of it needed?"

@@ -145,7 +145,7 @@ class _Site:
             groups=groups,
             nav=(
                 ("index.html", "Leaderboard"), ("compare.html", "Compare"), ("benchmarks.html", "Benchmarks"),
-                ("reading.html", "How to read it"),
+                ("reading.html", "Guide"),
             ),
         )  # fmt: skip
 
@@ -199,7 +199,7 @@ def _places(one: Results, group: Group, most: int) -> list[Place]:
         for i, row in enumerate(members):
             names = [group.name, row["model"], row["task"]]
             name = slug(*names if row["status"] is not None else [*names, row["protocol"]])
-            line = board.line(row, name, group.name, ranks[id(row)], most, first=i == 0)
+            line = board.line(row, name, group.name, _task_file(group, task), ranks[id(row)], most, first=i == 0)
             places.append(Place(row, one, group, name, line))
     return places
 
@@ -388,7 +388,9 @@ def _compare(site: _Site, places: Sequence[Place]) -> str:
         row, group = place.row, place.group
         said = f"{group.name}: {row['task']}"
         other = "" if row["status"] is not None else f" ({row['protocol']})"
-        choices.setdefault(said, []).append((place.slug, _pairs_file(group, row["task"]), f"{row['model']}{other}"))
+        choices.setdefault(said, []).append(
+            (place.slug, _pairs_file(group, row["task"]), f"{row['model']} · {row['task']}{other}")
+        )
     return site.page(
         "compare.html.j2",
         "compare.html",

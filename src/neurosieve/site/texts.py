@@ -124,6 +124,8 @@ def notes(row: Row) -> list[str]:
     """All that must be known to read the row, without what its status says already."""
     known = row["notes"] or ([row["note"]] if row["note"] else [])
     told = [text for text in known if text != CONTROL_NOTE]
+    if row["confirmed"] is False and not any("not confirmed" in text for text in told):
+        told.append("not confirmed on test")
     return [*told, bound(row)] if bound(row) else told
 
 

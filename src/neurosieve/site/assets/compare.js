@@ -66,7 +66,7 @@
       make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text))),
     );
     return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-      make("table", { class: "plain numbers" }, make("caption", {}, make("b", {}, caption)), make("thead", {}, head), make("tbody", {}, ...body)));
+      make("table", { class: "plain" }, make("caption", {}, make("b", {}, caption)), make("thead", {}, head), make("tbody", {}, ...body)));
   }
 
   /* A picture of the pair: the specification made of two stand-ins, with these rows' figures and names in their places. */
