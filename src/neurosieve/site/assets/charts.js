@@ -25,10 +25,18 @@
     },
   };
 
-  /* The look of a chart: font and ink of the page around it, colours of the theme, fewer legend columns where narrow. */
-  function look(theme, width, font) {
+  /* The longest name in a legend of a specification, in characters. */
+  function longest(spec) {
+    const domains = (spec.layer ?? []).flatMap(({ encoding }) => encoding?.color?.scale?.domain ?? []);
+    return Math.max(0, ...domains.map((name) => String(name).length));
+  }
+
+  /* The look of a chart: font and ink of the page around it, colours of the theme, legends that fit into its width;
+     `names` is the length of the longest name in them. */
+  function look(theme, width, font, names) {
     const c = THEMES[theme];
     const size = 12;
+    const columns = Math.max(1, Math.floor((width - 40) / (names * 6.6 + 44)));
     return {
       background: "transparent",
       font,
@@ -36,15 +44,16 @@
       axis: {
         domainColor: c.muted, tickColor: c.muted, gridColor: c.grid, labelColor: c.muted, titleColor: c.ink,
         labelFontSize: size, titleFontSize: size, titleFontWeight: "normal", titlePadding: 6, labelOverlap: true,
-        labelLimit: width < 520 ? 110 : 240,
+        labelLimit: Math.min(240, Math.round(width * 0.48)),
       },
       axisY: { titleAlign: "left", titleAngle: 0, titleAnchor: "start", titleX: 0, titleY: -10, titleBaseline: "bottom" },
       header: { labelColor: c.ink, titleColor: c.ink, labelFontSize: size },
       legend: {
-        orient: "top", direction: "horizontal", title: null, columns: Math.max(1, Math.floor(width / 170)),
+        orient: "top", direction: "horizontal", title: null, columns,
+        layout: { top: { direction: width < 720 ? "vertical" : "horizontal", margin: width < 720 ? 4 : 16 } },
         labelColor: c.ink, labelFontSize: size, labelLimit: 260, symbolStrokeWidth: 2.5, symbolSize: 180, padding: 0,
         offset: 26, rowPadding: 3, columnPadding: 14, titleColor: c.ink, titleFontSize: size, titleFontWeight: "normal",
-        gradientLength: Math.min(160, width / 2), gradientThickness: 10,
+        titleLimit: width - 20, gradientLength: Math.min(160, width / 2), gradientThickness: 10,
       },
       range: { category: c.category, ramp: c.ramp, heatmap: c.ramp, diverging: c.diverging, ordinal: c.ramp },
       mark: { color: c.category[0] },
@@ -114,7 +123,7 @@
         level: () => logger, error: (...text) => (warnings.push(text.join(" ")), logger),
         warn: (...text) => (warnings.push(text.join(" ")), logger), info: () => logger, debug: () => logger,
       };
-      const config = look(theme, wide, getComputedStyle(figure).fontFamily);
+      const config = look(theme, wide, getComputedStyle(figure).fontFamily, longest(spec));
       const compiled = vega.compile(whole, { config, logger }).spec;
       const view = new vega.View(vega.parse(compiled, null, { ast: true }), {
         expr: vega.expressionInterpreter, renderer: "svg", container: plot, hover: true, tooltip, logger,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from neurosieve.site.charts import parts
-from neurosieve.site.charts.parts import DASHED, SOLID, Chart, Row, exact
+from neurosieve.site.charts.parts import COLOURS, DASHED, SOLID, Chart, Row, exact
 
 KINDS = ("ranking", "search", "pipeline")
-COLOURS = 8  # of the themes; further lines are dashed
 
 
 def chart(row: Row) -> Chart | None:

@@ -85,7 +85,7 @@ def _ablation(model: str, method: str, value: str, found: Mapping[str, Any]) -> 
         cells,
         (list(known), names),
         ("whose neurons are ablated", "tokens of"),
-        "change of log-probability beyond random neurons, nats",
+        "change beyond random neurons, nats",
         parts.tips(
             ("line", "tokens of", ""), ("column", "ablated", ""), ("value", "change, nats", "+.3f"),
             ("low", "from", "+.3f"), ("high", "to", "+.3f"),

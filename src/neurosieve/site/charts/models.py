@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from neurosieve.site.charts import clusters, parts
-from neurosieve.site.charts.parts import DASHED, SOLID, Chart, Row, Spec, exact
+from neurosieve.site.charts.parts import COLOURS, DASHED, SOLID, Chart, Row, Spec, exact
 
-DRAWN = 8  # models with a line of their own: as many as there are colours
 TRAINED, TWIN = "trained", "untrained twin"
 Point = dict[str, Any]
 
@@ -23,7 +22,7 @@ def drawn(rows: Sequence[Row]) -> list[Row]:
     own = [row for row in rows if not row.get("control_of")]
     reference = {base(row): (row.get("judge") or {}).get("reference") or 0.0 for row in own or rows}
     first = list(reference)
-    best = sorted(first, key=lambda model: (-reference[model], first.index(model)))[:DRAWN]
+    best = sorted(first, key=lambda model: (-reference[model], first.index(model)))[:COLOURS]
     return [row for row in rows if base(row) in best]
 
 
@@ -67,10 +66,13 @@ def _table(head: str, points: Sequence[Point], at: str, value: str, text: Callab
     return [[head, *names], *body]
 
 
-def _only(rows: Sequence[Row]) -> str:
-    """What is left out of a picture with many models."""
+def _notes(rows: Sequence[Row]) -> str:
+    """What else must be said of the lines: dashes of twins, and what is left out of a picture with many models."""
     models, shown = {base(row) for row in rows}, {base(row) for row in drawn(rows)}
-    return "" if models == shown else f" Of {len(models)} models the {len(shown)} with the best references are drawn."
+    text = " Untrained twins are dashed." if any(row.get("control_of") for row in rows) else ""
+    if models != shown:
+        text += f" Of {len(models)} models the {len(shown)} with the best references are drawn."
+    return text
 
 
 def curves(task: str, rows: Sequence[Row]) -> Chart | None:
@@ -105,10 +107,7 @@ def curves(task: str, rows: Sequence[Row]) -> Chart | None:
         colour = {"color": spec["layer"][0]["encoding"]["color"]}
         mark = {"type": "point", "filled": True, "size": 90}
         spec["layer"].insert(-1, {"data": parts.rows_of(ends), "mark": mark, "encoding": {**place, **colour}})
-    text = (
-        f"{metric} on judge of each model's best set of each size; a dot is its minimal subset. Untrained twins are "
-        f"dashed.{_only(rows)}"
-    )
+    text = f"{metric} on judge of each model's best set of each size; a dot is its minimal subset.{_notes(rows)}"
     table = _table("neurons", points, "n", "score", parts.score)
     return Chart(parts.slug("curves", task), "Score against number of neurons", text, spec, table)
 
@@ -174,7 +173,7 @@ def layer_scores(task: str, rows: Sequence[Row]) -> list[Chart]:
         if found is None:
             continue
         spec, points = found
-        text = f"{metric} on {split} of a probe on all neurons {what}. Untrained twins are dashed.{_only(rows)}"
+        text = f"{metric} on {split} of a probe on all neurons {what}.{_notes(rows)}"
         table = _table("layer", points, "layer", "score", parts.score)
         out.append(Chart(parts.slug(kind, task), title, text, spec, table))
     return out
@@ -188,7 +187,7 @@ def groups(task: str, rows: Sequence[Row]) -> Chart | None:
     if found is None:
         return None
     spec, points = found
-    text = f"The fewer groups are left, the more neurons repeat others. Untrained twins are dashed.{_only(rows)}"
+    text = f"The fewer groups are left, the more neurons repeat others.{_notes(rows)}"
     table = _table("distance", points, "threshold", "share", parts.percent)
     return Chart(parts.slug("clusters", task), "Groups of correlated neurons", text, spec, table)
 

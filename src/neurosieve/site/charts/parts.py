@@ -22,6 +22,7 @@ METRIC_NAMES = {
 }  # fmt: skip
 LOWEST = -1.0  # score at which a picture ends; R2 alone goes below 0, and without bound
 NONE = "–"
+COLOURS = 8  # of the themes; a scale with more names repeats them
 SOLID, DASHED, LONG, DOTTED = [1, 0], [6, 3], [10, 4], [2, 3]
 HEIGHT = 300  # of a picture with curves, in pixels
 WIDE_LABELS, WIDE_CELL = 180, 90  # of a matrix at most, in pixels: on a wide page it would be all cells
@@ -260,13 +261,22 @@ def matrix(
     if up:
         y["scale"] = {"domain": list(lines)[::-1]}
         y["sort"] = list(lines)[::-1]
-    x["axis"] = {"ticks": False, "domain": False, "labelAngle": -35 if max(map(len, columns), default=0) > 3 else 0}
+    x["axis"] = {"ticks": False, "domain": False, "labelOverlap": False}
+    if max(map(len, columns), default=0) > 3:  # else numbers of layers, which may be skipped
+        x["axis"]["labelAngle"] = -60
+    else:
+        x["axis"] |= {"labelAngle": 0, "labelOverlap": True}
     y["axis"] = {"ticks": False, "domain": False}
     colour: Spec = {
         "field": "value",
         "type": "quantitative",
         "title": value,
-        "scale": {"domain": list(domain), "range": "diverging" if diverging else "ramp", "clamp": True},
+        "scale": {
+            "domain": list(domain),
+            "range": "diverging" if diverging else "ramp",
+            "clamp": True,
+            "interpolate": "rgb",
+        },
         "legend": {"title": value},
     }
     if diverging:
