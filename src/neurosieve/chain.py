@@ -345,9 +345,10 @@ def check_unchanged(
 def check_made(params: Params, paths: Paths) -> None:
     """Raise ChainError where the leaderboard, or something it is made from, is not of this run; contents are not read.
 
-    What is gone meanwhile, for example to make room, tells nothing.
+    What is gone meanwhile, for example to make room, tells nothing; nor does the site, which is made of it later.
     """
-    faults = [fault for fault in Chain(params, paths).faults() if fault.kind != "missing"]
+    found = Chain(params, paths).faults()
+    faults = [fault for fault in found if fault.kind != "missing" and fault.folder != paths.site()]
     if faults:
         raise ChainError(f"nothing is published: {refusal(faults)}")
 

@@ -103,10 +103,11 @@ def _something_else(output: Path) -> str | None:
 
 
 def _chain(params: Params, paths: Paths) -> dict[str, Entity]:
-    """Manifests of all artifacts of the run by name, in the order of the phases; ArtifactError where one is missing."""
+    """Manifests of the leaderboard and of all artifacts it was made from, by name, in the order of the phases;
+    ArtifactError where one is missing."""
     chain.check_made(params, paths)
     check_files(paths.leaderboard())
-    every = chain.artifacts(params, paths)
+    every = [artifact for artifact in chain.artifacts(params, paths) if artifact.phase != "site"]
     return {artifact_name(artifact.folder, paths.root): read_manifest(artifact.folder) for artifact in every}
 
 
@@ -229,8 +230,9 @@ def _author(author: Mapping[str, str]) -> dict[str, str]:
 def _description(params: Params) -> str:
     return (
         f"How many neurons of a code language model a task needs: {len(params.run.models)} models on "
-        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv, of which `neurosieve site leaderboard` makes pages and charts; "
-        "manifests/ has, of every artifact that they were made from, the sha256 of its files and of its inputs."
+        f"{len(params.run.tasks)} tasks. The table is leaderboard/leaderboard.csv; `neurosieve site leaderboard` makes "
+        "pages and charts of it; manifests/ has, of every artifact that they were made from, the sha256 of its files "
+        "and of its inputs."
     )
 
 

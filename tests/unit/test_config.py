@@ -93,8 +93,8 @@ def test_the_default_loads():
          ["run.twins.0: found 'minilm', which is no untrained twin"]),
         ("  tasks: [token-roles,", "  twins: [minilm-untrained]\n  tasks: [token-roles,",
          ["run.twins.0: found 'minilm-untrained', the twin of 'minilm', which does not run"]),
-        ("version: 7\n", "", ["version: missing; add `version:`"]),
-        ("version: 7\n", "version: 7\nversion: 8\n", ["'version' given twice"]),
+        ("version: 8\n", "", ["version: missing; add `version:`"]),
+        ("version: 8\n", "version: 8\nversion: 8\n", ["'version' given twice"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_mend(write, old, new, says):
