@@ -14,16 +14,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from neurosieve.leaderboard.page import HERE, bound_chart
+import pictures  # beside this script
 
 from neurosieve.artifacts import write_text
+from neurosieve.site.charts import bound
+from neurosieve.site.charts.parts import Chart
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = DOCS / "minimal-subset.md"
 BENCHMARKS = ("default", "real-data")
 BEGIN, END = "<!-- made by benchmarks/minimal_subset.py -->", "<!-- end of what the script makes -->"
-
-STYLE = (HERE / "page.css").read_text(encoding="utf-8")
 
 Row = dict[str, Any]
 
@@ -130,12 +130,11 @@ ROBUSTNESS = (
 )
 
 
-def picture(row: Row) -> str:
-    """The chart of the page, as an svg file of its own."""
-    chart = str(bound_chart(row["task"], row, "m0"))
-    opening = chart.index(">") + 1
-    head = chart[:opening].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    return f"{head}<style>{STYLE}text {{ font-family: sans-serif; }}</style>{chart[opening:]}\n"
+def drawn(row: Row) -> Chart:
+    """The chart of the row's page; only where the row has a bound."""
+    chart = bound.chart(row)
+    assert chart is not None
+    return chart
 
 
 def write(rows: list[Row]) -> None:
@@ -147,7 +146,8 @@ def write(rows: list[Row]) -> None:
         if row["bound"] is None:
             continue
         name = f"minimal-subset-{row['model']}-{row['task']}.svg"
-        write_text(DOCS / name, picture(row))
+        chart = drawn(row)
+        write_text(DOCS / name, pictures.svg(chart.spec, f"{row['task']}, {row['model']}: {chart.title.lower()}"))
         parts += [
             f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, "
             f"l2 {row['bound']['l2']:g} (benchmark {row['benchmark']}, version {row['version']}).",

@@ -19,12 +19,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neurosieve.leaderboard.charts import Plot, nice_ticks
-from neurosieve.leaderboard.page import HERE
+import pictures  # beside this script
 
 from neurosieve.artifacts import write_text
 from neurosieve.numerics import add
 from neurosieve.probes.agreement import chance_overlap
+from neurosieve.site.charts import parts as marks
 
 MODEL = Path("models/neurosieve-small")
 ASSEMBLED = Path("build/checkpoints/neurosieve-small")
@@ -144,35 +144,25 @@ def measured(rows: list[Row], task: str) -> list[dict[str, Any]]:
     return [measure(row, here[-1]) for row in here]
 
 
-def picture(rows: list[Row], task: str) -> str:
-    """Score, neurons left by the clusters, size of the subset and named share by step, as an svg file of its own."""
+def picture(rows: list[Row], task: str) -> dict[str, Any]:
+    """Score, neurons left by the clusters, size of the subset and named share by step: a specification."""
     found = measured(rows, task)
-    plot = Plot(
-        f"training-{task}",
-        f"{task}: what changes while the model learns",
-        "; ".join(f"step {f['step']}: score {f['score']:.3f}, neurons left {f['left']:.2f}" for f in found),
-        x=(1, found[-1]["step"] + 1),
-        y=nice_ticks(0, 1),
-        log_x=True,
-        x_name="step + 1 (log scale)",
-        y_name="score, share",
-        right=140,
-    )
-    lines = (
-        ("score, all neurons", "m0", [f["score"] for f in found]),
-        ("left by clusters", "m1", [f["left"] for f in found]),
-        ("subset of all", "m2", [f["share"] for f in found]),
-        ("named of described", "m3", [f["named"] / f["described"] if f["described"] else None for f in found]),
-    )
-    for name, css, values in lines:
-        points = [(f["step"] + 1, v) for f, v in zip(found, values, strict=True) if v is not None]
-        if len(points) > 1:
-            plot.line(points, css, end=name, dots=lambda x, y: f"step {x - 1:g}: {y:.3f}")
-    chart = str(plot.svg())
-    opening = chart.index(">") + 1
-    head = chart[:opening].replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    style = (HERE / "page.css").read_text(encoding="utf-8")
-    return f"{head}<style>{style}text {{ font-family: sans-serif; }}</style>{chart[opening:]}\n"
+    lines = {
+        "score, all neurons": [f["score"] for f in found],
+        "left by clusters": [f["left"] for f in found],
+        "subset of all": [f["share"] for f in found],
+        "named of described": [f["named"] / f["described"] if f["described"] else None for f in found],
+    }
+    points = [
+        {"series": name, "at": f["step"] + 1, "step": f["step"], "value": marks.exact(value)}
+        for name, values in lines.items()
+        for f, value in zip(found, values, strict=True)
+        if value is not None
+    ]
+    x = {"field": "at", "type": "quantitative", "title": "step + 1 (log scale)", "scale": {"type": "log"}}
+    y = {"field": "value", "type": "quantitative", "title": "score, share", "scale": {"domain": [0, 1]}}
+    tips = marks.tips(("series", "line", ""), ("step", "step", ","), ("value", "value", ".3f"))
+    return marks.line_chart(points, x, y, marks.series(list(lines)), tips)
 
 
 def main() -> int:
@@ -193,7 +183,8 @@ def main() -> int:
         return 0
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     for task in tasks:
-        write_text(args.to / f"training-{task}.svg", picture(rows, task))
+        title = f"{task}: what changes while the model learns"
+        write_text(args.to / f"training-{task}.svg", pictures.svg(picture(rows, task), title))
     shown = "\n\n".join(f"![{task}: what changes while the model learns](training-{task}.svg)" for task in tasks)
     write_text(args.to / "training.md", f"# Neurons over training\n\n{LEGEND}\n\n{tables(rows)}\n\n{shown}\n")
     return 0

@@ -281,7 +281,9 @@ def test_no_job_of_a_stage_waits_for_one_outside_that_waits_for_the_stage(tmp_pa
         return before[rule].union(*map(earlier, before[rule]))
 
     stage = {rule: name for name, rules in estimates.STAGES.items() for rule in rules}
-    assert set(before) - set(stage) == {"decide_status", "build_leaderboard", "build_site"} and set(stage) <= set(before)
+    assert set(before) - set(stage) == {"decide_status", "build_leaderboard", "build_site"} and set(stage) <= set(
+        before
+    )
     for last in before:
         for between in earlier(last):
             assert not [r for r in earlier(between) if r in stage and stage[r] == stage.get(last)], (last, between)

@@ -2,13 +2,14 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from neurosieve import config
 
+sys.path.insert(0, "benchmarks")  # of pictures.py
 SPEC = importlib.util.spec_from_file_location("training", Path("benchmarks/training.py"))
 training = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(training)
@@ -55,8 +56,9 @@ def test_rows_are_read_in_the_order_of_the_steps_and_shown(tmp_path):
     heads = [head.strip() for head in lines[2].strip("| ").split("|")]
     explained = training.LEGEND.replace("\n", " ")
     assert not [head for head in heads if head not in ("step", "status") and head not in explained]
-    drawn = ElementTree.fromstring(training.picture(rows, "t"))  # noqa: S314  (made here)
-    assert sum(part.get("class", "").startswith("line") for part in drawn.iter()) == 4
+    points = training.picture(rows, "t")["data"]["values"]
+    assert len({point["series"] for point in points}) == 4
+    assert [p["value"] for p in points if p["series"] == "score, all neurons"][-1] == 0.5
 
 
 def test_a_folder_is_a_whole_model(tmp_path):
