@@ -137,8 +137,8 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     )
 
 
-def read_all(folders: Sequence[Path]) -> list[Results]:
-    """The results of several folders, in the given order, each distinct by name and label.
+def read_all(folders: Sequence[tuple[Path, str | Mapping[str, Any]]]) -> list[Results]:
+    """The results of several folders with their origins, in the given order, each distinct by name and label.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def read_all(folders: Sequence[Path]) -> list[Results]:
     """
     if not folders:
         raise SiteError("no results to make a site of; name at least one folder, such as results/default")
-    found = [read_results(folder) for folder in folders]
+    found = [read_results(folder, origin) for folder, origin in folders]
     for key, times in Counter((one.name, one.folder) for one in found).items():
         if times > 1:
             raise SiteError(f"benchmark {key[0]!r} in a folder {key[1]!r} was given {times} times; give each once")
