@@ -246,8 +246,8 @@ def _share(commands: Any) -> None:
     site = commands.add_parser(
         "site",
         help="pages and charts of results, of one or several benchmarks and of collected packs",
-        description="Pages and charts of results, which open from disk and from any static server. A run makes those of "
-        "its own benchmark: build/<benchmark>/site.",
+        description="Pages and charts of results, which open from disk and from any static server. A run makes those "
+        "of its own benchmark: build/<benchmark>/site.",
     )
     site.add_argument(
         "results", type=Path, nargs="*", metavar="FOLDER", help="results to show (default: all below results/)"

@@ -31,12 +31,14 @@ def build_site(params: Params, paths: Paths) -> None:
     own = read_results(paths.leaderboard())
     with writer(params, paths, "build_site") as out:
         for name, content in render([own]).items():
-            out.bytes(name, content if isinstance(content, bytes) else content.encode())
+            out.path(name).write_bytes(_bytes(content))
         out.text(REPORT, report.page(str(own.facts["title"]), own.rows))
         out.facts = {"rows": len(own.rows)}
 
 
-def make_site(folders: Sequence[Path], out: Path, submitted: Sequence[tuple[Path, Mapping[str, Any]]] = ()) -> list[Path]:
+def make_site(
+    folders: Sequence[Path], out: Path, submitted: Sequence[tuple[Path, Mapping[str, Any]]] = ()
+) -> list[Path]:
     """Make the site of leaderboard folders, written beside its place and moved there whole; an older one is replaced.
 
     Parameters
@@ -69,9 +71,13 @@ def make_site(folders: Sequence[Path], out: Path, submitted: Sequence[tuple[Path
         for name, content in files.items():
             target = part / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+            target.write_bytes(_bytes(content))
         shutil.rmtree(out, ignore_errors=True)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return sorted(out / name for name in files)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8")
