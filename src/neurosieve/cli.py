@@ -243,6 +243,20 @@ def _same(commands: Any) -> None:
 
 def _share(commands: Any) -> None:
     """Commands that put results beside others."""
+    site = commands.add_parser(
+        "site",
+        help="pages and charts of results, of one or several benchmarks and of collected packs",
+        description="Pages and charts of results, which open from disk and from any static server. A run makes those "
+        "of its own benchmark: build/<benchmark>/site.",
+    )
+    site.add_argument(
+        "results", type=Path, nargs="*", metavar="FOLDER", help="results to show (default: all below results/)"
+    )
+    site.add_argument("--output", type=Path, default=Path("site"), help="folder to write (default: %(default)s)")
+    site.add_argument(
+        "--submissions", type=Path, default=Path("submissions"), help="what `collect` put there (default: %(default)s)"
+    )
+    site.set_defaults(run=_site)
     compare = commands.add_parser(
         "compare",
         help="what differs between two rows, models, results or revisions: settings, code and data, then figures",
@@ -527,6 +541,17 @@ def _show(args: argparse.Namespace) -> int:
     from neurosieve.verify.differences import compare_results
 
     show(params, paths, report=compare(params, paths, judge=compare_results))
+    return 0
+
+
+def _site(args: argparse.Namespace) -> int:
+    from neurosieve.site import make_site
+    from neurosieve.site.collect import read_submissions
+
+    folders = args.results or sorted(path.parent for path in Path("results").glob("*/leaderboard.csv"))
+    submitted = read_submissions(args.submissions)
+    made = make_site(folders, args.output, submitted)
+    print(f"{args.output / 'index.html'}: {len(folders)} results, {len(submitted)} submissions, {len(made)} files")
     return 0
 
 

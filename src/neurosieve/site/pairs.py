@@ -1,0 +1,117 @@
+"""What the page compare.html needs of rows to set any two side by side. Pure functions; reads and writes no files.
+
+Two rows of one task of one benchmark are compared by what ranks.py found of the pair; other pairs have no such figures.
+The pictures are those of charts.of_pair, made once with two stand-ins; the script puts the chosen rows in their places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from neurosieve.leaderboard.measures import count, decimals, share
+from neurosieve.site import charts, texts
+from neurosieve.site.read import Results
+
+Row = Mapping[str, Any]
+FIGURES = (
+    ("oracle", "All neurons, test", decimals),
+    ("subset_test", "Subset, test", decimals),
+    ("n_minimal", "Neurons", count),
+    ("n_least", "Neurons not ruled out from", count),
+    ("share", "Share of the neurons", share),
+    ("n_bound", "At least, at that train objective", count),
+    ("random_test", "Random neurons, test", decimals),
+    ("reference", "Reference, test", decimals),
+    ("surface", "Text alone, test", decimals),
+    ("untrained", "Untrained twin, test", decimals),
+    ("majority", "Constant answer, test", decimals),
+)
+WORDS = (
+    ("status", "Status"), ("evidence", "Evidence"), ("metric", "Metric"), ("ranking", "Headline contender"),
+    ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
+)  # fmt: skip
+SHARED = ("activations", "redundancy", "probes", "subsets")  # blocks of a params file that hold for every row
+# The stand-ins, by what the script finds them: names of the series and of the metric, and the end of the size axis.
+STANDING_IN = {"metric": "METRIC", "n_neurons": 1000, "n_minimal": 10, "n_minimal_low": None, "n_minimal_high": None}
+
+
+def of_task(one: Results, task: str, members: Sequence[tuple[str, Row]]) -> dict[str, Any]:
+    """Rows of a task by the slug of their page, and what is known of every two of them.
+
+    Returns
+    -------
+    {"rows": {slug: {"name", "of", "page", "figures": {key: [number, text]}, "words", "settings": {name: text},
+    "curve", "layers", "minimum"}}, "pairs": {"score", "subset", "n_minimal": as in comparisons.json, with the slugs of
+    the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline, "layers" the subset per layer.
+    """
+    params = one.manifest.get("params") or {}
+    slugs = {row["model"]: name for name, row in members if row["status"] is not None}
+    known = one.comparisons.get(task, {})
+    return {
+        "rows": {name: _row(one, params, name, row) for name, row in members},
+        "pairs": {
+            kind: [
+                {**pair, "a": slugs[pair["a"]], "b": slugs[pair["b"]]}
+                for pair in known.get(kind, ())
+                if pair["a"] in slugs and pair["b"] in slugs
+            ]
+            for kind in ("score", "subset", "n_minimal")
+        },
+    }
+
+
+def _row(one: Results, params: Mapping[str, Any], name: str, row: Row) -> dict[str, Any]:
+    curve = row["curves"].get(row["ranking"])
+    words = {key: row[key] for key, _ in WORDS}
+    words |= {"metric": row["metric"] and texts.metric_name(row["metric"]), "status": texts.status_word(row)}
+    words["n_neurons"] = count(row["n_neurons"])
+    return {
+        "name": row["model"],
+        "of": row["task"],
+        "results": [one.name, one.folder],
+        "page": f"rows/{name}.html",
+        "metric": texts.metric_name(row["metric"] or ""),
+        "n_neurons": row["n_neurons"],
+        "figures": {key: [row[key], tell(row[key])] for key, _, tell in FIGURES},
+        "words": words,
+        "settings": _settings(one, params, row),
+        "curve": []
+        if curve is None
+        else [[n, round(v, 6)] for n, v in zip(curve["sizes"], curve["judge"], strict=True)],
+        "layers": row["chosen_layers"] or [],
+        "minimum": [row["n_minimal"], texts.minimum(row)],
+    }
+
+
+def _settings(one: Results, params: Mapping[str, Any], row: Row) -> dict[str, str]:
+    """By name what was chosen before the measurement: of the params file what concerns the row."""
+    blocks = {name: params.get(name) for name in SHARED}
+    blocks["model"] = (params.get("models") or {}).get(row["model"])
+    blocks["task"] = ((params.get("prepare") or {}).get("tasks") or {}).get(row["task"])
+    found = {name: one.facts.get(name, params.get(name)) for name in ("numerics", "seed")}
+    found |= {name: row[name] for name in ("benchmark", "version", "protocol", "training", "margin")}
+    leaves = {name: text for block, value in blocks.items() for name, text in _leaves(value, block)}
+    return {name: str(value) for name, value in {**found, **leaves}.items() if value is not None}
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key in sorted(value):
+            yield from _leaves(value[key], f"{name}.{key}")
+    elif value is not None:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def pictures() -> list[dict[str, Any]]:
+    """The pictures of a pair with the rows A and B as stand-ins: {"key", "title", "text", "spec"}."""
+    curve = {"sizes": [1, 10], "judge": [0.1, 0.2]}
+    a, b = (
+        {**STANDING_IN, "model": name, "ranking": "r", "curves": {"r": curve}, "chosen_layers": [1]} for name in "AB"
+    )
+    return [{"key": c.key, "title": c.title, "text": c.text, "spec": c.spec} for c in charts.of_pair(a, b)]
+
+
+def labels() -> dict[str, Any]:
+    """Names of the lines of the table, for the script."""
+    return {"figures": [[key, name] for key, name, _ in FIGURES], "words": [list(pair) for pair in WORDS]}

@@ -1,0 +1,255 @@
+"""The pages of the site: whole, linked, escaped, the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import posixpath
+import re
+import shutil
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from site_build import make_older, rename, write_leaderboard
+
+from neurosieve.leaderboard.table import COLUMNS
+from neurosieve.site import board, make_site, pages, texts
+from neurosieve.site.read import SiteError, read_all, read_results
+
+ATTACK = "<script>alert(1)</script>"
+FORMULA = "=cmd()"
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids, self.links, self.loaded, self.tags = [], [], [], []
+        self.inline, self.data, self.title = [], [], ""
+        self._inside: list[tuple[str, dict]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "a":
+            self.links.append(found["href"])
+        if tag in ("script", "link", "img") and ("src" in found or "href" in found):
+            self.loaded.append(found.get("src") or found["href"])
+        self.inline += [key for key in found if key == "style" or key.startswith("on")]
+        self._inside.append((tag, found))
+
+    def handle_endtag(self, tag):
+        while self._inside and self._inside.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        tag, found = self._inside[-1] if self._inside else ("", {})
+        if tag == "title":
+            self.title += data
+        if tag == "script" and data.strip():
+            if found.get("type") == "application/json":
+                self.data.append(data)
+            else:
+                self.inline.append(data)
+        if tag == "style":
+            self.inline.append(data)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return write_leaderboard(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def files(made):
+    return pages.render([read_results(made)])
+
+
+@pytest.fixture(scope="module")
+def hostile(made, tmp_path_factory):
+    """Names that would run in a page or in a spreadsheet, and a second benchmark of the same name."""
+    one = shutil.copytree(made, tmp_path_factory.mktemp("hostile") / "default")
+    rename(one, {"minilm": ATTACK, "doc-match": FORMULA, "neurosieve-base": "../../a b&c\"'"})
+    two = shutil.copytree(made, one.parent / "older")
+    make_older(two)
+    return pages.render(read_all([one, two]))
+
+
+def htmls(files):
+    return {name: Page(text) for name, text in files.items() if name.endswith(".html")}
+
+
+def test_files_of_the_site(files):
+    kinds = {
+        name: sum(file.startswith(f"{name}/") for file in files) for name in ("rows", "models", "tasks", "compare")
+    }
+    assert kinds == {"rows": 16, "models": 4, "tasks": 4, "compare": 4}
+    assert {"index.html", "benchmarks.html", "reading.html", "compare.html", "table.csv", "table.json"} <= set(files)
+
+
+@pytest.mark.parametrize("which", ["files", "hostile"])
+def test_every_page_is_whole(which, request):
+    for name, page in htmls(request.getfixturevalue(which)).items():
+        names = [tag for tag, _ in page.tags]
+        assert page.title.strip(), name
+        assert (names.count("main"), names.count("h1")) == (1, 1), name
+        assert ("a", {"class": "skip", "href": "#main"}) in page.tags and "main" in page.ids, name
+        assert len(page.ids) == len(set(page.ids)), name
+        assert page.inline == [], name
+        (policy,) = [a["content"] for t, a in page.tags if a.get("http-equiv") == "Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'") and "unsafe" not in policy
+        for text in page.data:
+            json.loads(text)
+        for tag, attributes in page.tags:
+            if tag == "th":
+                assert attributes.get("scope") in ("row", "col"), name
+            if tag == "table":
+                assert "caption" in names
+
+
+@pytest.mark.parametrize("which", ["files", "hostile"])
+def test_every_link_leads_somewhere(which, request):
+    files = request.getfixturevalue(which)
+    found = htmls(files)
+    for name, page in found.items():
+        for link in [*page.links, *page.loaded]:
+            parts = urlsplit(link)
+            if parts.scheme == "data":
+                continue
+            if parts.scheme:
+                assert link.startswith("https://arxiv.org/abs/") and link not in page.loaded, link
+                continue
+            target = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(parts.path))) if parts.path else name
+            )
+            assert target in files, f"{name}: {link}"
+            if parts.fragment and "=" not in parts.fragment:
+                assert unquote(parts.fragment) in found[target].ids, f"{name}: {link}"
+
+
+def test_names_of_files_are_plain_and_distinct_whatever_the_case(hostile):
+    assert all(re.fullmatch(r"[A-Za-z0-9_.\-/]+", name) and ".." not in name.split("/") for name in hostile)
+    assert len({name.lower() for name in hostile}) == len(hostile)
+    assert pages.slug("a", "B") != pages.slug("a", "b") and pages.slug("a_", "b") != pages.slug("a", "_b")
+    assert len(pages.slug("x" * 500)) < 140 and pages.slug("x" * 500) != pages.slug("x" * 501)
+
+
+def test_names_run_nowhere(hostile):
+    for name, text in hostile.items():
+        if name.startswith("assets/"):
+            continue
+        if name.endswith((".html", ".js")):
+            assert ATTACK not in text, name
+            assert "<script>alert" not in text
+    index = hostile["index.html"]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in index
+    assert any(ATTACK in a.get("data-model", "") for _, a in Page(index).tags)  # whole, once it is read
+    cells = next(csv.reader(io.StringIO(hostile["table.csv"].split("\n")[-2])))
+    assert len(cells) == len(COLUMNS)
+    assert f"'{FORMULA}" in hostile["table.csv"] and f",{FORMULA}" not in hostile["table.csv"]
+    assert FORMULA in {row["task"] for row in json.loads(hostile["table.json"])}
+
+
+def test_results_of_one_name_are_told_apart(hostile):
+    options = [a for t, a in Page(hostile["index.html"]).tags if t == "tr" and "data-benchmark" in a]
+    assert {a["data-benchmark"] for a in options} == {"default (default)", "default (older)"}
+    assert sum(name.startswith("rows/") for name in hostile) == 32
+
+
+def test_table_holds_every_column_of_every_row(files, made):
+    table = list(csv.DictReader(io.StringIO(files["table.csv"])))
+    assert list(table[0]) == list(COLUMNS)
+    assert sorted(files["table.csv"].splitlines()) == sorted((made / "leaderboard.csv").read_text().splitlines())
+    assert [row["model"] for row in json.loads(files["table.json"])] == [row["model"] for row in table]
+
+
+def test_a_row_claims_what_it_may(files, made):
+    rows = {(row["model"], row["task"]): row for row in read_results(made).rows}
+    row = rows["neurosieve-base", "token-roles"]
+    assert row["status"] == "supported" and row["n_minimal"]
+    page = files["rows/default__neurosieve-base__token-roles.html"]
+    assert f"{row['n_minimal']} of 3,456 neurons" in page
+    twin = files["rows/default__neurosieve-base-untrained__token-roles.html"]
+    assert "It claims nothing" in twin
+    lines = {
+        a["data-model"] + a["data-task"]: a.get("class", "")
+        for t, a in Page(files["index.html"]).tags
+        if t == "tr" and "data-task" in a
+    }
+    assert {key for key, css in lines.items() if "off" not in css} == {
+        m + t for (m, t), row in rows.items() if row["status"] == "supported"
+    }
+
+
+def test_shared_ranks_are_marked():
+    def row(model, score, twin=None):
+        return {"model": model, "task": "t", "control_of": twin, "ranks": {"score": score}}
+
+    rows = [row("a", 1), row("b", 2), row("c", 2), row("d", None), row("e", 1, "a")]
+    found = board.shared_ranks(rows)
+    assert [found[id(one)] for one in rows] == ["1", "2=", "2=", "–", "1"]
+
+
+def test_picture_of_a_number_of_neurons():
+    row = {"n_minimal": 10, "estimate": None, "n_minimal_low": 1, "n_minimal_high": 100, "n_neurons": 1000}
+    assert board.strip(row, 1000) == {"x": "34.3", "left": "3.0", "width": "62.7", "end": "97.0", "css": "claim"}
+    assert board.strip(row | {"n_minimal": None, "estimate": 10}, 1000)["css"] == "estimate"
+    assert board.strip(row | {"n_minimal": None}, 1000) is None
+
+
+def test_reason_of_a_row_without_a_claim(made):
+    row = {**read_results(made).rows[0], "n_minimal": None, "status": "supported", "confirmed": None}
+    row |= {"notes": ["control row", "dev too small: h = 0.02 > margin/2 = 0.01; estimate 7 neurons"]}
+    assert texts.answer(row).endswith("is claimed: dev too small: h = 0.02 > margin/2 = 0.01; estimate 7 neurons.")
+    row |= {"status": "surface", "comparisons": {"judge": None, "test": None}}
+    assert texts.status_title(row) == texts.STATUSES["surface"]
+
+
+def test_older_results_make_every_page(hostile, files):
+    rows = [name for name in hostile if name.startswith("rows/default_20__28_older")]
+    assert len(rows) == 16
+    assert "Task card" not in hostile[next(n for n in hostile if n.startswith("tasks/default_20__28_older"))]
+    assert "Task card" in files["tasks/default__token-roles.html"]
+
+
+def test_rows_of_the_published_protocol_stand_apart(made):
+    one = read_results(made)
+    row = {key: None for key in one.rows[0]} | {key: one.rows[0][key] for key in COLUMNS}
+    row |= {name: {} for name in ("comparisons", "curves", "judge", "lenses", "minima", "neurons", "ranks", "test")}
+    row |= {"notes": (), "status_notes": (), "clusters": (), "status": None, "protocol": "published", "evidence": None}
+    files = pages.render([dataclasses.replace(one, published=[row])])
+    page = files["rows/default__neurosieve-base__token-roles__published.html"]
+    assert "makes no claim" in page
+    assert 'data-protocol="published"' in files["index.html"] and "Protocol published" in files["benchmarks.html"]
+
+
+def test_the_same_results_make_the_same_bytes(made, files, tmp_path):
+    assert pages.render([read_results(made)]) == files
+    written = make_site([made], tmp_path / "site")
+    assert {path.relative_to(tmp_path / "site").as_posix() for path in written} == set(files)
+    assert (tmp_path / "site" / "index.html").read_text(encoding="utf-8") == files["index.html"]
+    assert str(made.parents[2]) not in files["benchmarks.html"]
+
+
+def test_a_site_replaces_a_site_and_nothing_else(made, tmp_path):
+    out = tmp_path / "site"
+    make_site([made], out)
+    (out / "rows" / "old.html").write_text("")
+    make_site([made], out)
+    assert not (out / "rows" / "old.html").exists()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("")
+    with pytest.raises(SiteError, match="holds something other than a site"):
+        make_site([made], home)
+    with pytest.raises(SiteError, match="not there"):
+        make_site([tmp_path / "nothing"], out)
+    assert (out / "index.html").is_file() and (home / "thesis.txt").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "site"]
