@@ -308,6 +308,12 @@ def test_a_table_or_curve_that_is_none_is_refused(files, refused):
     assert pack.check(mend(files | {table: (text + published).encode()}), "x")["by"] == "jane"
 
 
+@pytest.mark.parametrize("key, value", [("curves", 5), ("judge", 7), ("concepts", {"neurons": [1]})])
+def test_a_row_of_which_no_page_can_be_made_is_refused(files, refused, key, value):
+    said = refused(pack.to_zip(mend(with_json(files, ROW, lambda row: row.update({key: value})))))
+    assert "no pages can be made" in said
+
+
 def test_names_with_markup_are_refused(files, refused):
     bad = "<img src=x onerror=alert(1)>"
     assert "by: found" in refused(pack.to_zip(mend(files, by=bad)))

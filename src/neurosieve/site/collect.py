@@ -66,8 +66,8 @@ def collect(
     ------
     ArtifactError
         for a pack that is not as pack.py says; where version or decisive settings are not those of the committed
-        results; where another pack of that name is there; where ``ours`` is not what the pack has. Nothing of any pack
-        is written then.
+        results; where another pack of that name is there; where no pages can be made of its rows; where ``ours`` is not
+        what the pack has. Nothing of any pack is written then.
     """
     read: dict[Path, tuple[Path, dict[str, bytes]]] = {}
     for path in packs:
@@ -90,6 +90,7 @@ def collect(
         staged = {}
         for target, (path, files) in read.items():
             part = stack.enter_context(_staged(target, files))
+            _check_shown(path, part)
             if ours is not None and judge is not None:
                 write_text(part / REPRODUCED, _reproduced(path, part, ours, judge))
             elif (target / REPRODUCED).is_file():
@@ -143,6 +144,18 @@ def _origin(target: Path) -> dict[str, Any]:
         "status": "reproduced" if fits else CLAIMED,
         "verdict": said["verdict"] if fits else None,
     }
+
+
+def _check_shown(path: Path, part: Path) -> None:
+    """Raise ArtifactError where no pages can be made of a pack, unpacked to ``part``: it would spoil all others."""
+    from neurosieve.site.pages import render
+    from neurosieve.site.read import read_results
+
+    try:
+        render([read_results(part / pack.INSIDE)])
+    # rows say many things, each in its own form; what is of another form stumbles anywhere
+    except Exception as error:
+        raise ArtifactError(f"{path}: no pages can be made of its rows ({error!r}); {AGAIN}") from None
 
 
 def _reproduced(path: Path, part: Path, ours: Path, judge: Judge) -> str:
