@@ -97,8 +97,8 @@ def test_no_folder_the_same_folder_and_one_without_results(folder, tmp_path):
     with pytest.raises(SiteError, match="at least one folder"):
         read_all([])
     with pytest.raises(SiteError, match="'default' was given 2 times"):
-        read_all([folder, folder])
+        read_all([(folder, OWN), (folder, OWN)])
     with pytest.raises(SiteError, match=r"nothing/leaderboard\.csv: not there"):
-        read_all([tmp_path / "nothing"])
+        read_all([(tmp_path / "nothing", OWN)])
     other = shutil.copytree(folder, tmp_path / "submission")
-    assert [one.folder for one in read_all([folder, other])] == ["default", "submission"]
+    assert [one.folder for one in read_all([(folder, OWN), (other, OWN)])] == ["default", "submission"]
