@@ -38,7 +38,13 @@ def test_an_older_folder_lacks_much_and_is_read(folder):
     make_older(folder)
     results = read_results(folder)
     assert len(results.rows) == len(whole.rows) and results.cards == {} and results.figures is None
-    assert results.facts == {"title": "default", "benchmark": "default", "version": 1, "protocol": "strict"}
+    assert results.facts == {
+        "title": "default",
+        "benchmark": "default",
+        "version": 1,
+        "protocol": "strict",
+        "native": [],
+    }
     row = results.rows[0]
     assert row["faithfulness"] is None and row["lenses"] == {}
     # the table of that release may still tell what the row does not
