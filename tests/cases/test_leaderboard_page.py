@@ -1,4 +1,4 @@
-"""Cases on the pages of the leaderboard and the terminal's table; what needs a browser is in tests/system/test_site.py."""
+"""Cases on the pages of the leaderboard and the terminal; what needs a browser is in tests/system/test_site.py."""
 
 from __future__ import annotations
 
