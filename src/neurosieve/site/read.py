@@ -64,8 +64,8 @@ class Results:
     ----------
     name : of the benchmark.
     folder : label of where they come from; tells apart several results of one name.
-    facts : title, benchmark, version, protocol and, where benchmark.json has them, numerics, seed, random_draws,
-        models, tasks, curves, other_neurons, native.
+    facts : title, benchmark, version, protocol, native (machines on which `numerics: portable` did not hold) and, where
+        benchmark.json has them, numerics, seed, random_draws, models, tasks, curves, other_neurons.
     cards : by task, empty where benchmark.json is missing.
     rows : those of the protocol `strict` as in rows/*.json, in the order of leaderboard.csv; every key of EMPTY is
         there.
@@ -121,18 +121,20 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     name = str(listed[0][1]["benchmark"])
     made = _json(folder / "benchmark.json") or {}
     facts = {"title": name, **{key: listed[0][1][key] for key in ("benchmark", "version")}, "protocol": STRICT}
+    manifest = _json(folder / "manifest.json") or {}
+    native = manifest.get("facts", {}).get("numerics", [])
     published = [{**EMPTY, **row} for row in made.get("published") or others]
     return Results(
         name=name,
         folder=folder.parent.name if folder.name == "leaderboard" else folder.name,
-        facts=facts | (made.get("facts") or {}),
+        facts=facts | (made.get("facts") or {}) | {"native": native},
         cards=made.get("tasks") or {},
         rows=rows,
         published=published,
         figures=made.get("figures"),
         comparisons=_json(folder / "comparisons.json") or {},
         **{key: _json(folder / f"{key}.json") or {} for key in OF_MODELS},
-        manifest=_json(folder / "manifest.json") or {},
+        manifest=manifest,
         origin=origin,
     )
 
