@@ -158,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     crate.add_argument("--output", type=Path, help="folder to write (default: crates/<benchmark>)")
     _common(crate)
     crate.set_defaults(run=_crate)
+    _share(commands)
     _use(commands)
     checksum = commands.add_parser("checksum", help="sha256 of data files, or of a folder of source code, for params")
     checksum.add_argument("path", type=Path, nargs="+", help="files, or a folder: a line for each of its files")
@@ -238,6 +239,59 @@ def _same(commands: Any) -> None:
     )
     pull.add_argument("-r", "--remote", help="name of the remote (default: DVC's own)")
     pull.set_defaults(run=_pull)
+
+
+def _share(commands: Any) -> None:
+    """Commands that put results beside others."""
+    site = commands.add_parser(
+        "site",
+        help="pages and charts of results, of one or several benchmarks and of collected packs",
+        description="Pages and charts of results, which open from disk and from any static server. A run makes those "
+        "of its own benchmark: build/<benchmark>/site.",
+    )
+    site.add_argument(
+        "results", type=Path, nargs="*", metavar="FOLDER", help="results to show (default: all below results/)"
+    )
+    site.add_argument("--output", type=Path, default=Path("site"), help="folder to write (default: %(default)s)")
+    site.add_argument(
+        "--submissions", type=Path, default=Path("submissions"), help="what `collect` put there (default: %(default)s)"
+    )
+    site.set_defaults(run=_site)
+    compare = commands.add_parser(
+        "compare",
+        help="what differs between two rows, models, results or revisions: settings, code and data, then figures",
+        description="What differs between A and B: settings, code, lock file and data first, then scores and numbers "
+        "of neurons, with paired intervals where they are known. Each is a row (model__task) or a model of --results, "
+        "a row's file, a results folder, a git revision (of --results), or any of these in a revision, such as "
+        "HEAD~3:results/default.",
+    )
+    compare.add_argument("a", metavar="A")
+    compare.add_argument("b", metavar="B")
+    compare.add_argument("--results", type=Path, metavar="FOLDER", help="of names (default: results/<benchmark>)")
+    compare.add_argument("--json", action="store_true", help="print json")
+    compare.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    compare.set_defaults(run=_compare)
+    submit = commands.add_parser("submit", help="pack the results of a run into one file, to send them in")
+    submit.add_argument("--by", required=True, metavar="NAME", help="who submits: the name the site shows")
+    submit.add_argument("--results", type=Path, metavar="FOLDER", help="results (default: results/<benchmark>)")
+    submit.add_argument("--out", type=Path, metavar="FILE.zip", help="to write (default: <benchmark>-<NAME>.zip)")
+    submit.add_argument("--params", default="params.yaml", help="params file of the run (default: %(default)s)")
+    submit.set_defaults(run=_submit)
+    collect = commands.add_parser(
+        "collect", help="check packs that `neurosieve submit` wrote, and put them beside ours"
+    )
+    collect.add_argument("pack", type=Path, nargs="+", metavar="PACK")
+    collect.add_argument("--into", type=Path, default=Path("submissions"), help="folder (default: %(default)s)")
+    collect.add_argument(
+        "--results", type=Path, default=Path("results"), help="what they must fit, by benchmark (default: %(default)s)"
+    )
+    collect.add_argument(
+        "--reproduced-here",
+        type=Path,
+        metavar="LEADERBOARD",
+        help="a leaderboard folder made here from the params.yaml of the pack: record that it is the pack's",
+    )
+    collect.set_defaults(run=_collect)
 
 
 def _use(commands: Any) -> None:
@@ -463,8 +517,8 @@ def _certify(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     params, paths = _load(args)
     from neurosieve.chain import check_made
-    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import publish, show
+    from neurosieve.verify.differences import compare_results
 
     check_made(params, paths)
     show(params, paths, report=publish(params, paths, judge=compare_results))
@@ -483,10 +537,56 @@ def _crate(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     params, paths = _load(args)
-    from neurosieve.compare import compare_results
     from neurosieve.leaderboard.publish import compare, show
+    from neurosieve.verify.differences import compare_results
 
     show(params, paths, report=compare(params, paths, judge=compare_results))
+    return 0
+
+
+def _site(args: argparse.Namespace) -> int:
+    from neurosieve.site import make_site
+    from neurosieve.site.collect import read_submissions
+
+    folders = args.results or sorted(path.parent for path in Path("results").glob("*/leaderboard.csv"))
+    submitted = read_submissions(args.submissions)
+    made = make_site(folders, args.output, submitted)
+    print(f"{args.output / 'index.html'}: {len(folders)} results, {len(submitted)} submissions, {len(made)} files")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from neurosieve.artifacts import dump_json
+    from neurosieve.site.compare import as_text, differences, read_side
+
+    def results() -> Path:
+        found: Path = args.results or Path("results") / _params(args).benchmark
+        return found
+
+    found = differences(read_side(args.a, results), read_side(args.b, results))
+    print(dump_json(found) if args.json else as_text(found), end="")
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    params = _params(args)
+    from neurosieve.site.submit import submit
+
+    results = args.results or Path("results") / params.benchmark
+    path, rows = submit(params, Path(args.params), results, args.by, args.out)
+    print(f"{path}: {rows} rows of {params.benchmark} {params.version} by {args.by}")
+    return 0
+
+
+def _collect(args: argparse.Namespace) -> int:
+    from neurosieve.site.collect import collect
+    from neurosieve.verify.differences import compare_artifact
+
+    def judge(before: Path, now: Path) -> Any:
+        return compare_artifact("leaderboard", before, now, {})
+
+    for one in collect(args.pack, args.into, args.results, ours=args.reproduced_here, judge=judge):
+        print(f"{one.folder}: {one.told}, {one.status}")
     return 0
 
 

@@ -1,73 +1,35 @@
-"""Cases on the leaderboard's page and the terminal's table; what needs a browser is in tests/system/test_page.py."""
+"""Cases on the pages of the leaderboard and the terminal; what needs a browser is in tests/system/test_site.py."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
-from leaderboard_build import make_all, make_params
+from leaderboard_build import make_all
+from site_build import rename, write_leaderboard
 
-from neurosieve.leaderboard import page, page_facts, table
+from neurosieve.leaderboard import table
+from neurosieve.site import pages
+from neurosieve.site.read import read_results
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def html() -> str:
-    return page.render(*make_all(), {})
-
-
-def links(html: str) -> list[str]:
-    return re.findall(r'<a [^>]*href="([^"#][^"]*)"', html)
 
 
 @pytest.mark.parametrize("path", ["params.yaml", *sorted(f"presets/{p.name}" for p in ROOT.glob("presets/*.yaml"))])
 def test_N8_a_benchmark_of_the_repository_names_its_own_command(path):
     benchmark = re.search(r"^benchmark: (.*)$", (ROOT / path).read_text(encoding="utf-8"), re.M)[1]
-    assert page.COMMANDS[benchmark] == "make benchmark" + ("" if path == "params.yaml" else f" PARAMS={path}")
+    assert pages.COMMANDS[benchmark] == "make benchmark" + ("" if path == "params.yaml" else f" PARAMS={path}")
 
 
 @pytest.mark.parametrize(
     ("benchmark", "shown"),
     [("real-data", "PARAMS=presets/real-data.yaml"), ("mine", "PARAMS=&lt;your params file&gt;")],
 )
-def test_N8_the_page_shows_it_and_asks_for_the_params_file_of_another(benchmark, shown):
-    rows, cards, meta = make_all()
-    assert f"<code>make benchmark {shown}</code>" in page.render(rows, cards, meta | {"benchmark": benchmark}, {})
-
-
-def test_N9_files_beside_the_page_are_linked(html):
-    params = make_params()
-    rows = {table.row_file(model, task) for model in params.run.models for task in params.run.tasks}
-    named = set(links(html))
-    assert {"leaderboard.csv", "comparisons.json", "manifest.json", *rows} <= named
-    assert "transfer.json" not in named  # it is off here, and is then not written
-    for name in named - rows:
-        if name.startswith("../../"):
-            assert (ROOT / name.removeprefix("../../")).is_file(), name
-        elif name.startswith("https:"):
-            assert name in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_N9_a_link_holds_whatever_the_name_holds():
-    rows, cards, meta = make_all()
-    name = 'a b#c?d%"<script>'
-    for row in rows:
-        if row["model"] == "minilm":
-            row["model"] = name
-    models = [name if m == "minilm" else m for m in meta["models"]]
-    text = page.render(rows, cards, meta | {"models": models}, {})
-    assert table.row_file(name, "doc-match") in map(unquote, links(text))
-    assert text.count("<script") == 1
-
-
-def test_N9_long_sections_are_closed(html):
-    assert "<details open" not in html
-    outside = re.sub(r"<details>.*?</details>", "", html, flags=re.S)
-    assert outside.count("<figure>") == len(page_facts(make_params())["tasks"])  # the overview of each task
-    assert outside.count("<table") == 1  # the leaderboard
+def test_N8_the_site_shows_it_and_asks_for_the_params_file_of_another(tmp_path, benchmark, shown):
+    folder = write_leaderboard(tmp_path)
+    rename(folder, {"default": benchmark})
+    assert f"<code>make benchmark {shown}</code>" in pages.render([read_results(folder)])["benchmarks.html"]
 
 
 def undecided() -> dict:

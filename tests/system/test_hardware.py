@@ -15,7 +15,7 @@ import pytest
 
 from neurosieve import numerics
 from neurosieve.artifacts import read_manifest
-from neurosieve.compare import artifacts_below
+from neurosieve.verify.differences import artifacts_below
 
 WHOLE = Path(__file__).parents[1] / "whole_run.py"
 OLD = "x86_64 without avx2, fma"

@@ -14,8 +14,8 @@ import pytest
 from leaderboard_build import collected, make_all
 
 from neurosieve.artifacts import ArtifactError, Paths, Writer, check_files, read_json, read_manifest
-from neurosieve.compare import compare_results
 from neurosieve.leaderboard import build_leaderboard, collect, publish, table, tracked
+from neurosieve.verify.differences import compare_results
 
 COLUMNS = (
     "benchmark,version,protocol,model,task,training,status,metric,n_neurons,oracle,oracle_low,oracle_high,"

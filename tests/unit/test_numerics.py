@@ -16,7 +16,7 @@ import stub_chain
 from neurosieve import chain, check, config, numerics
 from neurosieve.artifacts import Paths, Writer, read_manifest
 from neurosieve.certify import CertifyError, certify
-from neurosieve.compare import WITHIN, compare_artifact
+from neurosieve.verify.differences import WITHIN, compare_artifact
 
 SHOW = (
     "import sys; sys.argv[0] = 'x'\n"

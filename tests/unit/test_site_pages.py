@@ -17,7 +17,7 @@ from site_build import make_older, rename, write_leaderboard
 
 from neurosieve.leaderboard.table import COLUMNS
 from neurosieve.site import board, make_site, pages, texts
-from neurosieve.site.read import SiteError, read_all, read_results
+from neurosieve.site.read import OWN, SiteError, read_all, read_results
 
 ATTACK = "<script>alert(1)</script>"
 FORMULA = "=cmd()"
@@ -79,7 +79,7 @@ def hostile(made, tmp_path_factory):
     rename(one, {"minilm": ATTACK, "doc-match": FORMULA, "neurosieve-base": "../../a b&c\"'"})
     two = shutil.copytree(made, one.parent / "older")
     make_older(two)
-    return pages.render(read_all([one, two]))
+    return pages.render(read_all([(one, OWN), (two, OWN)]))
 
 
 def htmls(files):

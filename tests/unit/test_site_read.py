@@ -38,7 +38,13 @@ def test_an_older_folder_lacks_much_and_is_read(folder):
     make_older(folder)
     results = read_results(folder)
     assert len(results.rows) == len(whole.rows) and results.cards == {} and results.figures is None
-    assert results.facts == {"title": "default", "benchmark": "default", "version": 1, "protocol": "strict"}
+    assert results.facts == {
+        "title": "default",
+        "benchmark": "default",
+        "version": 1,
+        "protocol": "strict",
+        "native": [],
+    }
     row = results.rows[0]
     assert row["faithfulness"] is None and row["lenses"] == {}
     # the table of that release may still tell what the row does not
@@ -97,8 +103,8 @@ def test_no_folder_the_same_folder_and_one_without_results(folder, tmp_path):
     with pytest.raises(SiteError, match="at least one folder"):
         read_all([])
     with pytest.raises(SiteError, match="'default' was given 2 times"):
-        read_all([folder, folder])
+        read_all([(folder, OWN), (folder, OWN)])
     with pytest.raises(SiteError, match=r"nothing/leaderboard\.csv: not there"):
-        read_all([tmp_path / "nothing"])
+        read_all([(tmp_path / "nothing", OWN)])
     other = shutil.copytree(folder, tmp_path / "submission")
-    assert [one.folder for one in read_all([folder, other])] == ["default", "submission"]
+    assert [one.folder for one in read_all([(folder, OWN), (other, OWN)])] == ["default", "submission"]

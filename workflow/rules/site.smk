@@ -9,6 +9,12 @@ rule build_site:
         leaderboard=made(PATHS.leaderboard()),
     output:
         site=made(PATHS.site()),
+        # of `snakemake --report`, which takes single files
+        figures=report(
+            f"{PATHS.site()}/report.html",
+            caption="../report/figures.rst",
+            category="Results",
+        ),
     log:
         f"{LOGS}/build_site.log",
     benchmark:

@@ -26,7 +26,7 @@ from neurosieve.leaderboard.table import changed_cells, format_table, row_file
 
 CELLS_SHOWN = 30  # differing cells that are listed one by one
 FILES_SHOWN = 8  # differing files that are named
-# neurosieve.compare.compare_results; the command line hands it in, for no leaderboard depends on it
+# neurosieve.verify.differences.compare_results; the command line hands it in, for no leaderboard depends on it
 Judge = Callable[[Path, Path], list[Any]]
 
 
@@ -38,7 +38,7 @@ class Report:
     file that differs to changed, new or gone; ``cells`` holds dicts with row, column, committed and now; ``settings``
     are the keys of the params file that the earlier results had other values of: then other figures are no wonder.
     ``machines`` are those of either on which `numerics: portable` did not hold, ``places`` then how each file differs,
-    as neurosieve.compare says it.
+    as neurosieve.verify.differences says it.
     """
 
     against: str

@@ -1,23 +1,50 @@
 """The site: every result as pages that work from a folder on disk and from any static server.
 
-Reads leaderboard folders alone (see read.py), of one or several benchmarks; writes the files of pages.py.
+Reads leaderboard folders alone (see read.py), of one or several benchmarks; writes the files of pages.py, and as the
+phase's artifact `site` report.html beside them (see report.py).
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neurosieve.artifacts import Paths
+    from neurosieve.config import Params
 
 MARK = "assets/site.css"  # in every site, so that no other folder is ever replaced by one
 
 
-def make_site(folders: Sequence[Path], out: Path) -> list[Path]:
+REPORT = "report.html"
+
+
+def build_site(params: Params, paths: Paths) -> None:
+    """Write the site of the run's own leaderboard."""
+    from neurosieve.flow import writer
+    from neurosieve.site import report
+    from neurosieve.site.pages import render
+    from neurosieve.site.read import read_results
+
+    own = read_results(paths.leaderboard())
+    with writer(params, paths, "build_site") as out:
+        for name, content in render([own]).items():
+            out.path(name).write_bytes(_bytes(content))
+        out.text(REPORT, report.page(str(own.facts["title"]), own.rows))
+        out.facts = {"rows": len(own.rows)}
+
+
+def make_site(
+    folders: Sequence[Path], out: Path, submitted: Sequence[tuple[Path, Mapping[str, Any]]] = ()
+) -> list[Path]:
     """Make the site of leaderboard folders, written beside its place and moved there whole; an older one is replaced.
 
     Parameters
     ----------
     folders : build/<benchmark>/leaderboard or results/<benchmark>, in the order in which they are shown.
+    submitted : leaderboard folders of others with their origin, as collect.read_submissions returns them.
     out : folder of the site; not there, empty, or an older site.
 
     Returns
@@ -30,23 +57,27 @@ def make_site(folders: Sequence[Path], out: Path) -> list[Path]:
         for results that cannot be read, and for an ``out`` that holds something else.
     """
     from neurosieve.site.pages import render
-    from neurosieve.site.read import SiteError, read_all
+    from neurosieve.site.read import OWN, SiteError, read_all
 
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise SiteError(f"{out}: a file; name a folder for the site")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
         raise SiteError(f"{out}: holds something other than a site; name a new or empty folder")
-    files = render(read_all(folders))
+    files = render(read_all([*((folder, OWN) for folder in folders), *submitted]))
     part = out.absolute().with_name(f".{out.absolute().name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         for name, content in files.items():
             target = part / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+            target.write_bytes(_bytes(content))
         shutil.rmtree(out, ignore_errors=True)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return sorted(out / name for name in files)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode("utf-8")

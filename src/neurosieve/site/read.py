@@ -64,8 +64,8 @@ class Results:
     ----------
     name : of the benchmark.
     folder : label of where they come from; tells apart several results of one name.
-    facts : title, benchmark, version, protocol and, where benchmark.json has them, numerics, seed, random_draws,
-        models, tasks, curves, other_neurons, native.
+    facts : title, benchmark, version, protocol, native (machines on which `numerics: portable` did not hold) and, where
+        benchmark.json has them, numerics, seed, random_draws, models, tasks, curves, other_neurons.
     cards : by task, empty where benchmark.json is missing.
     rows : those of the protocol `strict` as in rows/*.json, in the order of leaderboard.csv; every key of EMPTY is
         there.
@@ -121,24 +121,26 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     name = str(listed[0][1]["benchmark"])
     made = _json(folder / "benchmark.json") or {}
     facts = {"title": name, **{key: listed[0][1][key] for key in ("benchmark", "version")}, "protocol": STRICT}
+    manifest = _json(folder / "manifest.json") or {}
+    native = manifest.get("facts", {}).get("numerics", [])
     published = [{**EMPTY, **row} for row in made.get("published") or others]
     return Results(
         name=name,
         folder=folder.parent.name if folder.name == "leaderboard" else folder.name,
-        facts=facts | (made.get("facts") or {}),
+        facts=facts | (made.get("facts") or {}) | {"native": native},
         cards=made.get("tasks") or {},
         rows=rows,
         published=published,
         figures=made.get("figures"),
         comparisons=_json(folder / "comparisons.json") or {},
         **{key: _json(folder / f"{key}.json") or {} for key in OF_MODELS},
-        manifest=_json(folder / "manifest.json") or {},
+        manifest=manifest,
         origin=origin,
     )
 
 
-def read_all(folders: Sequence[Path]) -> list[Results]:
-    """The results of several folders, in the given order, each distinct by name and label.
+def read_all(folders: Sequence[tuple[Path, str | Mapping[str, Any]]]) -> list[Results]:
+    """The results of several folders with their origins, in the given order, each distinct by name and label.
 
     Raises
     ------
@@ -147,7 +149,7 @@ def read_all(folders: Sequence[Path]) -> list[Results]:
     """
     if not folders:
         raise SiteError("no results to make a site of; name at least one folder, such as results/default")
-    found = [read_results(folder) for folder in folders]
+    found = [read_results(folder, origin) for folder, origin in folders]
     for key, times in Counter((one.name, one.folder) for one in found).items():
         if times > 1:
             raise SiteError(f"benchmark {key[0]!r} in a folder {key[1]!r} was given {times} times; give each once")

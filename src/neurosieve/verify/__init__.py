@@ -17,10 +17,10 @@ from pathlib import Path
 from neurosieve import chain, config
 from neurosieve.artifacts import Paths, write_text
 from neurosieve.chain import Artifact
-from neurosieve.compare import Compared, artifacts_below, compare_artifact, compare_builds
 from neurosieve.config import Params
 from neurosieve.run import SNAKEFILE
 from neurosieve.verify import committed, report, tree
+from neurosieve.verify.differences import Compared, artifacts_below, compare_artifact, compare_builds
 from neurosieve.verify.tree import VerifyError
 
 __all__ = ["Options", "VerifyError", "run_again", "with_folder"]

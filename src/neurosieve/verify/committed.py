@@ -17,7 +17,8 @@ import yaml
 
 from neurosieve import config
 from neurosieve.artifacts import read_manifest
-from neurosieve.compare import (
+from neurosieve.config import Params
+from neurosieve.verify.differences import (
     DIFFERENT,
     IDENTICAL,
     NOT_COMPARED,
@@ -26,7 +27,6 @@ from neurosieve.compare import (
     compare_artifact,
     compare_builds,
 )
-from neurosieve.config import Params
 from neurosieve.verify.tree import VerifyError
 
 PULL = "`neurosieve pull` brings the artifacts, to say where and by how much"

@@ -9,8 +9,17 @@ from typing import Any
 
 from neurosieve import config
 from neurosieve.artifacts import dump_json, printable
-from neurosieve.compare import DIFFERENT, IDENTICAL, NOT_COMPARED, VERDICTS, WITHIN, Compared, Difference, worst
 from neurosieve.config import Params
+from neurosieve.verify.differences import (
+    DIFFERENT,
+    IDENTICAL,
+    NOT_COMPARED,
+    VERDICTS,
+    WITHIN,
+    Compared,
+    Difference,
+    worst,
+)
 
 SCHEMA = 1
 AGAINST = {

@@ -68,6 +68,7 @@
         mark: { color: c.category[0], strokeWidth: 1.5 },
         level: { color: c.muted, strokeWidth: 1, strokeDash: [2, 3] },
         note: { color: c.ink, fontSize: 11 },
+        halo: { color: c.ground, stroke: c.ground, strokeWidth: 4, strokeJoin: "round", fontSize: 11 },
         faint: { color: c.ink, fontSize: 11 },
         strong: { color: c.ground, fontSize: 11 },
       },

@@ -18,7 +18,7 @@ def text_of(row: Row) -> str:
     text = f"n_minimal is {parts.integer(row['n_minimal'])}"
     if not row.get("n_bound"):
         return f"{text}; the bound at that train objective excludes no number of neurons"
-    factor = math.ceil(round(10 * row["bound_factor"], 6)) / 10  # rounded up, for it is claimed
+    factor = math.ceil(round(10 * row["n_minimal"] / row["n_bound"], 6)) / 10  # rounded up, for it is claimed
     return (
         f"{text}, and no set of fewer than {parts.integer(row['n_bound'])} neurons reaches its train objective: it is "
         f"within a factor of {factor:.1f} of the smallest possible"
@@ -49,9 +49,11 @@ def chart(row: Row) -> Chart | None:
             "y2": {"field": "high"},
         },
     }
-    uprights = [{"n": row["n_minimal"], "label": f"n_minimal {parts.integer(row['n_minimal'])}"}]
-    if row.get("n_bound"):
-        uprights.append({"n": row["n_bound"], "label": f"n_bound {parts.integer(row['n_bound'])}"})
+    size, at_least = row["n_minimal"], row.get("n_bound")
+    uprights = parts.upright(size, f"n_minimal {parts.integer(size)}", parts.minimal_text(row), left=False)
+    if at_least:
+        text = f"no set of fewer than {parts.integer(at_least)} neurons reaches {bound['objective']:.4g}"
+        uprights += parts.upright(at_least, f"n_bound {parts.integer(at_least)}", text, left=True, dashed=True)
     spec = parts.line_chart(
         points,
         x,
@@ -60,7 +62,7 @@ def chart(row: Row) -> Chart | None:
         parts.tips(("series", "line", ""), ("n", "neurons", ","), ("value", "train objective", ".4f")),
         area,
         *parts.level(bound["objective"], f"reached {bound['objective']:.3g}", low=True),
-        *(layer for i, at in enumerate(uprights) for layer in _upright(at, left=i > 0)),
+        *uprights,
         dots=False,
     )
     table = [["neurons", FOUND, CERTIFIED]]
@@ -70,21 +72,3 @@ def chart(row: Row) -> Chart | None:
         f"found, and below which no set of as many neurons can be. Here {text_of(row)}."
     )
     return Chart("bound", "How small a subset can be", text, spec, table)
-
-
-def _upright(at: dict[str, object], left: bool) -> list[Spec]:
-    """A vertical line with its label at the top: n_bound's on its left, n_minimal's on its right, however close."""
-    data = {"data": parts.rows_of([at])}
-    x = {"field": "n", "type": "quantitative"}
-    rule: Spec = {"type": "rule", "style": "mark"}
-    if left:
-        rule["strokeDash"] = DASHED
-    label = {"type": "text", "style": "note", "align": "right" if left else "left", "baseline": "top"}
-    return [
-        {**data, "mark": rule, "encoding": {"x": x}},
-        {
-            **data,
-            "mark": {**label, "dx": -5 if left else 5},
-            "encoding": {"x": x, "y": {"value": 2}, "text": {"field": "label", "type": "nominal"}},
-        },
-    ]

@@ -53,7 +53,8 @@ def _layers(model: str, method: str, report: Mapping[str, Any]) -> list[Chart]:
         step=26,
         text=layers <= 16,
     )
-    table = [["language", *map(str, range(layers))], *([name, *map(str, counts)] for name, counts in sets.items())]
+    table = [["language", *map(str, range(layers))]]
+    table += [[name, *map(str, counts), *[""] * (layers - len(counts))] for name, counts in sets.items()]
     text = (
         f"Feed-forward neurons that {METHODS[method]} gives to each language, by block. The method takes some whatever "
         "the model is; what chance gives stands in languages.json."

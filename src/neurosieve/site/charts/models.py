@@ -215,7 +215,10 @@ def chosen(task: str, rows: Sequence[Row], key: str = "model") -> Chart | None:
         step=24,
         text=layers <= 16,
     )
-    table = [[key, *map(str, range(layers))], *([row[key], *map(str, row["chosen_layers"])] for row in known)]
+    table = [[key, *map(str, range(layers))]]
+    table += [
+        [row[key], *map(str, row["chosen_layers"]), *[""] * (layers - len(row["chosen_layers"]))] for row in known
+    ]
     text = "Neurons of each subset by layer, darker where more of the subset lies. Layer 0 is the embedding layer."
     return Chart(parts.slug("chosen", task), "Chosen neurons per layer", text, spec, table)
 

@@ -5,7 +5,8 @@ colour: assets/charts.js sets the width (of ``usermeta`` "widest" at most), and 
 here look like. Colours are taken from the range ``category``, by the place of a name in the domain of its scale, from
 ``ramp`` and ``diverging``. Marks that have no scale name a style: ``span`` (a shaded interval), ``band`` (the same
 around a line, in its colour), ``mark`` (the upright line of what is claimed), ``level`` (a level to compare with),
-``note`` (text), ``faint`` and ``strong`` (text on a cell near to and far from the background).
+``note`` (text), ``halo`` (the background around it), ``faint`` and ``strong`` (text on a cell near to and far from the
+background).
 """
 
 from __future__ import annotations
@@ -197,6 +198,19 @@ def level(value: float, text: str, low: bool = False) -> list[Spec]:
     ]
 
 
+def upright(n: float, label: str, text: str, *, left: bool, dashed: bool = False) -> list[Spec]:
+    """A vertical line at ``n`` neurons, its label at the top on its left or right, over what is drawn there."""
+    at = {"data": rows_of([{"n": n, "label": label, "what": text}])}
+    x = {"x": {"field": "n", "type": "quantitative"}}
+    rule: Spec = {"type": "rule", "style": "mark", **({"strokeDash": DASHED} if dashed else {})}
+    side = {"type": "text", "align": "right" if left else "left", "dx": -5 if left else 5, "baseline": "top"}
+    note = {**x, "y": {"value": 2}, "text": {"field": "label", "type": "nominal"}}
+    return [
+        {**at, "mark": rule, "encoding": {**x, "tooltip": tips(("what", "upright line", ""))}},
+        *({**at, "mark": {**side, "style": style}, "encoding": note} for style in ("halo", "note")),
+    ]
+
+
 def ranges(
     values: Sequence[Mapping[str, Any]],
     x: Spec,
@@ -249,14 +263,14 @@ def matrix(
     puts the first line at the bottom. A cell without a value stays blank.
     """
     columns, lines = names
-    x = {
+    x: Spec = {
         "field": "column",
         "type": "nominal",
         "sort": list(columns),
         "title": titles[0],
         "scale": {"domain": list(columns)},
     }
-    y = {"field": "line", "type": "nominal", "title": titles[1], "scale": {"domain": list(lines)}}
+    y: Spec = {"field": "line", "type": "nominal", "title": titles[1], "scale": {"domain": list(lines)}}
     y["sort"] = list(lines)
     if up:
         y["scale"] = {"domain": list(lines)[::-1]}

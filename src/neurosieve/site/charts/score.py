@@ -63,17 +63,17 @@ def encoding(names: list[str], x: Spec, y: Spec) -> Spec:
     return {"x": x, "y": y, **parts.series(names, [DASHES.get(name, DOTTED) for name in names])}
 
 
-def minimum_marks(row: Row) -> list[Spec]:
-    """The upright line of n_minimal, or dashed of its estimate, its interval shaded, and a label."""
+def minimum_marks(row: Row) -> tuple[list[Spec], list[Spec]]:
+    """The shaded interval of n_minimal, and its upright line with a label, dashed where it is an estimate."""
     size = row.get("n_minimal") or row.get("estimate")
     if not size:
-        return []
+        return [], []
     claimed = row.get("n_minimal") is not None
     low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
-    layers: list[Spec] = []
+    below: list[Spec] = []
     if claimed and low is not None:
         span = {"low": low, "high": row["n_neurons"] if high is None else high}
-        layers.append(
+        below.append(
             {
                 "data": parts.rows_of([span]),
                 "mark": {"type": "rect", "style": "span"},
@@ -81,24 +81,9 @@ def minimum_marks(row: Row) -> list[Spec]:
             }
         )
     text = f"{parts.integer(size)} neurons" if claimed else f"about {parts.integer(size)}, an estimate"
-    at = {"data": parts.rows_of([{"n": size, "what": parts.minimal_text(row), "label": text}])}
-    x = {"x": {"field": "n", "type": "quantitative"}}
-    rule: Spec = {"type": "rule", "style": "mark"}
-    if not claimed:
-        rule["strokeDash"] = DASHED
-    layers.append({**at, "mark": rule, "encoding": {**x, "tooltip": parts.tips(("what", "minimal subset", ""))}})
     left = math.log(size) > LEFT * math.log(max(row["n_neurons"], 2))
-    label = {
-        "type": "text",
-        "style": "note",
-        "align": "right" if left else "left",
-        "dx": -5 if left else 5,
-        "baseline": "top",
-    }
-    layers.append(
-        {**at, "mark": label, "encoding": {**x, "y": {"value": 2}, "text": {"field": "label", "type": "nominal"}}}
-    )
-    return layers
+    upright = parts.upright(size, text, parts.minimal_text(row), left=left, dashed=not claimed)
+    return below, upright
 
 
 def chart(row: Row) -> Chart | None:
@@ -120,7 +105,7 @@ def chart(row: Row) -> Chart | None:
     )
     colour = {"color": shared["color"]}
     tooltip = parts.tips(("series", "line", ""), ("n", "neurons", ","), ("score", metric, ".3f"))
-    layers = minimum_marks(row)[:-1]
+    layers, upright = minimum_marks(row)
     band = [p for p in points if "low" in p]
     if band:
         place = {"y": {"field": "low", "type": "quantitative"}, "y2": {"field": "high"}}
@@ -139,7 +124,7 @@ def chart(row: Row) -> Chart | None:
             "data": parts.rows_of(points),
             **parts.hover({"x": shared["x"], "y": shared["y"], "tooltip": tooltip}),
         },
-        *minimum_marks(row)[-1:],
+        *upright,
     ]
     text = (
         f"{row['ranking']}: {metric} on judge of the best set of each size, and what of it is certified (lower bound "

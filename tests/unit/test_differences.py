@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from neurosieve import compare
 from neurosieve.artifacts import dump_json, sha256_file
-from neurosieve.compare import DIFFERENT, IDENTICAL, WITHIN
+from neurosieve.verify import differences
+from neurosieve.verify.differences import DIFFERENT, IDENTICAL, WITHIN
 
 
 def write(folder, name, value):
@@ -30,7 +30,7 @@ def write(folder, name, value):
 
 def difference(tmp_path, name, before, now):
     a, b = write(tmp_path / "a", name, before), write(tmp_path / "b", name, now)
-    return compare.compare_file(a, b, name)
+    return differences.compare_file(a, b, name)
 
 
 def make(build, name, files, inputs=(), **manifest):
@@ -135,7 +135,7 @@ def test_other_bytes_of_the_same_values_are_no_equality(tmp_path):
     a, b = write(tmp_path, "a.json", {}), write(tmp_path, "b.json", {})
     a.write_text('{"x": 1, "y": 2}')
     b.write_text('{"y": 2, "x": 1}')
-    assert not compare.compare_file(a, b, "x.json").within
+    assert not differences.compare_file(a, b, "x.json").within
 
 
 def test_cells_of_a_table_are_named_by_row_and_column(tmp_path):
@@ -154,7 +154,7 @@ def test_rows_by_line(tmp_path):
 def test_what_is_broken_differs_as_a_whole(tmp_path):
     a, b = write(tmp_path, "a.npy", np.zeros(9)), write(tmp_path, "b.npy", np.zeros(9))
     b.write_bytes(b.read_bytes()[:100])
-    found = compare.compare_file(a, b, "layer.npy")
+    found = differences.compare_file(a, b, "layer.npy")
     assert not found.within and found.now.startswith("not readable")
 
 
@@ -166,9 +166,9 @@ def test_a_bit_of_the_head_of_an_array_is_a_difference_and_no_traceback(tmp_path
         data[place] ^= 1 << bit
         b.write_bytes(data)
         for one, other in ((a, b), (b, a)):
-            assert not compare.compare_file(one, other, "layer.npy").within
+            assert not differences.compare_file(one, other, "layer.npy").within
     b.write_bytes(b"")
-    assert compare.compare_file(a, b, "layer.npy").now.startswith("not readable")
+    assert differences.compare_file(a, b, "layer.npy").now.startswith("not readable")
 
 
 def test_a_table_that_is_one_cell_from_some_place_on_is_no_traceback(tmp_path):
@@ -181,23 +181,23 @@ def test_a_folder_of_results_and_its_page(tmp_path):
         write(tmp_path / folder, "metrics.json", {"score": score})
         write(tmp_path / folder, "index.html", f"<td>{score}</td>")
         write(tmp_path / folder, "manifest.json", {"any": score})
-    assert [(d.file, d.within) for d in compare.compare_results(tmp_path / "a", tmp_path / "b")] == [
+    assert [(d.file, d.within) for d in differences.compare_results(tmp_path / "a", tmp_path / "b")] == [
         ("index.html", True),
         ("metrics.json", True),
     ]
     write(tmp_path / "b", "metrics.json", {"score": 0.81})  # the page alone has no figure that explains it
-    assert [(d.file, d.within) for d in compare.compare_results(tmp_path / "a", tmp_path / "b")] == [
+    assert [(d.file, d.within) for d in differences.compare_results(tmp_path / "a", tmp_path / "b")] == [
         ("index.html", False)
     ]
     write(tmp_path / "b", "rows/x.json", {})
-    assert [d.within for d in compare.compare_results(tmp_path / "a", tmp_path / "b")] == [False, False]
+    assert [d.within for d in differences.compare_results(tmp_path / "a", tmp_path / "b")] == [False, False]
 
 
 def test_two_equal_builds(tmp_path):
     for folder in ("a", "b"):
         chain(tmp_path / folder)
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
-    assert [one.verdict for one in found] == [IDENTICAL] * 3 and compare.worst(found) == IDENTICAL
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
+    assert [one.verdict for one in found] == [IDENTICAL] * 3 and differences.worst(found) == IDENTICAL
     assert [one.artifact for one in found] == [
         "prepare/tasks/t/train", "activations/m/t/train", "subsets/search/m/t"
     ]  # fmt: skip
@@ -207,18 +207,18 @@ def test_within_tolerance_goes_on_as_that(tmp_path):
     """What was computed from it has another sum of its input; equal files make it no worse than its input."""
     chain(tmp_path / "a")
     chain(tmp_path / "b", np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(1e-6))
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert told(found)[1:] == [
         ("activations/m/t/train", WITHIN, "numerics"),
         ("subsets/search/m/t", WITHIN, "input"),
     ]
-    assert "layer_00.npy" in found[1].why and compare.worst(found) == WITHIN
+    assert "layer_00.npy" in found[1].why and differences.worst(found) == WITHIN
 
 
 def test_the_first_cause_is_told_and_what_follows_from_it_is_its_input(tmp_path):
     chain(tmp_path / "a")
     chain(tmp_path / "b", np.zeros((2, 3), np.float32), neurons=[4, 5])
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert told(found)[1:] == [
         ("activations/m/t/train", DIFFERENT, "numerics"),
         ("subsets/search/m/t", DIFFERENT, "input"),
@@ -229,7 +229,7 @@ def test_the_first_cause_is_told_and_what_follows_from_it_is_its_input(tmp_path)
 def test_chosen_neurons_on_activations_within_tolerance_are_numerics(tmp_path):
     chain(tmp_path / "a")
     chain(tmp_path / "b", np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(1e-6), neurons=[1, 3])
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert told(found)[2] == ("subsets/search/m/t", DIFFERENT, "numerics")
 
 
@@ -245,7 +245,7 @@ def test_chosen_neurons_on_activations_within_tolerance_are_numerics(tmp_path):
 def test_each_cause_is_named(tmp_path, changed, kind, place):
     chain(tmp_path / "a")
     chain(tmp_path / "b", **changed)
-    first, *later = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    first, *later = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert (first.verdict, first.kind) == (DIFFERENT, kind)
     assert place in first.why and "its files are equal" in first.why
     assert {(one.verdict, one.kind) for one in later} == {(DIFFERENT, "input")}
@@ -259,7 +259,7 @@ def test_a_file_that_was_changed_after_it_was_made_is_content_wherever_it_lies(t
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
-        found = compare.compare_builds(tmp_path / when / "a", tmp_path / when / "b")
+        found = differences.compare_builds(tmp_path / when / "a", tmp_path / when / "b")
         assert told(found)[1] == ("activations/m/t/train", DIFFERENT, "content")
         assert found[1].why.startswith(f"{when}: layer_00.npy is not what its manifest.json says")
 
@@ -268,10 +268,10 @@ def test_equal_files_of_other_hardware_are_within_tolerance(tmp_path):
     """Their manifests differ by the mark of a machine on which the pins do not hold."""
     chain(tmp_path / "a")
     chain(tmp_path / "b", facts={"numerics": ["native: aarch64"]})
-    first = compare.compare_builds(tmp_path / "a", tmp_path / "b")[0]
+    first = differences.compare_builds(tmp_path / "a", tmp_path / "b")[0]
     assert (first.verdict, first.kind) == (WITHIN, "numerics") and "native: aarch64" in first.why
     chain(tmp_path / "b", facts={"rows": 3})
-    assert compare.compare_builds(tmp_path / "a", tmp_path / "b")[0].kind == "content"
+    assert differences.compare_builds(tmp_path / "a", tmp_path / "b")[0].kind == "content"
 
 
 def test_artifacts_that_lie_elsewhere_are_compared_too(tmp_path):
@@ -280,7 +280,7 @@ def test_artifacts_that_lie_elsewhere_are_compared_too(tmp_path):
         (tmp_path / build / "activations").rename(tmp_path / f"disk-{build}")
         (tmp_path / build / "activations").symlink_to(tmp_path / f"disk-{build}")
     (tmp_path / "disk-b/m/t/train/layer_00.npy").write_bytes(b"")
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert told(found)[1] == ("activations/m/t/train", DIFFERENT, "content")
 
 
@@ -291,7 +291,7 @@ def test_another_sum_of_an_input_that_is_identical_is_no_tolerance(tmp_path):
     manifest = json.loads(path.read_text())
     manifest["inputs"] = dict.fromkeys(manifest["inputs"], "0" * 64)
     path.write_text(dump_json(manifest))
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert told(found)[-1] == ("subsets/search/m/t", DIFFERENT, "content") and "manifest.json" in found[-1].why
 
 
@@ -300,7 +300,7 @@ def test_a_lost_and_a_further_artifact(tmp_path):
     chain(tmp_path / "b")
     (tmp_path / "a/subsets/search/m/t/manifest.json").unlink()
     make(tmp_path / "b", "leaderboard", {"metrics.json": {}})
-    found = compare.compare_builds(tmp_path / "a", tmp_path / "b")
+    found = differences.compare_builds(tmp_path / "a", tmp_path / "b")
     assert [(one.artifact, one.why) for one in found if one.verdict != IDENTICAL] == [
         ("subsets/search/m/t", "not made before"),
         ("leaderboard", "not made before"),
@@ -312,7 +312,7 @@ def test_an_input_within_a_phase_is_compared_first(tmp_path):
     for folder, code in (("a", "c"), ("b", "d")):
         make(tmp_path / folder, "prepare/train", {"rows.jsonl": ""}, code=code)
         make(tmp_path / folder, "prepare/card", {"card.json": {}}, ["prepare/train"])
-    assert [one.artifact for one in compare.compare_builds(tmp_path / "a", tmp_path / "b")] == [
+    assert [one.artifact for one in differences.compare_builds(tmp_path / "a", tmp_path / "b")] == [
         "prepare/train",
         "prepare/card",
     ]
@@ -334,14 +334,14 @@ def test_an_array_is_judged_alike_whatever_the_size_of_the_blocks(tmp_path, monk
         ("layer.npy", np.zeros((7, 5)), -np.zeros((7, 5))),
         ("predictions_test.npy", (before > 0).astype(np.int8), (now > 0).astype(np.int8)),
     ):  # fmt: skip
-        monkeypatch.setattr(compare, "_BLOCK", 10**9)
+        monkeypatch.setattr(differences, "_BLOCK", 10**9)
         whole = difference(tmp_path, name, a, b)
         for size in (1, 2, 7, 105):
-            monkeypatch.setattr(compare, "_BLOCK", size)
+            monkeypatch.setattr(differences, "_BLOCK", size)
             assert difference(tmp_path, name, a, b) == whole
     finite = np.isfinite(before) & np.isfinite(now)
     gap = np.abs(np.where(finite, now, 0) - np.where(finite, before, 0))
-    monkeypatch.setattr(compare, "_BLOCK", 4)
+    monkeypatch.setattr(differences, "_BLOCK", 4)
     found = difference(tmp_path, "layer.npy", np.where(finite, before, 0), np.where(finite, now, 0))
     assert found.absolute == gap.max() and found.count == np.count_nonzero(gap)
     scale = np.abs(np.where(finite, before, 0)).max()
@@ -352,9 +352,9 @@ def test_memory_does_not_grow_with_the_layer(tmp_path):
     """What is allocated is a few blocks, not copies of the array, which is read from disk as it is needed."""
     before = np.ones((4, 2**22), np.float32)
     a, b = write(tmp_path, "a.npy", before), write(tmp_path, "b.npy", before + np.float32(1e-6))
-    places = compare._Places("layer.npy")
+    places = differences._Places("layer.npy")
     tracemalloc.start()
-    compare._npy(a, b, places)
+    differences._npy(a, b, places)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert places.found().count == before.size
@@ -376,8 +376,8 @@ def test_an_error_of_a_reader_names_no_folder_of_this_machine(tmp_path, monkeypa
 
     for folder in (Path(), tmp_path):
         for name in (Path, Path.absolute):
-            monkeypatch.setitem(compare._BY_SUFFIX, ".npy", reader(name))
-            found = compare.compare_file(folder / "a/layer.npy", folder / "b/layer.npy", "layer.npy")
+            monkeypatch.setitem(differences._BY_SUFFIX, ".npy", reader(name))
+            found = differences.compare_file(folder / "a/layer.npy", folder / "b/layer.npy", "layer.npy")
             assert found.now == "not readable ([Errno 5] Input/output error: 'layer.npy')"
 
 
@@ -410,7 +410,7 @@ def test_facts_of_a_manifest_are_compared_too_where_its_files_are_within_toleran
 ):
     dump(tmp_path / "a", before, CLOSE - np.float32(1e-6))
     dump(tmp_path / "b", now)
-    first = compare.compare_builds(tmp_path / "a", tmp_path / "b")[0]
+    first = differences.compare_builds(tmp_path / "a", tmp_path / "b")[0]
     assert (first.verdict, first.kind) == (verdict, kind)
     if verdict == DIFFERENT:
         assert "manifest.json: facts." in first.why
@@ -424,22 +424,22 @@ def test_what_is_gone_is_judged_by_what_was_made_from_it(tmp_path):
         dump(place / "b")
         shutil.rmtree(place / gone / "activations")
         names = ["activations/m/t/train", "subsets/search/m/t"]
-        found = compare.compare_builds(place / "a", place / "b", names)
+        found = differences.compare_builds(place / "a", place / "b", names)
         assert [one.verdict for one in found] == [IDENTICAL, IDENTICAL]
         other = "b" if gone == "a" else "a"
         dump(place / other, layer=CLOSE * 2)
-        found = compare.compare_builds(place / "a", place / "b", names)
+        found = differences.compare_builds(place / "a", place / "b", names)
         assert told(found) == [
             ("activations/m/t/train", DIFFERENT, "content"), ("subsets/search/m/t", DIFFERENT, "input")
         ]  # fmt: skip
         assert found[0].why.startswith(f"gone {when}, and the manifests of what was made from it")
         dump(place / other, NATIVE, CLOSE * 2)
-        found = compare.compare_builds(place / "a", place / "b", names)
+        found = differences.compare_builds(place / "a", place / "b", names)
         assert told(found) == [
-            ("activations/m/t/train", compare.NOT_COMPARED, "numerics"), ("subsets/search/m/t", WITHIN, "input")
+            ("activations/m/t/train", differences.NOT_COMPARED, "numerics"), ("subsets/search/m/t", WITHIN, "input")
         ]  # fmt: skip
         assert found[1].why == "input tiny/activations/m/t/train is not compared; its files are equal"
-        assert compare.worst(found) == WITHIN
+        assert differences.worst(found) == WITHIN
 
 
 def test_a_leaderboard_of_other_hardware_is_judged_by_its_files(tmp_path):
@@ -449,7 +449,9 @@ def test_a_leaderboard_of_other_hardware_is_judged_by_its_files(tmp_path):
         make(tmp_path / folder, "leaderboard", {"m.json": {"score": score}}, ["activations/m/t/train"], facts=facts)
     verdicts = {}
     for folder in "bcd":
-        one = compare.compare_artifact("leaderboard", tmp_path / "a/leaderboard", tmp_path / folder / "leaderboard", {})
+        one = differences.compare_artifact(
+            "leaderboard", tmp_path / "a/leaderboard", tmp_path / folder / "leaderboard", {}
+        )
         verdicts[folder] = (one.verdict, one.kind)
         if folder == "b":
             assert one.why.startswith(
