@@ -13,6 +13,10 @@
   const filters = tools ? [...tools.querySelectorAll("select")] : [];
   const find = tools?.querySelector("input[name=q]");
   const count = tools?.querySelector("output");
+  const AT_ONCE = 150; // rows that are laid out; more follow when their place comes near, for a long table is slow
+  let limit = AT_ONCE;
+  let kept = rows.map(() => true);
+  let standing = rows.map((_, i) => i); // the order in which the rows stand
   const texts = rows.map((row) => row.textContent.toLowerCase());
 
   // the value of each cell, read once: numbers as numbers, "" for what is missing
@@ -35,16 +39,28 @@
       select.classList.toggle("set", select.value !== "");
     }
     const words = (asked.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    rows.forEach((row, i) => {
-      const kept =
+    kept = rows.map(
+      (row, i) =>
         filters.every((select) => !select.value || row.dataset[select.name] === select.value) &&
-        words.every((word) => texts[i].includes(word));
-      row.hidden = !kept;
-      if (kept) shown += 1;
-    });
+        words.every((word) => texts[i].includes(word)),
+    );
+    const shown = kept.filter(Boolean).length;
     if (count) count.textContent = shown === rows.length ? `${rows.length} rows` : `${shown} of ${rows.length} rows`;
+    limit = AT_ONCE;
     sort(asked.get("sort") || "");
+    uncover();
+  }
+
+  /* Show the first rows of those that are asked for. */
+  function uncover() {
+    let shown = 0;
+    for (const i of standing) {
+      const row = rows[i];
+      const hidden = !kept[i] || shown >= limit;
+      if (!hidden) shown += 1;
+      if (row.hidden !== hidden) row.hidden = hidden;
+      row.classList.remove("later");
+    }
   }
 
   /* "share" sorts by that column upwards, "-share" downwards, "" is the order of the page. */
@@ -67,9 +83,11 @@
       });
     }
     board.classList.toggle("sorted", place >= 0);
-    const sorted = document.createDocumentFragment();
-    for (const i of order) sorted.append(rows[i]);
-    body.append(sorted);
+    if (order.every((row, i) => row === standing[i])) return;
+    standing = order;
+    body.remove(); // moving rows one by one in a table that is shown takes ten times as long
+    body.append(...order.map((i) => rows[i]));
+    board.append(body);
   }
 
   /* Change the address; a step back undoes it, but for letters that are typed. */
@@ -101,6 +119,23 @@
     history.pushState(null, "", location.pathname + location.search);
     find.value = "";
     show();
+  });
+  const end = document.createElement("div");
+  board.after(end);
+  const near = new IntersectionObserver(
+    ([entry]) => {
+      if (!entry.isIntersecting || limit >= rows.length) return;
+      limit += AT_ONCE;
+      uncover();
+      near.unobserve(end); // asked again, it tells once more where the end is still near
+      near.observe(end);
+    },
+    { rootMargin: "1200px" },
+  );
+  near.observe(end);
+  addEventListener("beforeprint", () => {
+    limit = Infinity;
+    uncover();
   });
   addEventListener("popstate", show); // the back button, and a changed address
   // one note at a time, and none after a click elsewhere or Escape
