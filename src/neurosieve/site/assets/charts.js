@@ -142,7 +142,7 @@
 
   function start() {
     const figures = [...document.querySelectorAll("figure.chart")];
-    if (!vega || !figures.length) return;
+    if (!vega) return;
     document.body.append(tip);
     addEventListener("scroll", () => (tip.hidden = true), { passive: true });
     const seen = new IntersectionObserver(
