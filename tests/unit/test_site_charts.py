@@ -307,3 +307,13 @@ def test_the_lock_has_the_pinned_versions_and_no_host() -> None:
         # esbuild makes the file and is not in it; of the package vega only its parts are
         assert name in ("esbuild", "vega") or f"{name} {version}" in licences
     assert not any("resolved" in entry for entry in lock.values())
+
+
+def test_the_guide_explains_every_picture_of_a_row():
+    text = Path("docs/read-the-leaderboard.md").read_text(encoding="utf-8")
+    guide = text.split("| picture of a row |")[1].split("\n\n")[0]
+    explained = {name.strip() for line in guide.splitlines()[2:] for name in line.split("|")[1].split(",")}
+    explained |= {"Chosen by probes, and used by the model"}  # a comma of its own
+    for path in PUBLISHED:
+        for chart in charts.of_row(json.loads(path.read_text(encoding="utf-8"))):
+            assert chart.title.split(" (")[0] in explained, chart.title

@@ -253,3 +253,13 @@ def test_a_site_replaces_a_site_and_nothing_else(made, tmp_path):
         make_site([tmp_path / "nothing"], out)
     assert (out / "index.html").is_file() and (home / "thesis.txt").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "site"]
+
+
+def test_rows_of_others_say_whose_they_are_and_whether_they_were_made_again(made, files):
+    told = {}
+    for reproduced, word in ((False, "claimed by &lt;b&gt;, not reproduced"), (True, "reproduced; by &lt;b&gt;")):
+        found = pages.render([read_results(made, {"by": "<b>", "reproduced": reproduced})])
+        rows = [name for name in found if name.startswith("rows/")]
+        assert found["index.html"].count(word) == len(rows) and all(word in found[name] for name in rows)
+        told |= {word: len(rows)}
+    assert len(told) == 2 and not any(word in files["index.html"] for word in told)

@@ -29,7 +29,7 @@ def test_a_pull_leaves_nothing_to_do_and_what_is_not_pulled_for_these_params_is_
 ):
     """X1: dvc push, clone, pull; then another parameter."""
     locked = stages(reproduced.root)
-    assert len(locked) == 7
+    assert len(locked) == 8
     for name, stage in locked.items():  # our hash of a folder is DVC's
         assert folder_md5(reproduced.root / stage["outs"][0]["path"]) == stage["outs"][0]["md5"], name
     source = reproduced.clone(tmp_path / "source")

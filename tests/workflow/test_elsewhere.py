@@ -58,7 +58,7 @@ def test_another_folder_has_a_build_of_its_own_and_the_code_and_data_of_the_chec
     shutil.copy(ROOT / "tests" / "data" / "tiny.yaml", tmp_path / "params.yaml")
     found = {tuple(job["output"]): job for job in list_jobs(tmp_path, "params.yaml", f"{ROOT}/workflow/Snakefile")}
     inside = {tuple(job["output"]): job for job in list_jobs(ROOT, "tests/data/tiny.yaml")}
-    assert found.keys() == inside.keys() and len(found) == 44
+    assert found.keys() == inside.keys() and len(found) == 45
     for outputs, job in inside.items():
         named = {path if path.startswith("build/") else f"{ROOT}/{path}" for path in job["input"]}
         assert set(found[outputs]["input"]) == named

@@ -140,7 +140,7 @@ def layers(text: str | None) -> str:
     return (text or NONE).replace(",", ", ").replace("-", "–")
 
 
-def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, first: bool) -> Line:
+def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, first: bool, origin: str = "") -> Line:
     """A row as a line of the table.
 
     Parameters
@@ -148,6 +148,7 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
     row : as read.Results has it.
     slug : of the row's page; group : how its benchmark is called in this site; task_file : the task's page.
     rank : of shared_ranks; most : largest number of neurons in the site; first : whether it is the first of its task.
+    origin : who handed it in, and whether it was made again; empty of a row of ours.
     """
     twin, grey = texts.is_twin(row), not texts.supported(row)
     short, meaning = texts.EVIDENCE.get(row["evidence"], (row["evidence"] or NONE, ""))
@@ -165,6 +166,7 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
     tags = ["untrained twin"] * (twin and "untrained" not in row["model"]) + [row["training"]] * (
         row["training"] not in ("frozen", "untrained", None)
     )
+    tags += [origin] * bool(origin)
     oracle = "" if row["oracle_low"] is None else f"{decimals(row['oracle_low'])}–{decimals(row['oracle_high'])}"
     cells = {
         "model": Cell(row["model"], ", ".join(tags), row["model"]),

@@ -199,7 +199,8 @@ def _places(one: Results, group: Group, most: int) -> list[Place]:
         for i, row in enumerate(members):
             names = [group.name, row["model"], row["task"]]
             name = slug(*names if row["status"] is not None else [*names, row["protocol"]])
-            line = board.line(row, name, group.name, _task_file(group, task), ranks[id(row)], most, first=i == 0)
+            file, rank = _task_file(group, task), ranks[id(row)]
+            line = board.line(row, name, group.name, file, rank, most, i == 0, _origin(one.origin))
             places.append(Place(row, one, group, name, line))
     return places
 
@@ -256,7 +257,7 @@ def _row(site: _Site, place: Place) -> str:
         model_file=_model_file(group, row["model"]),
         answer=texts.answer(row),
         keys=texts.key_figures(row, place.line.cells["rank"].text),
-        notes=place.line.notes,
+        notes=[*filter(None, [_origin(one.origin)]), *place.line.notes],
         charts=charts.of_row(row, one),
         neurons=cards.neurons(row),
         lenses=cards.lenses(row),
@@ -329,7 +330,7 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
             {
                 "group": group,
                 "title": one.facts["title"],
-                "origin": "" if one.origin == OWN else _origin(one.origin),
+                "origin": _origin(one.origin),
                 "rows": len(rows),
                 "supported": len(good),
                 "sized": sum(row["n_minimal"] is not None for row in good),
@@ -349,10 +350,10 @@ _FACTS = (("seed", "Seed"), ("random_draws", "Random draws"))
 
 
 def _origin(origin: Any) -> str:
-    """Who handed results in, and whether they were made again."""
-    found = origin if isinstance(origin, Mapping) else {"by": origin}
-    again = "made again from its pack" if found.get("reproduced") else "not made again here"
-    return f"Handed in by {found.get('by', 'others')}; {again}."
+    """Who handed results in, and whether they were made again; empty of ours."""
+    if origin == OWN:
+        return ""
+    return f"reproduced; by {origin['by']}" if origin["reproduced"] else f"claimed by {origin['by']}, not reproduced"
 
 
 def _numerics(one: Results) -> str:
