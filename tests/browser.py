@@ -98,7 +98,7 @@ class Browser:
             if found := self.run(f"return {script}"):
                 return found
             time.sleep(0.1)
-        raise AssertionError(f"never true: {script}")
+        raise AssertionError(f"never true on {self.run('return location.href')}: {script}; {self.complaints()}")
 
     def back(self) -> None:
         self._call("POST", f"{self._session}/back")
