@@ -250,7 +250,10 @@ def _share(commands: Any) -> None:
         "of its own benchmark: build/<benchmark>/site.",
     )
     site.add_argument(
-        "results", type=Path, nargs="*", metavar="FOLDER", help="results to show (default: all below results/)"
+        "results",
+        nargs="*",
+        metavar="FOLDER",
+        help="results to show, as they are or in a git revision: HEAD~3:results/default (default: all below results/)",
     )
     site.add_argument("--output", type=Path, default=Path("site"), help="folder to write (default: %(default)s)")
     site.add_argument(
@@ -545,12 +548,17 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _site(args: argparse.Namespace) -> int:
+    import tempfile
+
     from neurosieve.site import make_site
     from neurosieve.site.collect import read_submissions
+    from neurosieve.site.revisions import results_folder
 
-    folders = args.results or sorted(path.parent for path in Path("results").glob("*/leaderboard.csv"))
     submitted = read_submissions(args.submissions)
-    made = make_site(folders, args.output, submitted)
+    with tempfile.TemporaryDirectory() as place:
+        folders = [results_folder(given, Path(place)) for given in args.results]
+        folders = folders or sorted(path.parent for path in Path("results").glob("*/leaderboard.csv"))
+        made = make_site(folders, args.output, submitted)
     print(f"{args.output / 'index.html'}: {len(folders)} results, {len(submitted)} submissions, {len(made)} files")
     return 0
 

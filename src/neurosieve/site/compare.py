@@ -63,7 +63,7 @@ def read_side(given: str, default: Callable[[], Path]) -> Side:
     if disk.kind(given) is not None:
         return _at_path(given, given, disk)
     before, colon, after = given.partition(":")
-    if colon and (commit := _commit(before)) is not None:
+    if colon and (commit := commit_of(before)) is not None:
         spot = _Revision(before, commit)
         if spot.kind(after) is not None:
             return _at_path(given, after, spot)
@@ -71,7 +71,7 @@ def read_side(given: str, default: Callable[[], Path]) -> Side:
     results = default()
     if disk.kind(results.as_posix()) is not None and (side := _among(given, given, results, disk)) is not None:
         return side
-    if (commit := _commit(given)) is not None:
+    if (commit := commit_of(given)) is not None:
         return _at_path(given, results.as_posix(), _Revision(given, commit))
     return _named(given, given, results, disk)
 
@@ -80,7 +80,7 @@ def committed_manifest(results: Path) -> dict[str, Any]:
     """manifest.json of a results folder as it is in git's HEAD, else as it lies there; empty where there is none."""
     name = (results / MANIFEST).as_posix()
     spots: list[_Spot] = [_Disk()]
-    if (commit := _commit("HEAD")) is not None:
+    if (commit := commit_of("HEAD")) is not None:
         spots.insert(0, _Revision("HEAD", commit))
     for spot in spots:
         if spot.kind(name) == "file":
@@ -341,7 +341,8 @@ def _git_text(*words: str) -> str | None:
     return None if found is None else found.decode().strip()
 
 
-def _commit(revision: str) -> str | None:
+def commit_of(revision: str) -> str | None:
+    """The commit of a git revision; None where git knows none of this name here."""
     if not revision:
         return None
     return _git_text("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
