@@ -62,7 +62,7 @@ def test_a_run_is_read_from_its_timings_and_logs(tmp_path):
             os.utime(file, (1000, 1000))
     found = dag.read(tmp_path / "params.yaml", tmp_path)
     assert {(job.seconds, job.cpu, job.end) for job in found.values()} == {(2.5, 1.25, 1000.0)}
-    assert dag.critical_path(found)[-1].rule == "build_leaderboard"
+    assert dag.critical_path(found)[-1].rule == "build_site"
     file = tmp_path.joinpath("timings", params.benchmark, "build_leaderboard.tsv")
     file.unlink()
     with pytest.raises(FileNotFoundError, match="finish the run first"):

@@ -17,6 +17,7 @@ from site_build import make_older, rename, write_leaderboard
 
 from neurosieve.leaderboard.table import COLUMNS
 from neurosieve.site import board, make_site, pages, texts
+from neurosieve.site.charts import parts
 from neurosieve.site.read import OWN, SiteError, read_all, read_results
 
 ATTACK = "<script>alert(1)</script>"
@@ -199,9 +200,20 @@ def test_shared_ranks_are_marked():
 
 def test_picture_of_a_number_of_neurons():
     row = {"n_minimal": 10, "estimate": None, "n_minimal_low": 1, "n_minimal_high": 100, "n_neurons": 1000}
+    row["status"] = "supported"
     assert board.strip(row, 1000) == {"x": "34.3", "left": "3.0", "width": "62.7", "end": "97.0", "css": "claim"}
     assert board.strip(row | {"n_minimal": None, "estimate": 10}, 1000)["css"] == "estimate"
     assert board.strip(row | {"n_minimal": None}, 1000) is None
+    for status in ("no twin", None):  # None: of the protocol published, whose range is over seeds
+        silent = row | {"status": status}
+        assert board.strip(silent, 1000) == {
+            "x": "34.3",
+            "left": "34.3",
+            "width": "0.0",
+            "end": "97.0",
+            "css": "estimate",
+        }
+        assert texts.minimum(silent) == parts.minimal_text(silent) == "about 10 of 1,000 neurons, an estimate"
 
 
 def test_reason_of_a_row_without_a_claim(made):
@@ -241,9 +253,14 @@ def test_the_same_results_make_the_same_bytes(made, files, tmp_path):
 def test_a_site_replaces_a_site_and_nothing_else(made, tmp_path):
     out = tmp_path / "site"
     make_site([made], out)
-    (out / "rows" / "old.html").write_text("")
+    before = {path.name for path in out.rglob("*")}
     make_site([made], out)
-    assert not (out / "rows" / "old.html").exists()
+    assert {path.name for path in out.rglob("*")} == before
+    (out / ".git").mkdir()
+    (out / ".git" / "HEAD").write_text("")
+    with pytest.raises(SiteError, match="holds something other than a site"):
+        make_site([made], out)
+    (out / ".git" / "HEAD").unlink()  # was left alone
     home = tmp_path / "home"
     home.mkdir()
     (home / "thesis.txt").write_text("")

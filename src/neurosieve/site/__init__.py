@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from neurosieve.artifacts import Paths
     from neurosieve.config import Params
 
-MARK = "assets/site.css"  # in every site, so that no other folder is ever replaced by one
+MARK = ".neurosieve-site"  # names the files of a site, so that nothing else is ever replaced by one
 
 
 REPORT = "report.html"
@@ -62,7 +62,7 @@ def make_site(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise SiteError(f"{out}: a file; name a folder for the site")
-    if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
+    if out.is_dir() and _others(out):
         raise SiteError(f"{out}: holds something other than a site; name a new or empty folder")
     files = render(read_all([*((folder, OWN) for folder in folders), *submitted]))
     part = out.absolute().with_name(f".{out.absolute().name}.part")
@@ -72,11 +72,20 @@ def make_site(
             target = part / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(_bytes(content))
+        (part / MARK).write_text("".join(f"{name}\n" for name in sorted(files)), encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         part.replace(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return sorted(out / name for name in files)
+
+
+def _others(out: Path) -> bool:
+    """Whether a folder holds what no site wrote."""
+    mark = out / MARK
+    own = {MARK, *(mark.read_text(encoding="utf-8").splitlines() if mark.is_file() else ())}
+    there = (path for path in out.rglob("*") if path.is_symlink() or path.is_file())
+    return any(path.relative_to(out).as_posix() not in own for path in there)
 
 
 def _bytes(content: str | bytes) -> bytes:

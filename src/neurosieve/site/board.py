@@ -124,14 +124,14 @@ def strip(row: Row, most: int) -> dict[str, str] | None:
     def at(value: float) -> float:
         return 3 + 94 * math.log(min(max(value, 1), most)) / math.log(most)
 
-    low, high = (row["n_minimal_low"], row["n_minimal_high"]) if row["n_minimal"] is not None else (None, None)
+    low, high = (row["n_minimal_low"], row["n_minimal_high"]) if texts.claims(row) else (None, None)
     left, right = at(size if low is None else low), at(size if high is None else high)
     return {
         "x": f"{at(size):.1f}",
         "left": f"{left:.1f}",
         "width": f"{right - left:.1f}",
         "end": f"{at(row['n_neurons']):.1f}",
-        "css": "claim" if row["n_minimal"] is not None else "estimate",
+        "css": "claim" if texts.claims(row) else "estimate",
     }
 
 
@@ -153,8 +153,8 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
     twin, grey = texts.is_twin(row), not texts.supported(row)
     short, meaning = texts.EVIDENCE.get(row["evidence"], (row["evidence"] or NONE, ""))
     tier = list(texts.EVIDENCE).index(row["evidence"]) if row["evidence"] in texts.EVIDENCE else None
-    claimed = row["n_minimal"] is not None
-    size = row["n_minimal"] if claimed else row["estimate"]
+    claimed = texts.claims(row)
+    size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
     low, high = row["n_minimal_low"], row["n_minimal_high"]
     weak = "" if claimed else "weak"
     best = best_baseline(row)

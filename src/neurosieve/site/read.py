@@ -123,7 +123,8 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     facts = {"title": name, **{key: listed[0][1][key] for key in ("benchmark", "version")}, "protocol": STRICT}
     manifest = _json(folder / "manifest.json") or {}
     native = manifest.get("facts", {}).get("numerics", [])
-    published = [{**EMPTY, **row} for row in made.get("published") or others]
+    twins = {row["model"]: row["control_of"] for row in rows}
+    published = [{**EMPTY, **row, "control_of": twins.get(row["model"])} for row in made.get("published") or others]
     return Results(
         name=name,
         folder=folder.parent.name if folder.name == "leaderboard" else folder.name,

@@ -55,6 +55,11 @@ def supported(row: Row) -> bool:
     return row["status"] == SUPPORTED
 
 
+def claims(row: Row) -> bool:
+    """Whether the row claims a number of neurons; else its number is an estimate."""
+    return supported(row) and row["n_minimal"] is not None
+
+
 def is_twin(row: Row) -> bool:
     return row["control_of"] is not None
 
@@ -73,12 +78,12 @@ def status_title(row: Row) -> str:
 
 def minimum(row: Row) -> str:
     """Number of neurons and where another judge would put it, in words."""
-    if row["n_minimal"] is not None:
+    if claims(row):
         text = f"{count(row['n_minimal'])} of {count(row['n_neurons'])} neurons"
         low, high = row["n_minimal_low"], row["n_minimal_high"]
         return text if low is None else f"{text}, on another judge {count(low)}–{count(high)}"
-    if row["estimate"]:
-        return f"about {count(row['estimate'])} of {count(row['n_neurons'])} neurons, an estimate"
+    if size := row["n_minimal"] or row["estimate"]:
+        return f"about {count(size)} of {count(row['n_neurons'])} neurons, an estimate"
     return "no minimum claimed"
 
 
@@ -146,7 +151,7 @@ def key_figures(row: Row, rank: str) -> list[tuple[str, str, str]]:
     """Label, figure and what stands below it: the first things to know of a row."""
     low, high = row["n_minimal_low"], row["n_minimal_high"]
     size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
-    claimed = row["n_minimal"] is not None
+    claimed = claims(row)
     interval = f"{count(low)}–{count(high)} on another judge" if claimed and low is not None else ""
     best = best_baseline(row)
     named = row["surface_name"] if best and best[0] == "surface" else best[0] if best else ""
@@ -161,7 +166,8 @@ def key_figures(row: Row, rank: str) -> list[tuple[str, str, str]]:
     if row["evidence"] is not None:
         found.append(("Evidence", EVIDENCE.get(row["evidence"], (row["evidence"], ""))[0], ""))
     if rank != NONE:
-        found.append(("Rank by score", rank, "among the models of the task"))
+        others = "untrained twins" if is_twin(row) else "models"
+        found.append(("Rank by score", rank, f"among the {others} of the task"))
     return found
 
 

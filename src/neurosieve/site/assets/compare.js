@@ -40,6 +40,7 @@
 
   /* What is known of the two together: difference of a and b, and whether they are told apart. */
   function known(kind, a, b) {
+    if (a.slug === b.slug) return null;
     const pair = pairs[kind].find((p) => [p.a, p.b].includes(a.slug) && [p.a, p.b].includes(b.slug));
     if (!pair) return null;
     const turned = pair.a !== a.slug;
@@ -57,7 +58,10 @@
     if (paired) return paired;
     const [x, y] = [a.figures[key][0], b.figures[key][0]];
     if (x === null || y === null) return "–";
-    return Number.isInteger(x) && Number.isInteger(y) ? whole(x - y) : key === "share" ? `${signed(100 * (x - y), 1)} points` : signed(x - y, 3);
+    const counted = key.startsWith("n_");
+    // scores of two metrics have no difference
+    if (!counted && key !== "share" && a.metric !== b.metric) return "–";
+    return counted ? whole(x - y) : key === "share" ? `${signed(100 * (x - y), 1)} points` : signed(x - y, 3);
   }
 
   function table(caption, heads, lines) {

@@ -120,9 +120,9 @@ def minima(task: str, rows: Sequence[Row], key: str = "model") -> Chart | None:
     values: list[Point] = []
     for row in rows:
         size = row.get("n_minimal") or row.get("estimate")
-        if not size:
+        if not size or row.get("status") is None:  # a row of the published protocol is chosen on test
             continue
-        claimed = row.get("n_minimal") is not None
+        claimed = parts.claims(row)
         low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
         if claimed and low is not None and high is None:
             high = row["n_neurons"]

@@ -153,16 +153,21 @@ def hover(encoding: Spec, size: int = 120) -> Spec:
     return {"mark": {"type": "point", "opacity": 0, "size": size, "filled": True}, "encoding": encoding}
 
 
+def claims(row: Row) -> bool:
+    """Whether the row claims a number of neurons; else its number is an estimate."""
+    return row.get("status") == "supported" and row.get("n_minimal") is not None
+
+
 def minimal_text(row: Row) -> str:
     """How many neurons suffice, or that nothing is claimed."""
-    if row.get("n_minimal") is not None:
+    if claims(row):
         text = f"{integer(row['n_minimal'])} of {integer(row['n_neurons'])} neurons"
         low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
         if low is not None:
             text += f", on another judge {integer(low)} to {'no upper end' if high is None else integer(high)}"
         return text
-    if row.get("estimate"):
-        return f"about {integer(row['estimate'])} of {integer(row['n_neurons'])} neurons, an estimate"
+    if size := row.get("n_minimal") or row.get("estimate"):
+        return f"about {integer(size)} of {integer(row['n_neurons'])} neurons, an estimate"
     return "no minimum claimed"
 
 
