@@ -11,6 +11,7 @@ from typing import Any
 from neurosieve.leaderboard.measures import NONE, count, decimals, share
 from neurosieve.leaderboard.table import COLUMNS, best_baseline
 from neurosieve.site import texts
+from neurosieve.site.charts.parts import claims
 
 Row = Mapping[str, Any]
 
@@ -124,14 +125,14 @@ def strip(row: Row, most: int) -> dict[str, str] | None:
     def at(value: float) -> float:
         return 3 + 94 * math.log(min(max(value, 1), most)) / math.log(most)
 
-    low, high = (row["n_minimal_low"], row["n_minimal_high"]) if texts.claims(row) else (None, None)
+    low, high = (row["n_minimal_low"], row["n_minimal_high"]) if claims(row) else (None, None)
     left, right = at(size if low is None else low), at(size if high is None else high)
     return {
         "x": f"{at(size):.1f}",
         "left": f"{left:.1f}",
         "width": f"{right - left:.1f}",
         "end": f"{at(row['n_neurons']):.1f}",
-        "css": "claim" if texts.claims(row) else "estimate",
+        "css": "claim" if claims(row) else "estimate",
     }
 
 
@@ -153,7 +154,7 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
     twin, grey = texts.is_twin(row), not texts.supported(row)
     short, meaning = texts.EVIDENCE.get(row["evidence"], (row["evidence"] or NONE, ""))
     tier = list(texts.EVIDENCE).index(row["evidence"]) if row["evidence"] in texts.EVIDENCE else None
-    claimed = texts.claims(row)
+    claimed = claims(row)
     size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
     low, high = row["n_minimal_low"], row["n_minimal_high"]
     weak = "" if claimed else "weak"

@@ -10,13 +10,10 @@ from neurosieve.leaderboard import evidence
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, share
 from neurosieve.leaderboard.table import CONTROL_NOTE, best_baseline, not_above
 from neurosieve.probes.status import FAILS, NO_TWIN, SUPPORTED
+from neurosieve.site.charts.parts import METRIC_NAMES, claims
 
 Row = Mapping[str, Any]
 
-METRIC_NAMES = {
-    "accuracy": "accuracy", "macro_f1": "macro-F1", "matthews": "Matthews", "r2": "R²", "spearman": "Spearman",
-    "pearson": "Pearson", "rmse": "root mean squared error",
-}  # fmt: skip
 STATUSES = {
     SUPPORTED: "on judge above the majority class, the best baseline that reads text alone, and the untrained twin",
     FAILS["untrained"]: "not above the same architecture with fresh weights",
@@ -53,11 +50,6 @@ def plainest(metric: str | None) -> str:
 def supported(row: Row) -> bool:
     """Whether the row may speak of redundancy."""
     return row["status"] == SUPPORTED
-
-
-def claims(row: Row) -> bool:
-    """Whether the row claims a number of neurons; else its number is an estimate."""
-    return supported(row) and row["n_minimal"] is not None
 
 
 def is_twin(row: Row) -> bool:
