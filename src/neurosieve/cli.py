@@ -257,8 +257,12 @@ def _share(commands: Any) -> None:
     )
     site.add_argument("--output", type=Path, default=Path("site"), help="folder to write (default: %(default)s)")
     site.add_argument(
-        "--submissions", type=Path, default=Path("submissions"), help="what `collect` put there (default: %(default)s)"
+        "--submissions",
+        type=Path,
+        default=Path("submissions"),
+        help="what `collect` put there: shown beside results of their benchmark and version (default: %(default)s)",
     )
+    site.add_argument("--no-submissions", action="store_true", help="show the given results alone")
     site.set_defaults(run=_site)
     compare = commands.add_parser(
         "compare",
@@ -552,14 +556,19 @@ def _site(args: argparse.Namespace) -> int:
 
     from neurosieve.site import make_site
     from neurosieve.site.collect import read_submissions
+    from neurosieve.site.read import benchmark_of
     from neurosieve.site.revisions import results_folder
 
-    submitted = read_submissions(args.submissions)
+    submitted = [] if args.no_submissions else read_submissions(args.submissions)
     with tempfile.TemporaryDirectory() as place:
         folders = [results_folder(given, Path(place)) for given in args.results]
         folders = folders or sorted(path.parent for path in Path("results").glob("*/leaderboard.csv"))
-        made = make_site(folders, args.output, submitted)
-    print(f"{args.output / 'index.html'}: {len(folders)} results, {len(submitted)} submissions, {len(made)} files")
+        shown = {benchmark_of(folder) for folder in folders}
+        fitting = [one for one in submitted if (one[1]["benchmark"], one[1]["version"]) in shown]
+        made = make_site(folders, args.output, fitting)
+    print(f"{args.output / 'index.html'}: {len(folders)} results, {len(fitting)} submissions, {len(made)} files")
+    if left := len(submitted) - len(fitting):
+        print(f"{left} submissions of other benchmarks or versions are not shown")
     return 0
 
 

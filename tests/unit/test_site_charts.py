@@ -207,6 +207,9 @@ def test_many_models_are_the_best_ones_with_their_twins() -> None:
     rows.append(ROW | {"model": "twin-9", "control_of": "m9", "judge": {"reference": 0.0}})
     rows.append(ROW | {"model": "twin-0", "control_of": "m0", "judge": {"reference": 1.0}})
     assert [row["model"] for row in models.drawn(rows)] == [*(f"m{i}" for i in range(2, 10)), "twin-9"]
+    # a row of the published protocol, which has no reference, takes no place from its model
+    published = [*rows, ROW | {"model": "m9", "status": None, "judge": {}}]
+    assert [row["model"] for row in models.drawn(published)][-2:] == ["twin-9", "m9"]
     chart = models.minima("t", rows)
     assert chart is not None and len(chart.table) == 13  # the picture of sizes has all of them
 

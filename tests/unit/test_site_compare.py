@@ -150,6 +150,16 @@ def test_of_folders_everything_is_compared_settings_first(results, tmp_path):
     assert both["settings"]["data"] == [{"name": "prepare/tasks/roles/test", "a": "roles test", "b": "other"}]
 
 
+def test_another_interval_is_a_difference_and_its_brackets_are_explained(results, tmp_path):
+    rows = [row("big", "roles"), row("small", "roles", oracle_low=0.25)]
+    text = as_text(sides(results, write(tmp_path / "other", rows), results))
+    assert "1 of 2 rows are equal" in text and "big__roles\n" not in text
+    assert "[0.5000, 0.8750]" in text and "[0.2500, 0.8750]" in text
+    assert "[] of one side" in text
+    same = as_text(sides(results, write(tmp_path / "same", rows[:1]), results))
+    assert "1 of 1 rows are equal" in same and "[]" not in same
+
+
 def test_what_a_manifest_does_not_tell_is_unknown(results, tmp_path):
     old = write(tmp_path / "old", lock=None, inputs={"tiny/prepare/tasks/names/test": "names test"})
     said = sides(results, old, results)["settings"]

@@ -153,7 +153,7 @@ def test_names_run_nowhere(hostile):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in index
     assert any(ATTACK in a.get("data-model", "") for _, a in Page(index).tags)  # whole, once it is read
     cells = next(csv.reader(io.StringIO(hostile["table.csv"].split("\n")[-2])))
-    assert len(cells) == len(COLUMNS)
+    assert len(cells) == len(pages.SOURCE) + len(COLUMNS)
     assert f"'{FORMULA}" in hostile["table.csv"] and f",{FORMULA}" not in hostile["table.csv"]
     assert FORMULA in {row["task"] for row in json.loads(hostile["table.json"])}
 
@@ -166,9 +166,60 @@ def test_results_of_one_name_are_told_apart(hostile):
 
 def test_table_holds_every_column_of_every_row(files, made):
     table = list(csv.DictReader(io.StringIO(files["table.csv"])))
-    assert list(table[0]) == list(COLUMNS)
-    assert sorted(files["table.csv"].splitlines()) == sorted((made / "leaderboard.csv").read_text().splitlines())
+    assert list(table[0]) == [*pages.SOURCE, *COLUMNS]
+    own = {key: "" for key in pages.SOURCE} | {"results": "default"}
+    with (made / "leaderboard.csv").open(newline="") as file:
+        wanted = [own | row for row in csv.DictReader(file)]
+    assert sorted(map(str, table)) == sorted(map(str, wanted))
     assert [row["model"] for row in json.loads(files["table.json"])] == [row["model"] for row in table]
+
+
+def test_rows_that_were_handed_in_are_marked_everywhere_and_claim_nothing_in_sum(made, tmp_path):
+    pack = shutil.copytree(made, tmp_path / "leaderboard")
+    claimed = {"by": "default", "benchmark": "default", "version": 1, "reproduced": False}  # named as our folder is
+    site = pages.render(read_all([(made, OWN), (pack, claimed)]))
+    alone = pages.render([read_results(made)])
+    rows = json.loads(site["table.json"])
+    assert [row["submitted_by"] for row in rows] == [None] * 16 + ["default"] * 16
+    assert [row["reproduced"] for row in rows] == [None] * 16 + [False] * 16
+    assert {row["results"] for row in rows} == {"default (default)", "default (by default)"}
+    assert "16 of these rows were handed in and not made again here" in site["index.html"]
+
+    def overview(index):
+        (spec,) = [json.loads(text) for text in Page(index).data]
+        return spec
+
+    assert overview(site["index.html"]) == overview(alone["index.html"])  # its rows would be there twice
+    again = pages.render(read_all([(made, OWN), (pack, claimed | {"reproduced": True})]))
+    assert "not made again" not in again["index.html"]
+    assert overview(again["index.html"]) != overview(alone["index.html"])
+    theirs = [text for name, text in site.items() if name.startswith("rows/default_20_") and "by_20_default" in name]
+    assert len(theirs) == 16
+    for text in theirs:
+        assert "results/default/rows" not in text
+        assert "in the pack of default" in text
+    benchmarks = site["benchmarks.html"]
+    assert (benchmarks.count("make benchmark"), benchmarks.count("params.yaml of the pack")) == (1, 1)
+
+
+def test_the_first_page_tells_where_the_bits_are_of_other_hardware(files, made):
+    one = read_results(made)
+    other = dataclasses.replace(one, facts={**one.facts, "native": ["aarch64 without avx2"]})
+    told = "portable was asked for and did not hold (aarch64 without avx2)"
+    assert told in pages.render([other])["index.html"]
+    assert told not in files["index.html"]
+
+
+def test_without_an_upper_end_no_dash_stands_for_it(made):
+    one = read_results(made)
+    (row, *_) = [row for row in one.rows if parts.claims(row)]
+    endless = {**row, "n_minimal_low": 84, "n_minimal_high": None}
+    assert board.line(endless, "s", "g", "t", "1", 10_000, True).cells["n_minimal"].sub == "84 or more"
+    assert "84 or more." in texts.answer(endless)
+    assert texts.minimum(endless).endswith("on another judge 84 or more")
+    assert texts.key_figures(endless, "1")[0][2] == "84 or more on another judge"
+    strip = board.strip(endless, row["n_neurons"])
+    assert float(strip["left"]) + float(strip["width"]) == pytest.approx(97, abs=0.11)  # of 3 to 97: to the end
 
 
 def test_a_row_claims_what_it_may(files, made):

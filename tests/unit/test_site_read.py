@@ -10,7 +10,7 @@ import pytest
 from site_build import make_older, rename, write_leaderboard
 
 from neurosieve.artifacts import csv_lines
-from neurosieve.site.read import OWN, SiteError, read_all, read_results
+from neurosieve.site.read import OWN, SiteError, benchmark_of, read_all, read_results
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +102,14 @@ def test_faults_name_the_file(folder, name, text, told):
 def test_no_folder_the_same_folder_and_one_without_results(folder, tmp_path):
     with pytest.raises(SiteError, match="at least one folder"):
         read_all([])
-    with pytest.raises(SiteError, match="'default' was given 2 times"):
+    with pytest.raises(SiteError, match="default was given 2 times; give each once"):
         read_all([(folder, OWN), (folder, OWN)])
     with pytest.raises(SiteError, match=r"nothing/leaderboard\.csv: not there"):
         read_all([(tmp_path / "nothing", OWN)])
     other = shutil.copytree(folder, tmp_path / "submission")
     assert [one.folder for one in read_all([(folder, OWN), (other, OWN)])] == ["default", "submission"]
+    built = tmp_path / "build" / "default"
+    shutil.copytree(folder, built / "leaderboard")  # as a run leaves it, beside what is committed
+    found = [one.folder for one in read_all([(folder, OWN), (built / "leaderboard", OWN)])]
+    assert found == [folder.as_posix(), (built / "leaderboard").as_posix()]
+    assert benchmark_of(folder) == ("default", 1)

@@ -7,6 +7,7 @@ import pytest
 from site_build import write_leaderboard
 
 from neurosieve import cli
+from neurosieve.site import collect
 from neurosieve.site.read import SiteError
 from neurosieve.site.revisions import results_folder
 
@@ -60,3 +61,23 @@ def test_a_site_shows_results_beside_what_they_were(results, capsys):
     assert "2 results, 0 submissions" in capsys.readouterr().out
     page = (results.parents[1] / "out" / "compare.html").read_text(encoding="utf-8")
     assert "default (default): doc-match" in page and "default (default@HEAD): doc-match" in page
+
+
+def test_submissions_stand_beside_results_of_their_version_or_are_told_and_left_out(results, capsys, monkeypatch):
+    made = results.parents[1] / "submissions"
+    for by in ("lab", "older"):
+        shutil.copytree(results, made / "default" / by / "leaderboard")
+    monkeypatch.setattr(
+        collect,
+        "read_submissions",
+        lambda folder: [
+            (folder / "default" / by / "leaderboard",
+             {"by": by, "benchmark": "default", "version": version, "reproduced": False})
+            for by, version in (("lab", 1), ("older", 0))
+        ],
+    )  # fmt: skip
+    assert cli.main(["site", "results/default", "--output", "out"]) == 0
+    told = capsys.readouterr().out
+    assert "1 results, 1 submissions" in told and "1 submissions of other benchmarks or versions are not shown" in told
+    assert cli.main(["site", "results/default", "--output", "out", "--no-submissions"]) == 0
+    assert "1 results, 0 submissions" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from typing import Any
 from neurosieve.leaderboard.measures import NONE, count, decimals, share
 from neurosieve.leaderboard.table import COLUMNS, best_baseline
 from neurosieve.site import texts
-from neurosieve.site.charts.parts import claims
+from neurosieve.site.charts.parts import claims, judged
 
 Row = Mapping[str, Any]
 
@@ -125,8 +125,11 @@ def strip(row: Row, most: int) -> dict[str, str] | None:
     def at(value: float) -> float:
         return 3 + 94 * math.log(min(max(value, 1), most)) / math.log(most)
 
-    low, high = (row["n_minimal_low"], row["n_minimal_high"]) if claims(row) else (None, None)
-    left, right = at(size if low is None else low), at(size if high is None else high)
+    low, high = size, size
+    if claims(row) and row["n_minimal_low"] is not None:  # with no known upper end it may be any number
+        low = row["n_minimal_low"]
+        high = row["n_neurons"] if row["n_minimal_high"] is None else row["n_minimal_high"]
+    left, right = at(low), at(high)
     return {
         "x": f"{at(size):.1f}",
         "left": f"{left:.1f}",
@@ -156,7 +159,7 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
     tier = list(texts.EVIDENCE).index(row["evidence"]) if row["evidence"] in texts.EVIDENCE else None
     claimed = claims(row)
     size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
-    low, high = row["n_minimal_low"], row["n_minimal_high"]
+    low = row["n_minimal_low"]
     weak = "" if claimed else "weak"
     best = best_baseline(row)
     name = ""
@@ -183,7 +186,11 @@ def line(row: Row, slug: str, group: str, task_file: str, rank: str, most: int, 
         "evidence": Cell(short, "", raw(tier), "", meaning),
         "n_minimal": Cell(
             count(size, about=not claimed),
-            (f"{count(low)}–{count(high)}" if low is not None else "") if claimed else "no claim" if size else "",
+            (judged(low, row["n_minimal_high"], "–") if low is not None else "")
+            if claimed
+            else "no claim"
+            if size
+            else "",
             raw(size),
             weak,
         ),

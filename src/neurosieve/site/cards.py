@@ -11,6 +11,7 @@ from typing import Any
 
 from neurosieve.leaderboard import measures
 from neurosieve.leaderboard.measures import NONE, Table, between, count, decimals, share
+from neurosieve.leaderboard.table import row_file
 from neurosieve.site.texts import OPPONENTS, evidence_lines, metric_name, plainest
 
 Row = Mapping[str, Any]
@@ -273,12 +274,12 @@ def scores(rows: Sequence[Row]) -> Table:
     }
 
 
-def settings(row: Row, facts: Mapping[str, Any], params: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of what was chosen before the measurement, as far as the results tell."""
+def settings(row: Row, facts: Mapping[str, Any], params: Mapping[str, Any], by: str = "") -> list[tuple[str, str]]:
+    """Name and value of what was chosen before the measurement, as far as the results tell; ``by`` handed it in."""
     size = row["layers"] and f"{row['layers']} layers of {count(row['width'])} neurons"
     subsets, probes = params.get("subsets") or {}, params.get("probes") or {}
     margin = None if row["margin"] is None else f"{row['margin']:g} ({row['margin_reason'] or 'no reason given'})"
-    seed = facts.get("seed", params.get("seed"))
+    seed, file = facts.get("seed", params.get("seed")), row_file(row["model"], row["task"])
     found = [
         ("Benchmark", f"{row['benchmark']}, version {row['version']}, protocol {row['protocol']}"),
         ("Model", "; ".join(filter(None, [size, row["model_note"]]))),
@@ -297,7 +298,7 @@ def settings(row: Row, facts: Mapping[str, Any], params: Mapping[str, Any]) -> l
         ("Bootstrap", count(probes["bootstrap"]) + " draws" if probes.get("bootstrap") else None),
         ("Numerics", facts.get("numerics", params.get("numerics"))),
         ("Seed", None if seed is None else str(seed)),
-        ("Row file", f"results/{row['benchmark']}/rows/{row['model']}__{row['task']}.json"),
+        ("Row file", f"leaderboard/{file} in the pack of {by}" if by else f"results/{row['benchmark']}/{file}"),
     ]
     if row["status"] is None:
         found.pop()

@@ -252,7 +252,7 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines += lines_of_row
     if equal:
         lines.append(f"{equal} of {len(found['rows'])} rows are equal in all of these figures")
-    else:
+    if equal < len(found["rows"]):
         lines.append("[] of one side: 5-95 %, by bootstrap over files; of n_minimal: n_least to n_minimal")
         lines.append("[] of B - A: paired over the same test files; unpaired: no interval of the difference is known")
     for key, other in (("a", "b"), ("b", "a")):
@@ -536,7 +536,7 @@ def _settings_text(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _row_text(row: Mapping[str, Any]) -> Iterator[str]:
     """Lines of a pair of rows; none where all that is shown is equal."""
-    if not row["columns"] and all(f["a"] == f["b"] for f in row["figures"]):
+    if not row["columns"] and all(f[f"a{end}"] == f[f"b{end}"] for f in row["figures"] for end in ENDS):
         return
     a, b = ("__".join((row[key]["model"], row[key]["task"])) for key in ("a", "b"))
     yield a if a == b else f"{a} -> {b}"

@@ -8,7 +8,7 @@ writes no files.
 | models/<model>.html, tasks/<task>.html | the rows of a model, of a task |
 | benchmarks.html, reading.html | facts of the benchmarks, what the terms mean |
 | compare.html, compare/<task>.js | two rows side by side, and what it needs of each task |
-| table.csv, table.json | all columns of all rows |
+| table.csv, table.json | all columns of all rows, after those of SOURCE |
 | assets/ | style, scripts, the bundle that draws |
 
 Nothing of a page is fetched from anywhere else: its content security policy allows the site's own files alone, and no
@@ -32,7 +32,7 @@ from neurosieve.artifacts import csv_lines, dump_json
 from neurosieve.leaderboard import measures
 from neurosieve.leaderboard.table import COLUMNS, cell
 from neurosieve.site import board, cards, charts, pairs, texts
-from neurosieve.site.read import OWN, Results
+from neurosieve.site.read import Results
 
 HERE = Path(__file__).parent
 POLICY = (
@@ -57,6 +57,14 @@ COMMANDS = {
     },
 }
 OWN_COMMAND = "make benchmark PARAMS=<your params file>"
+PACK_COMMAND = "neurosieve run --params <params.yaml of the pack>"
+
+# What table.csv and table.json have beside the columns of a leaderboard: rows of several results lie in them.
+SOURCE = {
+    "results": "the results that the row is of, as this site calls them",
+    "submitted_by": "who handed the row in; empty where it was computed here",
+    "reproduced": "of a row that was handed in, whether it was made again here",
+}
 
 Row = Mapping[str, Any]
 
@@ -126,8 +134,9 @@ def render(results: Sequence[Results]) -> dict[str, str | bytes]:
         for model in _names(own, "model"):
             members = [place for place in own if place.row["model"] == model]
             files[_model_file(group, model)] = _model(site, one, group, model, members)
-    files["table.csv"] = "".join(csv_lines([list(COLUMNS), *(_cells(place.row) for place in places)]))
-    files["table.json"] = dump_json([{name: place.row.get(name) for name in COLUMNS} for place in places])
+    table = [_source(place) | {name: place.row.get(name) for name in COLUMNS} for place in places]
+    files["table.csv"] = "".join(csv_lines([[*SOURCE, *COLUMNS], *(list(map(cell, line.values())) for line in table)]))
+    files["table.json"] = dump_json(table)
     return files
 
 
@@ -200,13 +209,15 @@ def _places(one: Results, group: Group, most: int) -> list[Place]:
             names = [group.name, row["model"], row["task"]]
             name = slug(*names if row["status"] is not None else [*names, row["protocol"]])
             file, rank = _task_file(group, task), ranks[id(row)]
-            line = board.line(row, name, group.name, file, rank, most, i == 0, _origin(one.origin))
+            line = board.line(row, name, group.name, file, rank, most, i == 0, _origin(one))
             places.append(Place(row, one, group, name, line))
     return places
 
 
-def _cells(row: Row) -> list[str]:
-    return [cell(row.get(name)) for name in COLUMNS]
+def _source(place: Place) -> dict[str, Any]:
+    """The cells of SOURCE."""
+    one = place.results
+    return dict(zip(SOURCE, (place.group.name, one.by or None, one.reproduced), strict=True))
 
 
 def _index(site: _Site, places: Sequence[Place]) -> str:
@@ -233,15 +244,26 @@ def _index(site: _Site, places: Sequence[Place]) -> str:
         (len(good), "supported"),
         (sum(row["n_minimal"] is not None for row in good), "with a minimal subset"),
     ]
+    claimed = [place for place in places if place.results.reproduced is False]
+    notes = [
+        f"{place.group.name}: {_numerics(place.results)}"
+        for place in {id(place.results): place for place in places if place.results.facts.get("native")}.values()
+    ]
+    if claimed:
+        notes.append(
+            f"{len(claimed)} of these rows were handed in and not made again here; they are marked as claimed, and the "
+            "overview leaves them out."
+        )
     return site.page(
         "index.html.j2",
         "index.html",
         title=titles.pop() if single else "How many neurons does a task need?",
         counts=counts,
+        notes=notes,
         filters=filters,
         lines=lines,
         columns=board.columns(lines),
-        charts=charts.overview(rows),
+        charts=charts.overview([place.row for place in places if place.results.reproduced is not False]),
     )
 
 
@@ -257,12 +279,12 @@ def _row(site: _Site, place: Place) -> str:
         model_file=_model_file(group, row["model"]),
         answer=texts.answer(row),
         keys=texts.key_figures(row, place.line.cells["rank"].text),
-        notes=[*filter(None, [_origin(one.origin)]), *place.line.notes],
+        notes=[*filter(None, [_origin(one)]), *place.line.notes],
         charts=charts.of_row(row, one),
         neurons=cards.neurons(row),
         lenses=cards.lenses(row),
         tables=cards.row_tables(row),
-        settings=cards.settings(row, one.facts, one.manifest.get("params") or {}),
+        settings=cards.settings(row, one.facts, one.manifest.get("params") or {}, one.by),
     )
 
 
@@ -330,7 +352,7 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
             {
                 "group": group,
                 "title": one.facts["title"],
-                "origin": _origin(one.origin),
+                "origin": _origin(one),
                 "rows": len(rows),
                 "supported": len(good),
                 "sized": sum(row["n_minimal"] is not None for row in good),
@@ -338,7 +360,7 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
                 "models": [(_model_file(group, model), model) for model in _names(own, "model")],
                 "facts": [(name, str(one.facts[key])) for key, name in _FACTS if one.facts.get(key) is not None],
                 "tables": [table for table in (published, one.figures) if table],
-                "command": COMMANDS.get(one.name, OWN_COMMAND),
+                "command": PACK_COMMAND if one.by else COMMANDS.get(one.name, OWN_COMMAND),
                 "numerics": _numerics(one),
                 "protocol": one.facts["protocol"],
             }
@@ -349,11 +371,11 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
 _FACTS = (("seed", "Seed"), ("random_draws", "Random draws"))
 
 
-def _origin(origin: Any) -> str:
+def _origin(one: Results) -> str:
     """Who handed results in, and whether they were made again; empty of ours."""
-    if origin == OWN:
+    if not one.by:
         return ""
-    return f"reproduced; by {origin['by']}" if origin["reproduced"] else f"claimed by {origin['by']}, not reproduced"
+    return f"reproduced; by {one.by}" if one.reproduced else f"claimed by {one.by}, not reproduced"
 
 
 def _numerics(one: Results) -> str:
@@ -379,7 +401,7 @@ def _reading(site: _Site, places: Sequence[Place]) -> str:
         "reading.html",
         statuses=list(texts.STATUSES.items()),
         evidence=[(name, meaning) for name, (_, meaning) in texts.EVIDENCE.items()],
-        columns=list(COLUMNS.items()),
+        columns=[*SOURCE.items(), *COLUMNS.items()],
     )
 
 

@@ -14,7 +14,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ class Results:
     Attributes
     ----------
     name : of the benchmark.
-    folder : label of where they come from; tells apart several results of one name.
+    folder : label of where they come from; tells apart several results of one name: a folder's name, or who handed
+        them in.
     facts : title, benchmark, version, protocol, native (machines on which `numerics: portable` did not hold) and, where
         benchmark.json has them, numerics, seed, random_draws, models, tasks, curves, other_neurons.
     cards : by task, empty where benchmark.json is missing.
@@ -91,6 +92,16 @@ class Results:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     origin: str | Mapping[str, Any] = OWN
 
+    @property
+    def by(self) -> str:
+        """Who handed them in; empty of those that were computed here."""
+        return "" if isinstance(self.origin, str) else str(self.origin["by"])
+
+    @property
+    def reproduced(self) -> bool | None:
+        """Of results that were handed in, whether they were made again here; else None."""
+        return None if isinstance(self.origin, str) else bool(self.origin["reproduced"])
+
 
 def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results:
     """The results in a leaderboard folder.
@@ -102,9 +113,7 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
         table without its file.
     """
     folder = Path(folder)
-    listed = list(_listed(folder / "leaderboard.csv"))
-    if not listed:
-        raise SiteError(f"{folder / 'leaderboard.csv'}:1: no rows in it; name a folder with a finished leaderboard")
+    listed = _table(folder)
     by_name = {(row["model"], row["task"]): row for row in _row_files(folder / "rows")}
     rows, others = [], []
     for number, cells in listed:
@@ -125,9 +134,10 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     native = manifest.get("facts", {}).get("numerics", [])
     twins = {row["model"]: row["control_of"] for row in rows}
     published = [{**EMPTY, **row, "control_of": twins.get(row["model"])} for row in made.get("published") or others]
+    label = folder.parent.name if folder.name == "leaderboard" else folder.name
     return Results(
         name=name,
-        folder=folder.parent.name if folder.name == "leaderboard" else folder.name,
+        folder=label if isinstance(origin, str) else f"by {origin['by']}",
         facts=facts | (made.get("facts") or {}) | {"native": native},
         cards=made.get("tasks") or {},
         rows=rows,
@@ -140,8 +150,23 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     )
 
 
+def benchmark_of(folder: Path) -> tuple[str, int]:
+    """Name and version of the benchmark of a leaderboard folder.
+
+    Raises
+    ------
+    SiteError
+        as :func:`read_results`, for leaderboard.csv.
+    """
+    _, cells = _table(Path(folder))[0]
+    return cells["benchmark"], cells["version"]
+
+
 def read_all(folders: Sequence[tuple[Path, str | Mapping[str, Any]]]) -> list[Results]:
     """The results of several folders with their origins, in the given order, each distinct by name and label.
+
+    Where two of one benchmark lie in folders of one name, such as results/default and build/default/leaderboard, the
+    whole paths are their labels.
 
     Raises
     ------
@@ -150,11 +175,24 @@ def read_all(folders: Sequence[tuple[Path, str | Mapping[str, Any]]]) -> list[Re
     """
     if not folders:
         raise SiteError("no results to make a site of; name at least one folder, such as results/default")
-    found = [read_results(folder, origin) for folder, origin in folders]
-    for key, times in Counter((one.name, one.folder) for one in found).items():
+    for place, times in Counter(Path(folder).resolve() for folder, _ in folders).items():
         if times > 1:
-            raise SiteError(f"benchmark {key[0]!r} in a folder {key[1]!r} was given {times} times; give each once")
-    return found
+            given = next(folder for folder, _ in folders if Path(folder).resolve() == place)
+            raise SiteError(f"{given} was given {times} times; give each once")
+    found = [read_results(folder, origin) for folder, origin in folders]
+    several = Counter((one.name, one.folder) for one in found)
+    return [
+        one if several[one.name, one.folder] == 1 else replace(one, folder=Path(folder).as_posix())
+        for one, (folder, _) in zip(found, folders, strict=True)
+    ]
+
+
+def _table(folder: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of leaderboard.csv as of _listed, at least one."""
+    listed = list(_listed(folder / "leaderboard.csv"))
+    if not listed:
+        raise SiteError(f"{folder / 'leaderboard.csv'}:1: no rows in it; name a folder with a finished leaderboard")
+    return listed
 
 
 def _listed(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -10,7 +10,7 @@ from neurosieve.leaderboard import evidence
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, share
 from neurosieve.leaderboard.table import CONTROL_NOTE, best_baseline, not_above
 from neurosieve.probes.status import FAILS, NO_TWIN, SUPPORTED
-from neurosieve.site.charts.parts import METRIC_NAMES, claims
+from neurosieve.site.charts.parts import METRIC_NAMES, claims, judged
 
 Row = Mapping[str, Any]
 
@@ -72,8 +72,8 @@ def minimum(row: Row) -> str:
     """Number of neurons and where another judge would put it, in words."""
     if claims(row):
         text = f"{count(row['n_minimal'])} of {count(row['n_neurons'])} neurons"
-        low, high = row["n_minimal_low"], row["n_minimal_high"]
-        return text if low is None else f"{text}, on another judge {count(low)}–{count(high)}"
+        low = row["n_minimal_low"]
+        return text if low is None else f"{text}, on another judge {judged(low, row['n_minimal_high'], '–')}"
     if size := row["n_minimal"] or row["estimate"]:
         return f"about {count(size)} of {count(row['n_neurons'])} neurons, an estimate"
     return "no minimum claimed"
@@ -101,8 +101,8 @@ def answer(row: Row) -> str:
         )
     margin = "" if row["margin"] is None else f", within {row['margin']:g} {metric_name(row['metric'])}"
     verdict = {True: " Test confirms it.", False: " Test does not confirm it.", None: ""}[row["confirmed"]]
-    low, high = row["n_minimal_low"], row["n_minimal_high"]
-    other = "" if low is None else f" Another judge of the same size would say {count(low)} to {count(high)}."
+    low = row["n_minimal_low"]
+    other = "" if low is None else f" Another judge of the same size would say {judged(low, row['n_minimal_high'])}."
     return (
         f"{count(row['n_minimal'])} of {count(row['n_neurons'])} neurons ({share(row['share'])}) of {model} keep the "
         f"score of its best probe on {task}{margin}.{other}{verdict}"
@@ -141,10 +141,10 @@ def bound(row: Row) -> str:
 
 def key_figures(row: Row, rank: str) -> list[tuple[str, str, str]]:
     """Label, figure and what stands below it: the first things to know of a row."""
-    low, high = row["n_minimal_low"], row["n_minimal_high"]
+    low = row["n_minimal_low"]
     size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
     claimed = claims(row)
-    interval = f"{count(low)}–{count(high)} on another judge" if claimed and low is not None else ""
+    interval = f"{judged(low, row['n_minimal_high'], '–')} on another judge" if claimed and low is not None else ""
     best = best_baseline(row)
     named = row["surface_name"] if best and best[0] == "surface" else best[0] if best else ""
     found = [

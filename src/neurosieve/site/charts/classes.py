@@ -44,5 +44,8 @@ def chart(row: Row) -> Chart | None:
         rows = next((found[n][c]["rows"] for n in known if c in found[n]), None)
         scores = [parts.score((found[n].get(c) or {}).get(h)) for n in known for h in heads]
         table.append([c, parts.integer(rows), *scores])
-    text = "F1 of each class on test; precision, recall and rows are in the figures. A class nobody predicts has none."
+    text = (
+        "F1 of each class on test; precision, recall and rows are in the figures. A class that is never predicted has "
+        "F1 0 and no precision."
+    )
     return Chart("classes", "Scores per class", text, spec, table)

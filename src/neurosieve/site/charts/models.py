@@ -20,7 +20,12 @@ def base(row: Row) -> str:
 def drawn(rows: Sequence[Row]) -> list[Row]:
     """Rows that get a line: of the models with the best judge scores, and of their twins, in the order given."""
     own = [row for row in rows if not row.get("control_of")]
-    reference = {base(row): (row.get("judge") or {}).get("reference") or 0.0 for row in own or rows}
+    reference: dict[str, float] = {}
+    for row in (
+        own or rows
+    ):  # a row of the published protocol has no reference, and takes none from its model's other row
+        found = (row.get("judge") or {}).get("reference") or 0.0
+        reference[base(row)] = max(found, reference.get(base(row), found))
     first = list(reference)
     best = sorted(first, key=lambda model: (-reference[model], first.index(model)))[:COLOURS]
     return [row for row in rows if base(row) in best]

@@ -11,7 +11,7 @@ from neurosieve.site.charts.parts import COLOURS, Chart, Row, Spec, exact
 
 def chart(rows: Sequence[Row]) -> Chart | None:
     """A dot for each row with a minimal subset, by task; none without such a row."""
-    known = [row for row in rows if row.get("status") == "supported" and row.get("n_minimal") is not None]
+    known = [row for row in rows if parts.claims(row)]
     if not known:
         return None
     models = list(dict.fromkeys(row["model"] for row in known))

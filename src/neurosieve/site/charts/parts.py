@@ -158,13 +158,17 @@ def claims(row: Row) -> bool:
     return row.get("status") == "supported" and row.get("n_minimal") is not None
 
 
+def judged(low: float, high: float | None, to: str = " to ") -> str:
+    """Where another judge would put a number of neurons; ``high`` None: no upper end is known."""
+    return f"{integer(low)} or more" if high is None else f"{integer(low)}{to}{integer(high)}"
+
+
 def minimal_text(row: Row) -> str:
     """How many neurons suffice, or that nothing is claimed."""
     if claims(row):
         text = f"{integer(row['n_minimal'])} of {integer(row['n_neurons'])} neurons"
-        low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
-        if low is not None:
-            text += f", on another judge {integer(low)} to {'no upper end' if high is None else integer(high)}"
+        if (low := row.get("n_minimal_low")) is not None:
+            text += f", on another judge {judged(low, row.get('n_minimal_high'))}"
         return text
     if size := row.get("n_minimal") or row.get("estimate"):
         return f"about {integer(size)} of {integer(row['n_neurons'])} neurons, an estimate"

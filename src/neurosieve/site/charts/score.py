@@ -68,7 +68,7 @@ def minimum_marks(row: Row) -> tuple[list[Spec], list[Spec]]:
     size = row.get("n_minimal") or row.get("estimate")
     if not size:
         return [], []
-    claimed = row.get("n_minimal") is not None
+    claimed = parts.claims(row)
     low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
     below: list[Spec] = []
     if claimed and low is not None:
