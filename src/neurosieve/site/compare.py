@@ -173,7 +173,7 @@ def settings(a: Side, b: Side, matched: Sequence[tuple[Row, Row]]) -> dict[str, 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Leaves of two nested mappings that differ, by dotted key, sorted: key, a, b, and "only" ("a", "b" or None)."""
-    before, now = dict(_leaves(a)), dict(_leaves(b))
+    before, now = dict(leaves(a)), dict(leaves(b))
     found = []
     for key in sorted(before.keys() | now.keys()):
         only = "b" if key not in before else "a" if key not in now else None
@@ -483,14 +483,14 @@ def _data(side: Side, tasks: Sequence[str], by_part: bool) -> dict[str, str]:
     return found
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Leaves of nested values by dotted key; a list counts as one unless there are mappings in it."""
     if isinstance(value, Mapping) and value:
         for name in value:
-            yield from _leaves(value[name], f"{key}.{name}" if key else str(name))
+            yield from leaves(value[name], f"{key}.{name}" if key else str(name))
     elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
         for i, item in enumerate(value):
-            yield from _leaves(item, f"{key}[{i}]")
+            yield from leaves(item, f"{key}[{i}]")
     else:
         yield key, value
 

@@ -6,11 +6,12 @@ The pictures are those of charts.of_pair, made once with two stand-ins; the scri
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosieve.leaderboard.measures import count, decimals, share
 from neurosieve.site import charts, texts
+from neurosieve.site.compare import leaves
 from neurosieve.site.read import Results
 
 Row = Mapping[str, Any]
@@ -91,16 +92,11 @@ def _settings(one: Results, params: Mapping[str, Any], row: Row) -> dict[str, st
     blocks["task"] = ((params.get("prepare") or {}).get("tasks") or {}).get(row["task"])
     found = {name: one.facts.get(name, params.get(name)) for name in ("numerics", "seed")}
     found |= {name: row[name] for name in ("benchmark", "version", "protocol", "training", "margin")}
-    leaves = {name: text for block, value in blocks.items() for name, text in _leaves(value, block)}
-    return {name: str(value) for name, value in {**found, **leaves}.items() if value is not None}
-
-
-def _leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _leaves(value[key], f"{name}.{key}")
-    elif value is not None:
-        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in {**found, **dict(leaves(blocks))}.items()
+        if value is not None and value != {}
+    }
 
 
 def pictures() -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurosieve.site.charts import parts
-from neurosieve.site.charts.parts import Chart, Row, exact
+from neurosieve.site.charts.parts import Chart, Row
 
 
 def chart(row: Row) -> Chart | None:
@@ -12,13 +12,8 @@ def chart(row: Row) -> Chart | None:
     if not found or not found.get("avg_overlap"):
         return None
     names = found["rankings"]
-    cells = [
-        {"line": names[i], "column": names[j], "value": exact(v), "label": parts.score(v, 2)}
-        for i, line in enumerate(found["avg_overlap"])
-        for j, v in enumerate(line)
-    ]
     spec = parts.matrix(
-        cells,
+        parts.square(names, found["avg_overlap"]),
         (names, names),
         ("", ""),
         "overlap",

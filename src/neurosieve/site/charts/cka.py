@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neurosieve.site.charts import parts
-from neurosieve.site.charts.parts import Chart, Row, exact
+from neurosieve.site.charts.parts import Chart, Row
 
 LABELLED = 13  # with more layers the numbers would not fit into their cells
 
@@ -14,13 +14,8 @@ def chart(row: Row) -> Chart | None:
     if not found:
         return None
     names = [str(i) for i in range(len(found))]
-    cells = [
-        {"line": names[i], "column": names[j], "value": exact(v), "label": parts.score(v, 2)}
-        for i, line in enumerate(found)
-        for j, v in enumerate(line)
-    ]
     spec = parts.matrix(
-        cells,
+        parts.square(names, found),
         (names, names),
         ("layer", "layer"),
         "CKA",

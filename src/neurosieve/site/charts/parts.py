@@ -330,6 +330,15 @@ def matrix(
     return spec(*layers, height=step * len(lines), data=rows_of(cells), usermeta={"widest": widest})
 
 
+def square(names: Sequence[str], values: Sequence[Sequence[float | None]]) -> list[dict[str, Any]]:
+    """Cells of :func:`matrix` for one value of every two names, (N, N)."""
+    return [
+        {"line": names[i], "column": names[j], "value": exact(value), "label": score(value, 2)}
+        for i, line in enumerate(values)
+        for j, value in enumerate(line)
+    ]
+
+
 def measured(row: Row, key: str) -> Any:
     """What stands under a key of a row; None where it was not asked for, or there was nothing to measure."""
     found = row.get(key)
