@@ -40,7 +40,7 @@ def start_faults(params: Params, *, here: bool = True) -> list[str]:
 
 
 def machine_faults(params: Params) -> list[str]:
-    """What the environment asks of this machine that it has not: a device, a number of threads."""
+    """What the environment asks of this machine that it has not: a device, threads, a language model's key."""
     faults = []
     named = os.environ.get(THREADS)
     if named is not None and (not named.isdigit() or not 1 <= int(named) <= cores()):
@@ -55,7 +55,20 @@ def machine_faults(params: Params) -> list[str]:
             find_device(params.numerics)
         except ActivationsError as error:
             faults.append(str(error))
+    if "explain" in params.lenses and params.concepts.lenses is not None:
+        faults += _key_faults(params.concepts.lenses.of("explain"))
     return faults
+
+
+def _key_faults(explain: Any) -> Iterator[str]:
+    """Of a user's language model: whether its key is there. Nothing is asked of the server."""
+    from neurosieve.concepts.lenses._chat import Chat, ServerError
+
+    if explain.address is not None:
+        try:
+            Chat(explain.address, explain.model, explain.key_variable, explain.timeout, explain.tries)
+        except ServerError as error:
+            yield str(error)
 
 
 def data_faults(params: Params) -> Iterator[str]:

@@ -174,6 +174,27 @@ def test_N6_a_device_or_threads_that_are_not_there(load, monkeypatch, variable, 
     assert fault not in check.start_faults(load(fast), here=False)  # a cluster's jobs find their devices elsewhere
 
 
+def test_a_language_model_without_its_key_is_told_at_the_start(load, monkeypatch):
+    def asks(raw):
+        explain = {"address": "http://127.0.0.1:9/v1", "model": "m", "key_variable": "KEY_OF_MINE"}
+        raw["concepts"]["lenses"] = {"explain": explain}
+
+    for value, says in (
+        (None, "found no environment variable KEY_OF_MINE"),
+        ("a\u00e9", "KEY_OF_MINE holds a character"),
+    ):
+        monkeypatch.delenv("KEY_OF_MINE", raising=False)
+        if value is not None:
+            monkeypatch.setenv("KEY_OF_MINE", value)
+        (fault,) = check.machine_faults(load(asks))
+        assert fault.startswith("concepts.lenses.explain.key_variable: ") and says in fault
+        assert fault not in check.start_faults(load(asks), here=False)
+        assert value is None or value not in fault
+    monkeypatch.setenv("KEY_OF_MINE", "secret")
+    assert check.machine_faults(load(asks)) == []  # nothing was asked: nothing listens there
+    assert check.machine_faults(load(lambda raw: raw["concepts"].update(lenses={"explain": {}}))) == []
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("tagset", "fine"), ("misaligned", "skip"), ("balanced", True), ("cap_per_type", 5), ("max_rows_per_input", 9),
