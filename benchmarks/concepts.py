@@ -529,6 +529,87 @@ def dissociation(effects: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) or "Not measured."
 
 
+LANGUAGE_METHODS = {"lape": "LAPE", "pls": "PLS"}
+
+
+def languages(found: Mapping[str, Any]) -> str:
+    """Neurons of single languages: a line for each model and method; bold: beyond what permuted languages give."""
+    lines, without = [], {}
+    for model, report, method, of in _languages(found):
+        if of is None:
+            without.setdefault(report, []).append(f"{model}, {LANGUAGE_METHODS[method]}")
+            continue
+        trained, twin = of
+        null, separation, same = trained["null"], trained["separation"], trained["stability"]
+        lines.append(
+            [
+                f"{model}, {LANGUAGE_METHODS[method]}",
+                f"{trained['chosen']} ({', '.join(str(len(own['neurons'])) for own in trained['sets'].values())})",
+                f"{null['chosen']['mean']:.0f}",
+                _below(trained),
+                _shared(same, null),
+                f"{_f(separation['chosen'])}; {_f(separation['random']['mean'])} ({_band(separation['random'])})"
+                if separation
+                else "-",
+                "-"
+                if not twin or twin.get("reason")
+                else f"{twin['chosen']}; {_below(twin)}; {_shared(twin['stability'], twin['null'])}",
+            ]
+        )
+    heads = [
+        "model, method", "chosen", "with permuted languages", "below the level", "shared by the halves; permuted (p)",
+        "separation; random", "untrained: chosen; below; shared",
+    ]  # fmt: skip
+    return "\n\n".join(
+        [*([markdown(heads, lines)] if lines else []), *([f"Not measured: {_reasons(without)}."] if without else [])]
+    )
+
+
+def _below(report: Mapping[str, Any]) -> str:
+    null = report["null"]
+    return f"{null['below']} of {report['chosen']}" if "below" in null else "-"
+
+
+def _shared(stability: Mapping[str, Any], null: Mapping[str, Any]) -> str:
+    p = null["shared"]["p"]
+    return _bold(f"{stability['shared']}; {null['shared']['mean']:.1f} ({p:.3f})", p <= 0.05)
+
+
+def _languages(found: Mapping[str, Any]) -> Iterator[tuple[str, Any, str, tuple[Any, Any] | None]]:
+    """Model, reason, method, and the reports of the trained and the untrained network; None with a reason."""
+    for model, report in found.items():
+        for method in LANGUAGE_METHODS:
+            trained = None if report["reason"] else report["trained"][method]
+            reason = report["reason"] or trained.get("reason")
+            yield model, reason, method, None if reason else (trained, report["untrained"].get(method))
+
+
+def language_use(found: Mapping[str, Any]) -> str:
+    """What ablating a language's neurons does to its own tokens and, less that, to the others; bold: specific."""
+    lines, count = [], [0, 0]
+    for model, _, method, of in _languages(found):
+        ablation = of and of[0]["ablation"]
+        if not ablation or ablation.get("reason"):
+            continue
+        for language in ablation["tokens"]:
+            line = [f"{model}, {LANGUAGE_METHODS[method]}, {language}"]
+            for value in ("zero", "mean"):
+                entry = ablation[value][language]
+                if entry is None:
+                    line += ["-", "-"]
+                    continue
+                own, special = entry["by_language"][language], entry["specificity"]
+                count[0] += special["specific"]
+                count[1] += 1
+                line.append(f"{_f(own['difference'], 3)} {_bounds(own, 3)}")
+                line.append(_bold(f"{_f(special['difference'], 3)} {_bounds(special, 3)}", special["specific"]))
+            lines.append(line)
+    if not lines:
+        return "Not measured."
+    heads = ["neurons of", *(f"{value}: {what}" for value in ("to 0", "to the mean") for what in ("own", "specific"))]
+    return f"{markdown(heads, lines)}\n\nSpecific: {count[0]} of {count[1]}."
+
+
 def _without(effects: Mapping[str, Any]) -> Iterator[str]:
     """What of each model has no table, and why."""
     for model, report in effects.items():
@@ -615,6 +696,15 @@ def documents(results: Path, benchmark: str = "concepts") -> dict[Path, dict[str
     found[DOCUMENT]["dissociation"] = dissociation(whole["effects"])
     found[PAGES / "effects.md"]["readout"] = readout(whole["effects"])
     found[PAGES / "faithfulness.md"]["evidence"] = evidence(read(results, "default")[0])
+    real, of_models = read(results, "real-data")
+    of_real: dict[str, Callable[[list[Row]], str]] = {
+        "evidence": evidence, "orders": orders, "causal": causal, "named": named, "lenses": lenses,
+    }  # fmt: skip
+    found[PAGES / "real-data.md"] = {name: make(real) for name, make in of_real.items()}
+    found[PAGES / "real-data.md"]["dissociation"] = dissociation(of_models["effects"])
+    found[PAGES / "languages.md"] = {
+        "languages": languages(of_models["languages"]), "use": language_use(of_models["languages"]),
+    }  # fmt: skip
     return found
 
 

@@ -44,11 +44,14 @@ def read(results: Path, benchmark: str) -> list[Row]:
     return [json.loads(file.read_text(encoding="utf-8")) | published for file, published in found]
 
 
-def removable(row: Row, curve: str) -> float:
+def removable(row: Row, curve: str) -> float | None:
     """Share of all neurons without which the first tested size on ``curve`` keeps KEPT of their score on judge.
 
-    This is how redundancy is read off a curve without any baseline. 0 where no tested size but all neurons does.
+    This is how redundancy is read off a curve without any baseline. 0 where no tested size but all neurons does, None
+    where the row has no such curve: one that may claim nothing is walked along the search and at random alone.
     """
+    if curve not in row["curves"]:
+        return None
     sizes, scores = row["curves"][curve]["sizes"], row["curves"][curve]["judge"]
     least = KEPT * row["judge"]["oracle"]
     return 1 - next((n for n, s in zip(sizes, scores, strict=True) if s >= least), row["n_neurons"]) / row["n_neurons"]
@@ -89,8 +92,10 @@ def _by_reading(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[s
         ("of the published ranking, LCA", "lca"),
         ("drawn at random", "random"),
     ):
-        add(f"trained models, neurons {name}", [r for r in trained if removable(r, curve) >= CLAIM], trained)
-    add("untrained twins, neurons of the search", [r for r in others if removable(r, SEARCH) >= CLAIM], others)
+        walked = [r for r in trained if curve in r["curves"]]
+        add(f"trained models, neurons {name}", [r for r in walked if (removable(r, curve) or 0) >= CLAIM], walked)
+    for name, curve in (("of the search", SEARCH), ("drawn at random", "random")):
+        add(f"untrained twins, neurons {name}", [r for r in others if (removable(r, curve) or 0) >= CLAIM], others)
     claimed = [r for r in trained if r["n_minimal"] is not None and 1 - r["share"] >= CLAIM]
     add("trained models, minimal subset of the strict protocol", claimed, trained)
     return lines
@@ -121,8 +126,8 @@ def _by_row(trained: list[Row], twins: dict[tuple[str, str], Row]) -> list[str]:
     tasks = list(dict.fromkeys(row["task"] for row in trained))
     for row in sorted(trained, key=lambda row: tasks.index(row["task"])):
         twin = twins[row["model"], row["task"]]
-        shares = [f"{removable(row, curve):.1%}" for curve in (SEARCH, "lca", "random")]
-        shares.append(f"{removable(twin, SEARCH):.1%}")
+        found = [*(removable(row, curve) for curve in (SEARCH, "lca", "random")), removable(twin, SEARCH)]
+        shares = ["-" if share is None else f"{share:.1%}" for share in found]
         scores = [f"{row[name]:.3f}" for name in ("oracle", "surface", "untrained")]
         if row["n_minimal"] is None:
             minimal = "no claim"
@@ -146,7 +151,7 @@ def _published(trained: list[Row]) -> list[str]:
         if row["published_model"] is None:
             continue
         theirs, share = row["published_n_neurons"], row["published_n_neurons"] / PUBLISHED_NEURONS
-        ours = [f"{at_share(row, curve, share):.3f}" for curve in ("lca", "random")]
+        ours = [f"{at_share(row, curve, share):.3f}" for curve in (SEARCH, "random")]
         lines.append(
             _line(
                 row["task"], f"{row['published_model']}, {row['published_metric']}", f"{row['published_score']:.3f}",

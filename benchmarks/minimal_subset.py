@@ -139,15 +139,13 @@ def drawn(row: Row) -> Chart:
 
 def write(rows: list[Row]) -> None:
     """The part of the document between the marks, and the pictures."""
-    parts = [summary(rows)]
-    for old in DOCS.glob("minimal-subset-*.svg"):  # of rows that may be supported no more
-        old.unlink()
+    parts, drawings = [summary(rows)], {}
     for row in rows:
         if row["bound"] is None:
             continue
         name = f"minimal-subset-{row['model']}-{row['task']}.svg"
         chart = drawn(row)
-        write_text(DOCS / name, pictures.svg(chart.spec, f"{row['task']}, {row['model']}: {chart.title.lower()}"))
+        drawings[name] = pictures.svg(chart.spec, f"{row['task']}, {row['model']}: {chart.title.lower()}")
         parts += [
             f"**{row['task']}, {row['model']}**: train objective at l1 {row['bound']['l1']:g}, "
             f"l2 {row['bound']['l2']:g} (benchmark {row['benchmark']}, version {row['version']}).",
@@ -156,6 +154,11 @@ def write(rows: list[Row]) -> None:
         ]
     if asked := robustness(rows):
         parts += [ROBUSTNESS, asked]
+    # only now, when all of them could be drawn
+    for old in DOCS.glob("minimal-subset-*.svg"):  # of rows that may be supported no more
+        old.unlink()
+    for name, drawing in drawings.items():
+        write_text(DOCS / name, drawing)
     text = DOCUMENT.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     write_text(DOCUMENT, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")

@@ -294,6 +294,56 @@ def test_a_model_whose_tasks_were_not_set_against_each_other_is_told():
     ]
 
 
+def selection(chosen: int, shared: int, p: float, below: int | None) -> dict:
+    null = {"chosen": {"mean": 10.4, "high": 12}, "shared": {"mean": 3.04, "p": p}}
+    separation = {"chosen": 0.9, "random": {"mean": 0.8, "low": 0.7, "high": 0.85}}
+    sets = {name: {"neurons": list(range(n))} for name, n in (("python", chosen - 1), ("c", 1))}
+    return {
+        "chosen": chosen, "sets": sets, "stability": {"shared": shared}, "separation": separation, "ablation": None,
+        "null": null if below is None else null | {"below": below},
+    }  # fmt: skip
+
+
+def test_neurons_of_languages_stand_beside_permuted_ones_and_what_was_not_measured_is_told():
+    def changed(own: float, special: float, specific: bool) -> dict:
+        bounds = {"low": special - 0.1, "high": special + 0.1}
+        by = {"python": {"difference": own, "low": own - 0.1, "high": own + 0.1}}
+        return {"by_language": by, "specificity": {"difference": special, **bounds, "specific": specific}}
+
+    lape = selection(10, 7, 0.01, 9)
+    lape["ablation"] = {
+        "tokens": {"python": 60, "c": 60},
+        "zero": {"python": changed(-0.5, -0.25, True), "c": None},
+        "mean": {"python": changed(0.0, 0.125, False), "c": None},
+    }
+    found = {
+        "m": {
+            "reason": None,
+            "trained": {"lape": lape, "pls": {"reason": "no gradient"}},
+            "untrained": {"lape": selection(4, 1, 0.5, 0), "pls": {"reason": "no gradient"}},
+        },
+        "n": {"reason": "odd blocks", "trained": None, "untrained": None},
+    }
+    table = concepts.languages(found)
+    assert lines(table) == [
+        [
+            "m, LAPE", "10 (9, 1)", "10", "9 of 10", "**7; 3.0 (0.010)**", "0.90; 0.80 (0.70 to 0.85)",
+            "4; 0 of 4; 1; 3.0 (0.500)",
+        ]
+    ]  # fmt: skip
+    assert table.endswith("Not measured: m, PLS: no gradient. n, LAPE; n, PLS: odd blocks.")
+    used = concepts.language_use(found)
+    assert lines(used) == [
+        [
+            "m, LAPE, python", "-0.500 [-0.600, -0.400]", "**-0.250 [-0.350, -0.150]**", "0.000 [-0.100, 0.100]",
+            "0.125 [0.025, 0.225]",
+        ],
+        ["m, LAPE, c", "-", "-", "-", "-"],
+    ]  # fmt: skip
+    assert used.endswith("Specific: 1 of 2.")
+    assert concepts.language_use({"n": found["n"]}) == "Not measured."
+
+
 def test_results_without_the_benchmark_are_no_empty_tables(monkeypatch):
     monkeypatch.setattr("sys.argv", ["concepts.py", "--results", "results", "--benchmark", "nonsense", "--print"])
     with pytest.raises(SystemExit, match=r"not there; run `neurosieve run --params presets/nonsense.yaml`"):
@@ -316,6 +366,8 @@ def test_the_committed_documents_are_made_of_the_committed_results():
         "effects.md",
         "faithfulness.md",
         "lenses.md",
+        "languages.md",
+        "real-data.md",
     }
     for path, found in made.items():
         page = path.read_text(encoding="utf-8")
