@@ -36,7 +36,20 @@ def start_faults(params: Params, *, here: bool = True) -> list[str]:
     faults = [*estimates.lacking(params), *(machine_faults(params) if here else ())]
     for task in params.run.tasks:
         faults += entry_faults(params, task)
+    faults += _too_few_draws(params)
     return list(dict.fromkeys(faults))
+
+
+def _too_few_draws(params: Params) -> Iterator[str]:
+    """Of `decide_status`, which comes after all dumps and probes: can any of so many rows be supported?"""
+    from neurosieve.probes.intervals import IntervalError
+    from neurosieve.probes.status import adjust
+
+    rows = [f"{model} {task}" for model in params.trained_models for task in params.run.tasks]
+    try:
+        adjust({row: {} for row in rows}, params.probes.confidence, params.probes.bootstrap)
+    except IntervalError as error:
+        yield f"probes.bootstrap: {error}"
 
 
 def machine_faults(params: Params) -> list[str]:

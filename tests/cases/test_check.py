@@ -174,6 +174,18 @@ def test_N6_a_device_or_threads_that_are_not_there(load, monkeypatch, variable, 
     assert fault not in check.start_faults(load(fast), here=False)  # a cluster's jobs find their devices elsewhere
 
 
+def test_draws_that_can_support_no_row_are_told_at_the_start_and_not_after_the_dumps(load):
+    def draws(number):
+        faults = check.start_faults(load(lambda raw: raw["probes"].update(bootstrap=number, confidence=0.99)))
+        return [fault for fault in faults if not fault.startswith("models.")]  # which does not lie here
+
+    # one trained model on two tasks: p is 1 / (draws + 1) at best, twice that after Holm
+    (fault,) = draws(198)
+    assert fault.startswith("probes.bootstrap: 2 rows cannot be told from chance with 198 replicates")
+    assert "write probes.bootstrap: 199 or more" in fault
+    assert draws(199) == []
+
+
 def test_a_language_model_without_its_key_is_told_at_the_start(load, monkeypatch):
     def asks(raw):
         explain = {"address": "http://127.0.0.1:9/v1", "model": "m", "key_variable": "KEY_OF_MINE"}

@@ -144,12 +144,30 @@ def test_one_model_alone_is_compared_with_none(tmp_path):
     assert row["ranks"]["score"] == row["ranks"]["subset"] == 1
 
 
-def test_too_few_replicates_for_so_many_models_are_reported(tmp_path, caplog):
+def test_many_pairs_get_as_many_draws_as_they_need(tmp_path, caplog, monkeypatch):
+    """Six pairs: 6 * 2 / 240 = 0.05."""
     params, paths = made.make_params(tasks=["token-roles"]), Paths("default", tmp_path)
     made.write_build(params, paths)
-    for bootstrap, warned in ((239, False), (238, True)):  # six pairs: 6 * 2 / 240 = 0.05
+
+    def compared(bootstrap):
         caplog.clear()
         changed = params.model_copy(update={"probes": params.probes.model_copy(update={"bootstrap": bootstrap})})
-        _, found = collect.collect(changed, paths)
-        assert found["token-roles"]["smallest_p_holm"] == pytest.approx(12 / (bootstrap + 1))
-        assert ("write probes.bootstrap: 239 or more" in caplog.text) is warned
+        return collect.collect(changed, paths)[1]["token-roles"]
+
+    enough, more = compared(239), compared(238)
+    assert enough["smallest_p_holm"] == pytest.approx(12 / 240)
+    assert more["smallest_p_holm"] == pytest.approx(12 / (3 * 238 + 1)) and not caplog.text
+    for pair, other in zip(enough["score"], more["score"], strict=True):
+        assert pair["difference"] == other["difference"]
+        assert [other["low"], other["high"]] == pytest.approx([pair["low"], pair["high"]], abs=0.03)
+    assert enough["rank_score"] == more["rank_score"]
+    monkeypatch.setattr(ranks, "MOST_BLOCKS", 1)
+    few = compared(238)
+    assert few["smallest_p_holm"] == pytest.approx(12 / 239) and "write probes.bootstrap: 239 or more" in caplog.text
+    assert set(few["rank_score"].values()) == {1}
+
+
+def test_draws_that_pairs_need():
+    assert [ranks.blocks(pairs, 1000, 0.95) for pairs in (0, 15, 25, 26, 45)] == [1, 1, 1, 3, 4]
+    assert ranks.blocks(45, 1000, 0.95) * 1000 + 1 >= 2 * 45 / 0.05
+    assert ranks.blocks(100_000, 1000, 0.95) == ranks.MOST_BLOCKS

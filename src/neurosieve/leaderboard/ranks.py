@@ -11,11 +11,12 @@ subsets/scores/<model>/<task> (scores.json, predictions_test.npy). Writes no fil
         "smallest_p_holm": what a pair of "score" can reach at best with so many replicates and pairs}}
 
 Scores are compared by the paired bootstrap over the files of test, the same draws for all models; p-values are adjusted
-by Holm over the pairs of a task. Numbers of neurons differ where the intervals from n_least to n_minimal are disjoint,
-and only claimed ones are compared. A rank is 1 + the number of rows that are shown to be better, so rows that none is
-shown to be better than share the first. Such ranks are not an order of quality: with A shown to be better than C and B
-like both, B shares the first rank with A, and C has the second, though C is not shown to differ from B. Untrained twins
-are compared with all, but ranked among themselves.
+by Holm over the pairs of a task. Where `probes.bootstrap` draws are too few for any of so many pairs to differ, as many
+more are drawn as the pairs need (:func:`blocks`). Numbers of neurons differ where the intervals from n_least to
+n_minimal are disjoint, and only claimed ones are compared. A rank is 1 + the number of rows that are shown to be
+better, so rows that none is shown to be better than share the first. Such ranks are not an order of quality: with A
+shown to be better than C and B like both, B shares the first rank with A, and C has the second, though C is not shown
+to differ from B. Untrained twins are compared with all, but ranked among themselves.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SPLIT = "test"
 ORACLE = "all"
+MOST_BLOCKS = 100  # of `probes.bootstrap` draws each; with a thousand in each enough for seventy models, twins included
 
 
 def compare_scores(
@@ -67,6 +69,18 @@ def compare_scores(
     for pair, p in zip(pairs, intervals.holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = float(p)
     return pairs
+
+
+def blocks(pairs: int, draws: int, confidence: float) -> int:
+    """How many times ``draws`` replicates so many pairs need: once where that can show a difference after Holm, else
+    twice as many as the smallest possible p asks for, at most MOST_BLOCKS."""
+    needed = _needed(pairs, confidence)
+    return 1 if draws >= needed else min(math.ceil(2 * needed / draws), MOST_BLOCKS)
+
+
+def _needed(pairs: int, confidence: float) -> int:
+    """Replicates with which the smallest possible p, two-sided and after Holm over the pairs, is 1 - confidence."""
+    return math.ceil(2 * pairs / (1 - confidence) - 1e-9) - 1
 
 
 def compare_minima(minima: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:
@@ -127,9 +141,14 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
     card = read_json(paths.task(task) / "card" / "card.json")
     score = metrics.primary(card)
     given = read_rows(paths, task, SPLIT)
-    bootstrap = intervals.task_bootstrap(params.seed, task, SPLIT, given.files, params.probes.bootstrap, given.sides)
     groups = [[r["model"] for r in rows if (r["control_of"] is None) is trained] for trained in (True, False)]
     predicted = {row["model"]: _predictions(paths, row["model"], task, len(given.labels)) for row in rows}
+    count, draws = math.comb(len(predicted), 2), params.probes.bootstrap
+    bootstraps = [intervals.task_bootstrap(params.seed, task, SPLIT, given.files, draws, given.sides)]
+    for block in range(1, blocks(count, draws, confidence)):
+        # the draws of the task come first; those beyond them have names of their own
+        name = f"{SPLIT}, block {block}"
+        bootstraps.append(intervals.task_bootstrap(params.seed, task, name, given.files, draws, given.sides))
 
     def ranked(better: list[tuple[str, str]], having: Iterable[str]) -> dict[str, int | None]:
         """Trained models among themselves, twins among themselves; None for a model without the figure."""
@@ -144,18 +163,17 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
             if key in named:
                 C = metrics.counts_by_file(given.labels, named[key], given.files, len(card["classes"]))
                 values[model] = float(score(C.sum(0)))
-                replicates[model] = bootstrap.replicates(C, score)
+                replicates[model] = np.concatenate([one.replicates(C, score) for one in bootstraps])
         found[name] = compare_scores(values, replicates, confidence)
         found[f"rank_{name}"] = ranked(better_scores(found[name], confidence), values)
     minima = {row["model"]: (row["n_least"], row["n_minimal"]) for row in rows if row["n_minimal"] is not None}
     found["n_minimal"] = compare_minima(minima)
     found["rank_n_minimal"] = ranked(better_minima(found["n_minimal"]), minima)
-    count = len(found["score"])
-    smallest = min(1.0, count * 2 / (params.probes.bootstrap + 1)) if count else None
+    smallest = min(1.0, count * 2 / (len(bootstraps) * draws + 1)) if count else None
     if smallest is not None and smallest > 1 - confidence + 1e-12:
         log.warning(
             "task %s: no pair of %d models can differ with %d replicates; write probes.bootstrap: %d or more",
-            task, len(rows), params.probes.bootstrap, math.ceil(2 * count / (1 - confidence) - 1e-9) - 1,
+            task, len(rows), len(bootstraps) * draws, math.ceil(_needed(count, confidence) / MOST_BLOCKS),
         )  # fmt: skip
     found["smallest_p_holm"] = smallest
     return found
