@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from neurosieve.site import charts, report
+from neurosieve.site.charts.parts import needed
 
 CHROMIUM = shutil.which("chromium")
 SITE = Path(charts.__file__).parent.parent
@@ -68,7 +69,19 @@ def of_benchmark(name: str) -> list[charts.Chart]:
         for key in ("transfer", "effects", "languages")
     }
     own = [row for row in rows if not row["control_of"]]
-    found = charts.overview(rows) + charts.of_pair(own[0], own[-1])
+    ends = (own[0]["model"], own[-1]["model"]) if own[0]["model"] != own[-1]["model"] else ("A", "B")
+    sizes = [
+        {**size, "task": row["task"], "series": series}
+        for row in own
+        for series in ends
+        if row["model"] == series and (size := needed(row)) is not None
+    ]
+    scores = [
+        {"task": "t", "difference": 0.25, "low": 0.125, "high": 0.5, "apart": True, "what": ""},
+        {"task": "u", "difference": -0.125, "low": None, "high": None, "apart": False, "what": ""},
+    ]
+    found = charts.of_models(ends, scores, sizes, max(row["n_neurons"] for row in own)) if sizes else []
+    found += charts.overview(rows) + charts.of_pair(own[0], own[-1])
     for row in own[:: max(1, len(own) // 6)]:
         found += charts.of_row(row)
     for task in sorted({row["task"] for row in rows})[:3]:

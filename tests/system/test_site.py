@@ -195,6 +195,48 @@ def test_two_rows_are_compared(browser, site):
     assert browser.complaints() == []
 
 
+def test_two_models_are_compared(browser, site):
+    a, b = "default__neurosieve-base", "default__minilm"
+    browser.complaints()
+    browser.open(f"{site}/models/{a}.html")
+    browser.run("document.querySelector('.links a').click()")
+    browser.wait("document.querySelector('.pick')")
+    browser.run(
+        f"const s = document.querySelector('select[name=b]'); s.value = '{b}'; s.dispatchEvent(new Event('change'))"
+    )
+    browser.wait("document.querySelectorAll('#comparison .chart svg').length === 2")
+    assert browser.run("return location.hash") == f"#a={a}&b={b}"
+    scores = browser.run(
+        "const all = [...document.querySelectorAll('#comparison table')];"
+        "const one = all.find((table) => table.caption.textContent === 'All neurons, test');"
+        "return [...one.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    assert scores[0][1:] == ["A: neurosieve-base", "B: minilm", "A − B"]
+    tasks = [line[0] for line in scores[1:]]
+    assert len(tasks) == 4 and all("], p " in line[3] for line in scores[1:])  # each by the paired bootstrap
+    # the figures are those of the rows' own comparison
+    told = dict(zip(tasks, (line[1:] for line in scores[1:]), strict=True))["token-roles"]
+    browser.run(
+        "[...document.querySelectorAll('#comparison .links a')].find((a) => a.textContent === 'token-roles').click()"
+    )
+    browser.wait("document.querySelector('#pair-curves svg')")
+    row = browser.run(
+        "const all = [...document.querySelectorAll('#comparison tbody tr')];"
+        "const one = all.find((row) => row.cells[0].textContent === 'All neurons, test');"
+        "return [...one.cells].map((cell) => cell.textContent)"
+    )
+    assert row[1:] == told
+    browser.back()
+    browser.wait("document.querySelector('#models-differences svg')")
+    # another benchmark: nothing is tested; of a row and a model, the row and that of the model on its task
+    browser.open(f"{site}/compare.html#a={a}&b=older__neurosieve-base")
+    browser.wait("document.querySelector('#comparison .notes')")
+    assert ", p " not in browser.run("return document.querySelector('#comparison').textContent")
+    browser.open(f"{site}/compare.html#a={a}__token-roles&b={b}")
+    browser.wait("document.querySelector('#pair-curves svg')")
+    assert browser.complaints() == []
+
+
 @pytest.mark.parametrize("width", [390, 768, 1200, 1280])
 def test_nothing_is_cut(browser, folder, width):
     browser.look(width)

@@ -221,6 +221,27 @@ def test_a_pair_is_called_by_what_tells_it_apart() -> None:
     assert pair.curves(ROW, ROW | {"metric": "r2"}) is None  # two metrics have no axis in common
 
 
+SCORES = [
+    {"task": "t", "difference": 0.25, "low": 0.125, "high": 0.5, "apart": True, "what": "+0.250"},
+    {"task": "u", "difference": -0.125, "low": None, "high": None, "apart": False, "what": "-0.125"},
+]
+
+
+def test_two_models_have_a_line_for_each_task() -> None:
+    claimed = {**parts.needed(ROW), "task": "t", "series": "m"}
+    assert claimed == {
+        "value": 10, "low": 5, "high": 100, "filled": True, "task": "t", "series": "m",
+        "what": "10 of 100 neurons, on another judge 5 or more",
+    }  # fmt: skip
+    about = {**parts.needed(ROW | {"n_minimal": None, "estimate": 20}), "task": "t", "series": "n"}
+    assert (about["value"], about["low"], about["high"], about["filled"]) == (20, None, None, False)
+    assert parts.needed(ROW | {"n_minimal": None}) is None
+    differences, needed = charts.of_models(("m", "n"), SCORES, [claimed, about], 100)
+    assert differences.table == [["task", "A − B", "interval"], ["t", "+0.250", "0.125 to 0.500"], ["u", "-0.125", ""]]
+    assert differences.spec["layer"][1]["encoding"]["x"]["scale"]["domain"] == [-0.5, 0.5]
+    assert [line[:2] for line in needed.table[1:]] == [["t", "m"], ["t", "n"]]
+
+
 def test_keys_are_unique_within_a_page() -> None:
     whole = SimpleNamespace(
         transfer={"m": None}, effects=json.loads(Path("results/concepts/effects.json").read_text()), languages=None

@@ -11,7 +11,7 @@ from typing import Any
 from neurosieve.leaderboard.measures import NONE, count, decimals, share
 from neurosieve.leaderboard.table import COLUMNS, best_baseline
 from neurosieve.site import texts
-from neurosieve.site.charts.parts import claims, judged
+from neurosieve.site.charts.parts import claims, judged, needed
 
 Row = Mapping[str, Any]
 
@@ -118,24 +118,22 @@ def shared_ranks(rows: Sequence[Row]) -> dict[int, str]:
 
 def strip(row: Row, most: int) -> dict[str, str] | None:
     """The number of neurons and its interval on a log scale from 1 to ``most``: coordinates of 0 to 100."""
-    size = row["n_minimal"] if row["n_minimal"] is not None else row["estimate"]
-    if not size or most < 2:
+    found = needed(row)
+    if found is None or most < 2:
         return None
 
     def at(value: float) -> float:
         return 3 + 94 * math.log(min(max(value, 1), most)) / math.log(most)
 
-    low, high = size, size
-    if claims(row) and row["n_minimal_low"] is not None:  # with no known upper end it may be any number
-        low = row["n_minimal_low"]
-        high = row["n_neurons"] if row["n_minimal_high"] is None else row["n_minimal_high"]
+    size = found["value"]
+    low, high = (size, size) if found["low"] is None else (found["low"], found["high"])
     left, right = at(low), at(high)
     return {
         "x": f"{at(size):.1f}",
         "left": f"{left:.1f}",
         "width": f"{right - left:.1f}",
         "end": f"{at(row['n_neurons']):.1f}",
-        "css": "claim" if claims(row) else "estimate",
+        "css": "claim" if found["filled"] else "estimate",
     }
 
 

@@ -7,7 +7,7 @@ writes no files.
 | rows/<row>.html | a row: answer, figures, charts, neurons, tests, settings |
 | models/<model>.html, tasks/<task>.html | the rows of a model, of a task |
 | benchmarks.html, reading.html | facts of the benchmarks, what the terms mean |
-| compare.html, compare/<task>.js | two rows side by side, and what it needs of each task |
+| compare.html, compare/<task>.js | two rows or models side by side, and what it needs of each task |
 | table.csv, table.json | all columns of all rows, after those of SOURCE |
 | assets/ | style, scripts, the bundle that draws |
 
@@ -314,7 +314,7 @@ def _model(site: _Site, one: Results, group: Group, model: str, members: Sequenc
     first = rows[0]
     twin_of = first["control_of"]
     size = f"{first['layers']} layers of {measures.count(first['width'])} neurons" if first["layers"] else ""
-    links = []
+    links = [(f"../compare.html#a={slug(group.name, model)}", "Compare with another model")]
     if twin_of in {row["model"] for row in one.rows}:
         links.append((f"../{_model_file(group, twin_of)}", f"{twin_of}, of which this is the untrained twin"))
     links += [
@@ -406,19 +406,33 @@ def _reading(site: _Site, places: Sequence[Place]) -> str:
 
 
 def _compare(site: _Site, places: Sequence[Place]) -> str:
-    choices: dict[str, list[tuple[str, str, str]]] = {}
+    rows: dict[str, list[tuple[str, str, str]]] = {}
+    models: dict[str, dict[str, tuple[str, dict[str, str]]]] = {}  # by benchmark and id, rows with their files
     for place in places:
         row, group = place.row, place.group
-        said = f"{group.name}: {row['task']}"
+        file = _pairs_file(group, row["task"])
         other = "" if row["status"] is not None else f" ({row['protocol']})"
-        choices.setdefault(said, []).append(
-            (place.slug, _pairs_file(group, row["task"]), f"{row['model']} · {row['task']}{other}")
-        )
+        text = f"{row['model']} · {row['task']}{other}"
+        rows.setdefault(f"{group.name}: {row['task']}", []).append((place.slug, file, text))
+        if not other:  # of a model one row a task, as in the comparisons of a leaderboard
+            own = models.setdefault(group.name, {})
+            own.setdefault(slug(group.name, row["model"]), (row["model"], {}))[1][place.slug] = file
+    # the name of the group is not seen where the choice is closed
+    several = len(models) > 1
+    choices = [
+        (f"{of}: models", [(name, " ".join(files.values()), f"{of}: {model}" if several else model)
+                           for name, (model, files) in own.items()])
+        for of, own in models.items()
+    ]  # fmt: skip
     return site.page(
         "compare.html.j2",
         "compare.html",
-        choices=list(choices.items()),
-        given={"pictures": pairs.pictures(), **pairs.labels()},
+        choices=[*choices, *rows.items()],
+        given={
+            "pictures": pairs.pictures(),
+            "models": {name: list(of) for own in models.values() for name, (_, of) in own.items()},
+            **pairs.labels(),
+        },
     )
 
 

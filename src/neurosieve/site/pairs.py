@@ -1,7 +1,8 @@
-"""What the page compare.html needs of rows to set any two side by side. Pure functions; reads and writes no files.
+"""What the page compare.html needs to set two rows or models side by side. Pure functions; reads and writes no files.
 
 Two rows of one task of one benchmark are compared by what ranks.py found of the pair; other pairs have no such figures.
-The pictures are those of charts.of_pair, made once with two stand-ins; the script puts the chosen rows in their places.
+Two models are compared row by row on the tasks that both have. The pictures are those of charts.of_pair and
+charts.of_models, made once with stand-ins; the script puts the chosen rows in their places.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from neurosieve.leaderboard.measures import count, decimals, share
 from neurosieve.site import charts, texts
+from neurosieve.site.charts.parts import needed
 from neurosieve.site.compare import leaves
 from neurosieve.site.read import Results
 
@@ -33,8 +35,17 @@ WORDS = (
     ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
 )  # fmt: skip
 SHARED = ("activations", "redundancy", "probes", "subsets")  # blocks of a params file that hold for every row
-# The stand-ins, by what the script finds them: names of the series and of the metric, and the end of the size axis.
-STANDING_IN = {"metric": "METRIC", "n_neurons": 1000, "n_minimal": 10, "n_minimal_low": None, "n_minimal_high": None}
+# The stand-ins, by what the script finds them: names of the series and of the metric, ends of axes, and the key of the
+# figure in each set of data.
+STANDING_IN: dict[str, Any] = {
+    "metric": "METRIC",
+    "n_neurons": 1000,
+    "n_minimal": 10,
+    "n_minimal_low": None,
+    "n_minimal_high": None,
+}
+DIFFERENCE = {"task": "TASK", "difference": 0.5, "low": -1.0, "high": 1.0, "apart": True, "what": ""}
+NEEDED = {"task": "TASK", "value": 10, "low": 1, "high": 100, "filled": True, "what": ""}
 
 
 def of_task(one: Results, task: str, members: Sequence[tuple[str, Row]]) -> dict[str, Any]:
@@ -43,8 +54,9 @@ def of_task(one: Results, task: str, members: Sequence[tuple[str, Row]]) -> dict
     Returns
     -------
     {"rows": {slug: {"name", "of", "page", "figures": {key: [number, text]}, "words", "settings": {name: text},
-    "curve", "layers", "minimum"}}, "pairs": {"score", "subset", "n_minimal": as in comparisons.json, with the slugs of
-    the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline, "layers" the subset per layer.
+    "curve", "layers", "minimum", "needed"}}, "pairs": {"score", "subset", "n_minimal": as in comparisons.json, with the
+    slugs of the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline, "layers" the subset per
+    layer, "needed" as of charts.parts.
     """
     params = one.manifest.get("params") or {}
     slugs = {row["model"]: name for name, row in members if row["status"] is not None}
@@ -82,6 +94,7 @@ def _row(one: Results, params: Mapping[str, Any], name: str, row: Row) -> dict[s
         else [[n, round(v, 6)] for n, v in zip(curve["sizes"], curve["judge"], strict=True)],
         "layers": row["chosen_layers"] or [],
         "minimum": [row["n_minimal"], texts.minimum(row)],
+        "needed": needed(row),
     }
 
 
@@ -99,13 +112,21 @@ def _settings(one: Results, params: Mapping[str, Any], row: Row) -> dict[str, st
     }
 
 
-def pictures() -> list[dict[str, Any]]:
-    """The pictures of a pair with the rows A and B as stand-ins: {"key", "title", "text", "spec"}."""
+def pictures() -> dict[str, list[dict[str, Any]]]:
+    """The pictures of two rows and of two models, A and B as stand-ins: {"key", "title", "text", "spec"} each."""
     curve = {"sizes": [1, 10], "judge": [0.1, 0.2]}
     a, b = (
         {**STANDING_IN, "model": name, "ranking": "r", "curves": {"r": curve}, "chosen_layers": [1]} for name in "AB"
     )
-    return [{"key": c.key, "title": c.title, "text": c.text, "spec": c.spec} for c in charts.of_pair(a, b)]
+    sizes = [{**NEEDED, "series": name} for name in "AB"]
+    found = {
+        "rows": charts.of_pair(a, b),
+        "models": charts.of_models(("A", "B"), [DIFFERENCE], sizes, STANDING_IN["n_neurons"]),
+    }
+    return {
+        kind: [{"key": c.key, "title": c.title, "text": c.text, "spec": c.spec} for c in of]
+        for kind, of in found.items()
+    }
 
 
 def labels() -> dict[str, Any]:

@@ -35,7 +35,7 @@ from neurosieve.site.charts import (
 from neurosieve.site.charts import overview as top
 from neurosieve.site.charts.parts import Chart, Row
 
-__all__ = ["Chart", "of_model", "of_pair", "of_row", "of_task", "overview"]
+__all__ = ["Chart", "of_model", "of_models", "of_pair", "of_row", "of_task", "overview"]
 
 
 class Whole(Protocol):
@@ -55,6 +55,7 @@ def _known(charts: Iterable[Chart | None]) -> list[Chart]:
 
 def of_row(row: Row, results: Whole | None = None) -> list[Chart]:
     """Pictures of one row, the answer first."""
+    moved = (getattr(results, "transfer", None) or {}).get(row["model"]) or {}
     return _known(
         (
             score.chart(row),
@@ -69,6 +70,7 @@ def of_row(row: Row, results: Whole | None = None) -> list[Chart]:
             ablation.chart(row),
             *faithfulness.charts(row),
             attribution.chart(row),
+            transfer.chart(row["model"], moved) if row["task"] in (moved.get("tasks") or ()) else None,
             cost.chart(row),
             clusters.chart(row),
             cka.chart(row),
@@ -115,3 +117,10 @@ def overview(rows: Sequence[Row]) -> list[Chart]:
 def of_pair(a: Row, b: Row) -> list[Chart]:
     """Pictures of two rows over each other."""
     return _known((pair.curves(a, b), pair.layers(a, b)))
+
+
+def of_models(
+    names: tuple[str, str], scores: Sequence[Mapping[str, Any]], sizes: Sequence[Mapping[str, Any]], most: int
+) -> list[Chart]:
+    """Pictures of two models on the tasks that both have; arguments as of pair.differences and pair.needed."""
+    return [pair.differences(scores), pair.needed(names, sizes, most)]

@@ -19,11 +19,9 @@ def base(row: Row) -> str:
 
 def drawn(rows: Sequence[Row]) -> list[Row]:
     """Rows that get a line: of the models with the best judge scores, and of their twins, in the order given."""
-    own = [row for row in rows if not row.get("control_of")]
+    own = [row for row in rows if not row.get("control_of")] or rows
     reference: dict[str, float] = {}
-    for row in (
-        own or rows
-    ):  # a row of the published protocol has no reference, and takes none from its model's other row
+    for row in own:  # a row of the published protocol has no reference, and takes none from its model's other row
         found = (row.get("judge") or {}).get("reference") or 0.0
         reference[base(row)] = max(found, reference.get(base(row), found))
     first = list(reference)
@@ -124,24 +122,10 @@ def minima(task: str, rows: Sequence[Row], key: str = "model") -> Chart | None:
     """
     values: list[Point] = []
     for row in rows:
-        size = row.get("n_minimal") or row.get("estimate")
-        if not size or row.get("status") is None:  # a row of the published protocol is chosen on test
+        found = parts.needed(row)
+        if found is None or row.get("status") is None:  # a row of the published protocol is chosen on test
             continue
-        claimed = parts.claims(row)
-        low, high = row.get("n_minimal_low"), row.get("n_minimal_high")
-        if claimed and low is not None and high is None:
-            high = row["n_neurons"]
-        values.append(
-            {
-                "name": row[key],
-                "value": size,
-                "low": low if claimed else None,
-                "high": high if claimed else None,
-                "filled": claimed,
-                "what": parts.minimal_text(row),
-                "share": exact(size / row["n_neurons"]),
-            }
-        )
+        values.append({"name": row[key], **found, "share": exact(found["value"] / row["n_neurons"])})
     if not values:
         return None
     x = parts.sizes_axis(max(row["n_neurons"] for row in rows))

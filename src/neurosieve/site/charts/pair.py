@@ -1,7 +1,8 @@
-"""Two rows over each other: their curves, and where their subsets lie."""
+"""Two rows over each other: their curves, and where their subsets lie; two models on the tasks that both have."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosieve.site.charts import parts
@@ -89,3 +90,80 @@ def layers(a: Row, b: Row) -> Chart | None:
     ]
     text = "Where the neurons of the two subsets lie, as shares of each; the figures are numbers of neurons."
     return Chart("pair-layers", "Chosen neurons per layer", text, spec, table)
+
+
+def differences(found: Sequence[Mapping[str, Any]]) -> Chart:
+    """Difference of two models in the score of all neurons, a line for each task.
+
+    found : of each task "task", "difference", "low" and "high" of it (None where the two were not tested together),
+    "apart": whether the test tells them apart, and "what": the same as text.
+    """
+    tasks = [one["task"] for one in found]
+    most = max(0.01, *(abs(one[key]) for one in found for key in ("difference", "low", "high") if one[key] is not None))
+    x: Spec = {"field": "difference", "type": "quantitative", "title": "A − B, score of all neurons"}
+    x |= {"scale": {"domain": [-most, most]}, "axis": {"grid": False, "format": "+.2~f"}}
+    y: Spec = {"field": "task", "type": "nominal", "sort": None, "title": None, "scale": {"domain": tasks}}
+    y["axis"] = {"grid": True, "ticks": False}
+    place = {"x": x, "y": y}
+    tooltip = parts.tips(("task", "task", ""), ("what", "A − B", ""))
+    zero = {"data": parts.rows_of([{"zero": 0}]), "mark": {"type": "rule", "style": "level"}}
+    spec = parts.spec(
+        {**zero, "encoding": {"x": {"field": "zero", "type": "quantitative"}}},
+        *_points_and_intervals(place, "datum.apart"),
+        parts.hover({**place, "tooltip": tooltip}, 240),
+        height=26 * len(tasks),
+        data=parts.rows_of(found),
+    )
+    text = (
+        "Difference of the test scores of all neurons, in the metric of the task, with its 5-95 % interval over files "
+        "where both were scored on the same ones. Filled: told apart (p at most 0.05 after Holm); hollow: not."
+    )
+    table = [["task", "A − B", "interval"]]
+    table += [[one["task"], f"{one['difference']:+.3f}", parts.interval(one["low"], one["high"])] for one in found]
+    return Chart("models-differences", "Difference in score by task", text, spec, table)
+
+
+def needed(names: tuple[str, str], found: Sequence[Mapping[str, Any]], most: int) -> Chart:
+    """Neurons that two models need, two lines for each task.
+
+    found : as of parts.needed, with "task" and "series" (one of names).
+    most : neurons of the larger model.
+    """
+    tasks = list(dict.fromkeys(one["task"] for one in found))
+    x = {**parts.sizes_axis(most), "field": "value"}
+    x["axis"]["grid"] = True
+    colour = parts.series(names)["color"]
+    place: Spec = {
+        "x": x,
+        "y": {"field": "task", "type": "nominal", "sort": None, "title": None, "scale": {"domain": tasks},
+              "axis": {"grid": True, "ticks": False, "tickBand": "extent"}},
+        "yOffset": {"field": "series", "type": "nominal", "scale": {"domain": list(names)}},
+        "color": colour,
+    }  # fmt: skip
+    tooltip = parts.tips(("series", "model", ""), ("task", "task", ""), ("what", "minimal subset", ""))
+    spec = parts.spec(
+        *_points_and_intervals(place, "datum.filled"),
+        parts.hover({**place, "tooltip": tooltip}, 240),
+        height=44 * len(tasks),
+        data=parts.rows_of(found),
+    )
+    text = (
+        "Neurons of the minimal subset, with the range where another judge of the same size would put it (5-95 %). "
+        "Hollow: an estimate, without a claim."
+    )
+    table = [["task", "model", "minimal subset"], *([one["task"], one["series"], one["what"]] for one in found)]
+    return Chart("models-needed", "Neurons needed by task", text, spec, table)
+
+
+def _points_and_intervals(place: Spec, filled: str) -> list[Spec]:
+    """A point each, filled where the expression holds and hollow elsewhere, over the line from "low" to "high"."""
+    ends = {"x": place["x"] | {"field": "low"}, "x2": {"field": "high"}}
+    line = {"transform": [{"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "strokeWidth": 2}}
+    return [
+        {**line, "encoding": {**place, **ends}},
+        *(
+            {"transform": [{"filter": test}], "mark": {"type": "point", "filled": whole, "size": 70, "strokeWidth": 2},
+             "encoding": place}
+            for test, whole in ((filled, True), (f"!{filled}", False))
+        ),
+    ]  # fmt: skip

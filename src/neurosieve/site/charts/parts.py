@@ -163,6 +163,23 @@ def judged(low: float, high: float | None, to: str = " to ") -> str:
     return f"{integer(low)} or more" if high is None else f"{integer(low)}{to}{integer(high)}"
 
 
+def needed(row: Row) -> dict[str, Any] | None:
+    """How many neurons a row needs, as a point of a picture; None where there is not even an estimate.
+
+    Returns
+    -------
+    "value", "low" and "high" (None of an estimate), "filled": whether the row claims it, and "what": the same as text.
+    """
+    size = row.get("n_minimal") or row.get("estimate")
+    if not size:
+        return None
+    claimed = claims(row)
+    low, high = (row.get("n_minimal_low"), row.get("n_minimal_high")) if claimed else (None, None)
+    if low is not None and high is None:  # with no known upper end it may be any number
+        high = row["n_neurons"]
+    return {"value": size, "low": low, "high": high, "filled": claimed, "what": minimal_text(row)}
+
+
 def minimal_text(row: Row) -> str:
     """How many neurons suffice, or that nothing is claimed."""
     if claims(row):
