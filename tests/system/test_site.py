@@ -179,7 +179,7 @@ def test_two_rows_are_compared(browser, site):
     browser.open(f"{site}/compare.html#a={a}&b={b}")
     browser.wait("document.querySelector('#comparison .chart svg')")
     text = browser.run("return document.querySelector('#comparison').textContent")
-    assert "Settings that differ" in text and ", p 0." in text  # by the paired bootstrap
+    assert "What differs in what made them" in text and ", p 0." in text  # by the paired bootstrap
     first = browser.run("return document.querySelector('#comparison thead th').textContent")
     assert first == "A: neurosieve-base"
     browser.run("document.querySelector('.swap').click()")
@@ -208,10 +208,10 @@ def test_two_models_are_compared(browser, site):
     assert browser.run("return location.hash") == f"#a={a}&b={b}"
     scores = browser.run(
         "const all = [...document.querySelectorAll('#comparison table')];"
-        "const one = all.find((table) => table.caption.textContent === 'All neurons, test');"
+        "const one = all.find((table) => table.caption?.textContent === 'All neurons, test');"
         "return [...one.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
-    assert scores[0][1:] == ["A: neurosieve-base", "B: minilm", "A − B"]
+    assert scores[0][1:] == ["A: neurosieve-base", "B: minilm", "B − A"]
     tasks = [line[0] for line in scores[1:]]
     assert len(tasks) == 4 and all("], p " in line[3] for line in scores[1:])  # each by the paired bootstrap
     # the figures are those of the rows' own comparison
@@ -235,6 +235,61 @@ def test_two_models_are_compared(browser, site):
     browser.open(f"{site}/compare.html#a={a}__token-roles&b={b}")
     browser.wait("document.querySelector('#pair-curves svg')")
     assert browser.complaints() == []
+
+
+def test_the_link_to_the_content_leaves_the_view_as_it_is(browser, site):
+    for page, shown in (
+        ("index.html#task=doc-match", ".board"),
+        ("compare.html#a=default__minilm__doc-match&b=default__minilm__token-roles", "#comparison .chart svg"),
+    ):
+        browser.open(f"{site}/{page}")
+        browser.wait(f"document.querySelector('{shown}')")
+        browser.run("document.querySelector('.skip').click()")
+        assert browser.run("return document.activeElement.id") == "main"
+        assert browser.run("return location.hash") == page[page.index("#") :]
+
+
+def test_what_differs_between_results_and_what_is_not_common_is_told(browser, site):
+    browser.open(f"{site}/compare.html#a=default__minilm__doc-match")
+    browser.run("const s = document.querySelector('select[name=b]');"
+                "s.value = [...s.options].find((one) => /^older.*doc-match$/.test(one.value)).value;"
+                "s.dispatchEvent(new Event('change'))")  # fmt: skip
+    browser.wait("document.querySelector('#comparison .chart svg')")
+    text = browser.run("return document.querySelector('#comparison').textContent")
+    assert "Of different tasks, results or protocols" in text and "What differs in what made them" in text
+    browser.open(f"{site}/compare.html#a=default__minilm__doc-match&b=default__minilm__nothing")
+    browser.wait("document.querySelector('#comparison .notes')")
+    assert "Choose two" in browser.run("return document.querySelector('[role=status]').textContent")
+    # going through a choice by keyboard is one step back
+    browser.open(f"{site}/compare.html")
+    browser.run("const s = document.querySelector('select[name=a]'); s.focus();"
+                "for (const i of [1, 2, 3]) { s.selectedIndex = i; s.dispatchEvent(new Event('change')) }")  # fmt: skip
+    assert browser.run("return location.hash") != ""
+    browser.back()
+    assert browser.run("return location.hash") == ""
+    # paper is white, also for pictures that came later
+    browser.look(scheme="dark")
+    browser.open(f"{site}/compare.html#a=default__minilm__doc-match&b=default__minilm__token-roles")
+    browser.wait("document.querySelector('#comparison .chart[data-drawn=dark]')")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert set(browser.run("return [...document.querySelectorAll('.chart')].map((c) => c.dataset.drawn)")) == {"light"}
+    assert "Figures" in browser.run("return document.querySelector('#comparison .chart details').textContent")
+
+
+def test_a_phone_sorts_by_a_choice(browser, site):
+    browser.look(width=390)
+    browser.open(f"{site}/index.html")
+    shown = "return getComputedStyle(document.querySelector('.order')).display"
+    assert browser.run(shown) != "none"
+    assert browser.run("return getComputedStyle(document.querySelector('thead button')).visibility") == "hidden"
+    browser.run(
+        "const s = document.querySelector('select[name=sort]'); s.value = '-oracle';"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    known = [float(value) for value in cells(browser, "oracle") if value]
+    assert known == sorted(known, reverse=True) and browser.run("return location.hash") == "#sort=-oracle"
+    browser.look()
+    assert browser.run(shown) == "none"
 
 
 @pytest.mark.parametrize("width", [390, 768, 1200, 1280])

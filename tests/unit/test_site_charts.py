@@ -237,7 +237,7 @@ def test_two_models_have_a_line_for_each_task() -> None:
     assert (about["value"], about["low"], about["high"], about["filled"]) == (20, None, None, False)
     assert parts.needed(ROW | {"n_minimal": None}) is None
     differences, needed = charts.of_models(("m", "n"), SCORES, [claimed, about], 100)
-    assert differences.table == [["task", "A − B", "interval"], ["t", "+0.250", "0.125 to 0.500"], ["u", "-0.125", ""]]
+    assert differences.table == [["task", "B − A", "interval"], ["t", "+0.250", "0.125 to 0.500"], ["u", "-0.125", ""]]
     assert differences.spec["layer"][1]["encoding"]["x"]["scale"]["domain"] == [-0.5, 0.5]
     assert [line[:2] for line in needed.table[1:]] == [["t", "m"], ["t", "n"]]
 
@@ -333,11 +333,33 @@ def test_the_lock_has_the_pinned_versions_and_no_host() -> None:
     assert not any("resolved" in entry for entry in lock.values())
 
 
-def test_the_guide_explains_every_picture_of_a_row():
+def explained(head: str) -> set[str]:
     text = Path("docs/read-the-leaderboard.md").read_text(encoding="utf-8")
-    guide = text.split("| picture of a row |")[1].split("\n\n")[0]
-    explained = {name.strip() for line in guide.splitlines()[2:] for name in line.split("|")[1].split(",")}
-    explained |= {"Chosen by probes, and used by the model"}  # a comma of its own
-    for path in PUBLISHED:
-        for chart in charts.of_row(json.loads(path.read_text(encoding="utf-8"))):
-            assert chart.title.split(" (")[0] in explained, chart.title
+    table = text.split(f"| {head} |")[1].split("\n\n")[0]
+    return {name.strip() for line in table.splitlines()[2:] for name in line.split("|")[1].split(",")}
+
+
+def test_the_guide_explains_every_picture():
+    of_rows = explained("picture of a row") | {"Chosen by probes, and used by the model"}  # a comma of its own
+    of_several = explained("picture of several rows")
+    of_models = of_several | {"Subsets used for other tasks"}  # as on the pages of its rows
+    for folder in ("concepts", "default", "real-data", "training"):
+        rows = [json.loads(path.read_text(encoding="utf-8")) for path in PUBLISHED if path.parts[1] == folder]
+        whole = SimpleNamespace(
+            **{
+                name: json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+                for name in ("transfer", "effects", "languages")
+                for file in [Path("results", folder, f"{name}.json")]
+            }
+        )
+        found = [(chart, of_rows) for row in rows for chart in charts.of_row(row, whole)]
+        found += [(chart, of_several) for chart in charts.overview(rows)]
+        for task in {row["task"] for row in rows}:
+            found += [(chart, of_several) for chart in charts.of_task(task, [r for r in rows if r["task"] == task])]
+        for model in {row["model"] for row in rows}:
+            of = [row for row in rows if row["model"] == model]
+            found += [(chart, of_models) for chart in charts.of_model(model, of, whole)]
+        for chart, known in found:
+            assert re.split(r" \(|: |, set to", chart.title)[0] in known, chart.title
+    for chart in charts.of_pair(rows[0], rows[1]) + charts.of_models(("A", "B"), SCORES, [], 10):
+        assert chart.title in of_several, chart.title

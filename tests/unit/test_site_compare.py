@@ -95,6 +95,15 @@ def test_numbers_of_neurons_differ_where_their_intervals_are_apart(results):
     assert (found["different"], found["difference"]) == (None, 0)
 
 
+def test_the_status_is_told_where_a_row_claims_nothing(results):
+    """Also where it is the same on both sides: their numbers are no minima."""
+    for path in (results / "rows").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "no twin"}))
+    found = sides("big__names", "small__names", results)
+    assert {"name": "status", "a": "no twin", "b": "no twin"} in found["rows"][0]["columns"]
+    assert "status     no twin -> no twin" in as_text(found)
+
+
 def test_what_is_missing_has_no_difference(results):
     missing = row("b", "t", oracle=None, n_minimal=None, subset_test=None, test={})
     score, subset, minimal = figures(row("a", "t"), missing)

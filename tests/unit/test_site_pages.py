@@ -16,7 +16,7 @@ import pytest
 from site_build import make_older, rename, write_leaderboard
 
 from neurosieve.leaderboard.table import COLUMNS
-from neurosieve.site import board, make_site, pages, texts
+from neurosieve.site import board, make_site, pages, pairs, texts
 from neurosieve.site.charts import parts
 from neurosieve.site.read import OWN, SiteError, read_all, read_results
 
@@ -220,6 +220,31 @@ def test_without_an_upper_end_no_dash_stands_for_it(made):
     assert texts.key_figures(endless, "1")[0][2] == "84 or more on another judge"
     strip = board.strip(endless, row["n_neurons"])
     assert float(strip["left"]) + float(strip["width"]) == pytest.approx(97, abs=0.11)  # of 3 to 97: to the end
+
+
+def test_what_is_compared_says_what_made_it_and_claims_no_more_than_the_table(made, tmp_path):
+    one = read_results(made)
+    row = next(row for row in one.rows if texts.supported(row) and row["n_minimal"] is not None)
+    task = row["task"]
+    weak = {**row, "status": "no twin", "protocol": "other", "model": "weak"}
+    found = pairs.of_task(one, "shown as", task, [("a", row), ("b", weak)])
+    a, b = found["rows"]["a"], found["rows"]["b"]
+    assert a["results"] == "shown as" and (a["protocol"], b["protocol"]) == ("strict", "other")
+    assert a["figures"]["n_minimal"][0] == row["n_minimal"]
+    assert b["figures"]["n_minimal"] == [None, f"about {row['n_minimal']:,}, no claim"]
+    assert b["figures"]["share"] == b["figures"]["n_bound"] == [None, "–"]
+    assert a["words"]["why"] is None and b["words"]["why"] and a["words"]["origin"] is None
+    code, inputs = "c0de" * 16, {f"prepare/tasks/{task}/test": "7e57" * 16}
+    params = {"seed": 3, "prepare": {"tasks": {task: {"kind": "k"}, "other": {"kind": "o"}}}}
+    told = dataclasses.replace(one, manifest={"code": code, "lock": "10cc" * 16, "inputs": inputs, "params": params})
+    made_by = pairs.of_task(told, "x", task, [])["made"]
+    assert (made_by["code"], made_by["lock"], made_by["sha256 of test"]) == (code[:12], "10cc" * 3, "7e57" * 3)
+    assert made_by["task.kind"] == "k" and "o" not in made_by.values()
+    silent = pairs.of_task(dataclasses.replace(one, manifest={}), "x", task, [])["made"]
+    assert {name for name, text in silent.items() if text is None} == {"params", "code", "lock", "data"}
+    handed_in = dataclasses.replace(one, origin={"by": "lab", "reproduced": False})
+    words = pairs.of_task(handed_in, "x", task, [("a", row)])["rows"]["a"]["words"]
+    assert words["origin"] == "claimed by lab, not reproduced"
 
 
 def test_a_row_claims_what_it_may(files, made):

@@ -51,6 +51,17 @@ def test_an_older_folder_lacks_much_and_is_read(folder):
     assert row["evidence"] == whole.rows[0]["evidence"]
 
 
+@pytest.mark.parametrize("key", ["mean_tune", "layer_selection"])
+def test_rows_of_which_no_page_can_be_made_are_refused(folder, key):
+    path = folder / "rows" / "minilm__token-roles.json"
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps(row | {key: None}))
+    with pytest.raises(
+        SiteError, match=rf"rows: the row of 'minilm' on 'token-roles' has no {key}; it is of an earlier"
+    ):
+        read_results(folder)
+
+
 def test_rows_of_another_protocol_are_taken_from_the_table(folder):
     (folder / "benchmark.json").unlink()
     table = folder / "leaderboard.csv"

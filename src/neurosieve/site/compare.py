@@ -18,10 +18,11 @@ from neurosieve.config import PHASES
 
 TABLE, MANIFEST, PAIRS = "leaderboard.csv", "manifest.json", "comparisons.json"
 ROW, MODEL, FOLDER = "row", "model", "folder"
-# What of a row is told beside its figures where it differs.
+# What of a row is told beside its figures where it differs; the status also where both claim nothing.
 TOLD = ("training", "status", "evidence", "confirmed", "ranking", "metric", "n_neurons", "layers_used", "note")
 PARTS = ("card", "test")  # of a task, those whose manifests a leaderboard's manifest names
 ENDS = ("", "_low", "_high")
+SUPPORTED = "supported"  # as in probes/status.py, which would load numpy and scipy
 SHOWN, WIDTH = 20, 60  # settings that the text lists, characters of a value in it
 Row = Mapping[str, Any]
 
@@ -97,7 +98,7 @@ def differences(a: Side, b: Side) -> dict[str, Any]:
         "a", "b" : label, kind, benchmark, version, and "only": rows that the other lacks, as "model__task".
         "settings" : see :func:`settings`.
         "rows" : a dict per pair of rows: "a" and "b" (model, task), "figures" (see :func:`figures`) and "columns"
-        (name, a, b of those of TOLD that differ).
+        (name, a, b of those of TOLD that differ, and the status of rows that claim nothing).
         "same_benchmark" : whether name and version are equal; where they are not, figures are of different benchmarks.
 
     Raises
@@ -119,7 +120,7 @@ def differences(a: Side, b: Side) -> dict[str, Any]:
                 "columns": [
                     {"name": name, "a": one.get(name), "b": other.get(name)}
                     for name in TOLD
-                    if one.get(name) != other.get(name)
+                    if one.get(name) != other.get(name) or (name == "status" and one.get(name) != SUPPORTED)
                 ],
             }
         )
@@ -160,7 +161,7 @@ def settings(a: Side, b: Side, matched: Sequence[tuple[Row, Row]]) -> dict[str, 
             unknown.append(key)
     names = {f"prepare/tasks/{row['task']}" for _, rows in sides for row in rows}
     of_one_task = len(matched) == 1 and len(names) == 2  # two tasks: part by part
-    sums = [_data(side, [row["task"] for row in rows], of_one_task) for side, rows in sides]
+    sums = [data_sums(side.manifest, [row["task"] for row in rows], of_one_task) for side, rows in sides]
     if not (sums[0] and sums[1]):
         unknown.append("data")
     found["data"] = [
@@ -470,12 +471,12 @@ def _params(side: Side, rows: Sequence[Row], whole: bool) -> dict[str, Any]:
     return params | {"prepare": prepare}
 
 
-def _data(side: Side, tasks: Sequence[str], by_part: bool) -> dict[str, str]:
+def data_sums(manifest: Mapping[str, Any], tasks: Sequence[str], by_part: bool) -> dict[str, str]:
     """name -> sha256 of what the rows' tasks were made of; ``by_part``: names without the task."""
-    inputs = side.manifest.get("inputs") or {}
+    inputs = manifest.get("inputs") or {}
     # names of inputs began with the benchmark in results before version 7 of the default one
     inputs = {path if path.split("/")[0] in PHASES else path.partition("/")[2]: total for path, total in inputs.items()}
-    found = dict(side.manifest.get("sources") or {})
+    found = dict(manifest.get("sources") or {})
     for task in tasks:
         for part in PARTS:
             if (total := inputs.get(f"prepare/tasks/{task}/{part}")) is not None:

@@ -130,7 +130,7 @@ def render(results: Sequence[Results]) -> dict[str, str | bytes]:
         for task in _names(own, "task"):
             members = [place for place in own if place.row["task"] == task]
             files[_task_file(group, task)] = _task(site, one, group, task, members)
-            files[_pairs_file(group, task)] = _pairs(one, task, members)
+            files[_pairs_file(group, task)] = _pairs(one, group, task, members)
         for model in _names(own, "model"):
             members = [place for place in own if place.row["model"] == model]
             files[_model_file(group, model)] = _model(site, one, group, model, members)
@@ -209,7 +209,7 @@ def _places(one: Results, group: Group, most: int) -> list[Place]:
             names = [group.name, row["model"], row["task"]]
             name = slug(*names if row["status"] is not None else [*names, row["protocol"]])
             file, rank = _task_file(group, task), ranks[id(row)]
-            line = board.line(row, name, group.name, file, rank, most, i == 0, _origin(one))
+            line = board.line(row, name, group.name, file, rank, most, i == 0, texts.origin(one.by, one.reproduced))
             places.append(Place(row, one, group, name, line))
     return places
 
@@ -279,7 +279,7 @@ def _row(site: _Site, place: Place) -> str:
         model_file=_model_file(group, row["model"]),
         answer=texts.answer(row),
         keys=texts.key_figures(row, place.line.cells["rank"].text),
-        notes=[*filter(None, [_origin(one)]), *place.line.notes],
+        notes=[*filter(None, [texts.origin(one.by, one.reproduced)]), *place.line.notes],
         charts=charts.of_row(row, one),
         neurons=cards.neurons(row),
         lenses=cards.lenses(row),
@@ -352,7 +352,7 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
             {
                 "group": group,
                 "title": one.facts["title"],
-                "origin": _origin(one),
+                "origin": texts.origin(one.by, one.reproduced),
                 "rows": len(rows),
                 "supported": len(good),
                 "sized": sum(row["n_minimal"] is not None for row in good),
@@ -369,13 +369,6 @@ def _benchmarks(site: _Site, results: Sequence[Results], places: Sequence[Place]
 
 
 _FACTS = (("seed", "Seed"), ("random_draws", "Random draws"))
-
-
-def _origin(one: Results) -> str:
-    """Who handed results in, and whether they were made again; empty of ours."""
-    if not one.by:
-        return ""
-    return f"reproduced; by {one.by}" if one.reproduced else f"claimed by {one.by}, not reproduced"
 
 
 def _numerics(one: Results) -> str:
@@ -406,23 +399,24 @@ def _reading(site: _Site, places: Sequence[Place]) -> str:
 
 
 def _compare(site: _Site, places: Sequence[Place]) -> str:
+    several = len({place.group for place in places}) > 1
     rows: dict[str, list[tuple[str, str, str]]] = {}
-    models: dict[str, dict[str, tuple[str, dict[str, str]]]] = {}  # by benchmark and id, rows with their files
+    models: dict[Group, dict[str, dict[str, str]]] = {}  # of a model the files of its rows, by their slugs
     for place in places:
         row, group = place.row, place.group
         file = _pairs_file(group, row["task"])
+        start = f"{group.name}: " if several else ""  # where a choice is closed its group is not seen
         other = "" if row["status"] is not None else f" ({row['protocol']})"
-        text = f"{row['model']} · {row['task']}{other}"
+        text = f"{start}{row['model']} · {row['task']}{other}"
         rows.setdefault(f"{group.name}: {row['task']}", []).append((place.slug, file, text))
         if not other:  # of a model one row a task, as in the comparisons of a leaderboard
-            own = models.setdefault(group.name, {})
-            own.setdefault(slug(group.name, row["model"]), (row["model"], {}))[1][place.slug] = file
-    # the name of the group is not seen where the choice is closed
-    several = len(models) > 1
+            models.setdefault(group, {}).setdefault(row["model"], {})[place.slug] = file
     choices = [
-        (f"{of}: models", [(name, " ".join(files.values()), f"{of}: {model}" if several else model)
-                           for name, (model, files) in own.items()])
-        for of, own in models.items()
+        (f"{group.name}: models", [
+            (slug(group.name, model), " ".join(of.values()), f"{group.name}: {model}" if several else model)
+            for model, of in own.items()
+        ])
+        for group, own in models.items()
     ]  # fmt: skip
     return site.page(
         "compare.html.j2",
@@ -430,13 +424,13 @@ def _compare(site: _Site, places: Sequence[Place]) -> str:
         choices=[*choices, *rows.items()],
         given={
             "pictures": pairs.pictures(),
-            "models": {name: list(of) for own in models.values() for name, (_, of) in own.items()},
+            "models": {slug(group.name, m): list(of) for group, own in models.items() for m, of in own.items()},
             **pairs.labels(),
         },
     )
 
 
-def _pairs(one: Results, task: str, members: Sequence[Place]) -> str:
+def _pairs(one: Results, group: Group, task: str, members: Sequence[Place]) -> str:
     """A script that hands over what compare.html needs of the rows of a task: a page on disk cannot fetch json."""
-    found = pairs.of_task(one, task, [(place.slug, place.row) for place in members])
+    found = pairs.of_task(one, group.name, task, [(place.slug, place.row) for place in members])
     return f"neurosieveCompare.add({script_json(found)});\n"

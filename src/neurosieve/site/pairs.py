@@ -10,30 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurosieve.leaderboard.measures import count, decimals, share
+from neurosieve.leaderboard.measures import NONE, between, count, decimals, from_to, share
 from neurosieve.site import charts, texts
-from neurosieve.site.charts.parts import needed
-from neurosieve.site.compare import leaves
+from neurosieve.site.charts.parts import LOWEST, claims, needed
+from neurosieve.site.compare import data_sums, leaves
 from neurosieve.site.read import Results
 
 Row = Mapping[str, Any]
 FIGURES = (
-    ("oracle", "All neurons, test", decimals),
-    ("subset_test", "Subset, test", decimals),
-    ("n_minimal", "Neurons", count),
-    ("n_least", "Neurons not ruled out from", count),
-    ("share", "Share of the neurons", share),
-    ("n_bound", "At least, at that train objective", count),
-    ("random_test", "Random neurons, test", decimals),
-    ("reference", "Reference, test", decimals),
-    ("surface", "Text alone, test", decimals),
-    ("untrained", "Untrained twin, test", decimals),
-    ("majority", "Constant answer, test", decimals),
+    ("oracle", "All neurons, test"),
+    ("subset_test", "Subset, test"),
+    ("n_minimal", "Neurons"),
+    ("n_least", "Neurons not ruled out from"),
+    ("share", "Share of the neurons"),
+    ("n_bound", "At least, at that train objective"),
+    ("random_test", "Random neurons, test"),
+    ("reference", "Reference, test"),
+    ("surface", "Text alone, test"),
+    ("untrained", "Untrained twin, test"),
+    ("majority", "Constant answer, test"),
 )
+CLAIMED = ("n_minimal", "n_least", "share", "n_bound")  # numbers only where the row claims them
 WORDS = (
-    ("status", "Status"), ("evidence", "Evidence"), ("metric", "Metric"), ("ranking", "Headline contender"),
-    ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
+    ("status", "Status"), ("why", "Why it claims nothing"), ("evidence", "Evidence"), ("metric", "Metric"),
+    ("ranking", "Headline contender"), ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
+    ("origin", "Handed in"),
 )  # fmt: skip
+SUM = 12  # characters of a sha256 that are shown
 SHARED = ("activations", "redundancy", "probes", "subsets")  # blocks of a params file that hold for every row
 # The stand-ins, by what the script finds them: names of the series and of the metric, ends of axes, and the key of the
 # figure in each set of data.
@@ -48,21 +51,29 @@ DIFFERENCE = {"task": "TASK", "difference": 0.5, "low": -1.0, "high": 1.0, "apar
 NEEDED = {"task": "TASK", "value": 10, "low": 1, "high": 100, "filled": True, "what": ""}
 
 
-def of_task(one: Results, task: str, members: Sequence[tuple[str, Row]]) -> dict[str, Any]:
+def of_task(one: Results, name: str, task: str, members: Sequence[tuple[str, Row]]) -> dict[str, Any]:
     """Rows of a task by the slug of their page, and what is known of every two of them.
+
+    Parameters
+    ----------
+    name : how the results are called in the site.
 
     Returns
     -------
-    {"rows": {slug: {"name", "of", "page", "figures": {key: [number, text]}, "words", "settings": {name: text},
-    "curve", "layers", "minimum", "needed"}}, "pairs": {"score", "subset", "n_minimal": as in comparisons.json, with the
-    slugs of the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline, "layers" the subset per
-    layer, "needed" as of charts.parts.
+    {"made": {name: text}: what the results were made by, None where a manifest does not tell,
+    "rows": {slug: {"name", "of", "results", "protocol", "page", "figures": {key: [number, text]}, "words", "settings":
+    {name: text}, "curve", "layers", "minimum", "needed"}}, "pairs": {"score", "subset", "n_minimal": as in
+    comparisons.json, with the slugs of the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline,
+    "layers" the subset per layer, "needed" as of charts.parts.
     """
     params = one.manifest.get("params") or {}
-    slugs = {row["model"]: name for name, row in members if row["status"] is not None}
+    slugs = {row["model"]: slug for slug, row in members if row["status"] is not None}
     known = one.comparisons.get(task, {})
     return {
-        "rows": {name: _row(one, params, name, row) for name, row in members},
+        "made": _made(one, params, task),
+        "rows": {
+            slug: {**_row(params, slug, row), "results": name, "words": _words(one, row)} for slug, row in members
+        },
         "pairs": {
             kind: [
                 {**pair, "a": slugs[pair["a"]], "b": slugs[pair["b"]]}
@@ -74,40 +85,73 @@ def of_task(one: Results, task: str, members: Sequence[tuple[str, Row]]) -> dict
     }
 
 
-def _row(one: Results, params: Mapping[str, Any], name: str, row: Row) -> dict[str, Any]:
+def _row(params: Mapping[str, Any], slug: str, row: Row) -> dict[str, Any]:
     curve = row["curves"].get(row["ranking"])
-    words = {key: row[key] for key, _ in WORDS}
-    words |= {"metric": row["metric"] and texts.metric_name(row["metric"]), "status": texts.status_word(row)}
-    words["n_neurons"] = count(row["n_neurons"])
+    settings = {name: row[name] for name in ("benchmark", "version", "protocol", "training", "margin")}
+    settings["model"] = (params.get("models") or {}).get(row["model"])
     return {
         "name": row["model"],
         "of": row["task"],
-        "results": [one.name, one.folder],
-        "page": f"rows/{name}.html",
+        "protocol": row["protocol"],
+        "page": f"rows/{slug}.html",
         "metric": texts.metric_name(row["metric"] or ""),
         "n_neurons": row["n_neurons"],
-        "figures": {key: [row[key], tell(row[key])] for key, _, tell in FIGURES},
-        "words": words,
-        "settings": _settings(one, params, row),
+        "figures": {key: _figure(row, key) for key, _ in FIGURES},
+        "settings": _plain(settings),
         "curve": []
         if curve is None
         else [[n, round(v, 6)] for n, v in zip(curve["sizes"], curve["judge"], strict=True)],
         "layers": row["chosen_layers"] or [],
-        "minimum": [row["n_minimal"], texts.minimum(row)],
+        "minimum": [row["n_minimal"] if claims(row) else None, texts.minimum(row)],
         "needed": needed(row),
     }
 
 
-def _settings(one: Results, params: Mapping[str, Any], row: Row) -> dict[str, str]:
-    """By name what was chosen before the measurement: of the params file what concerns the row."""
-    blocks = {name: params.get(name) for name in SHARED}
-    blocks["model"] = (params.get("models") or {}).get(row["model"])
-    blocks["task"] = ((params.get("prepare") or {}).get("tasks") or {}).get(row["task"])
-    found = {name: one.facts.get(name, params.get(name)) for name in ("numerics", "seed")}
-    found |= {name: row[name] for name in ("benchmark", "version", "protocol", "training", "margin")}
+def _figure(row: Row, key: str) -> list[Any]:
+    """The number to take differences of, None where there is none or the row does not claim it; and its text."""
+    value, claimed = row[key], claims(row)
+    if key == "n_minimal":
+        size = value if value is not None else row["estimate"]
+        if not claimed:
+            return [None, f"{count(size, about=True)}, no claim" if size else NONE]
+        return [value, count(value) + from_to(row["n_minimal_low"], row["n_minimal_high"])]
+    if key in CLAIMED:
+        return [value, share(value) if key == "share" else count(value)] if claimed else [None, NONE]
+    text = decimals(value)
+    if key == "oracle" and row["oracle_low"] is not None:
+        text += between(row["oracle_low"], row["oracle_high"])
+    return [value, text]
+
+
+def _words(one: Results, row: Row) -> dict[str, str | None]:
+    words = {key: row[key] for key in ("evidence", "ranking", "layers_used")}
+    words["status"], words["n_neurons"] = texts.status_word(row), count(row["n_neurons"])
+    words["why"] = None if texts.supported(row) else texts.status_title(row)
+    words["metric"] = row["metric"] and texts.metric_name(row["metric"])
+    words["origin"] = texts.origin(one.by, one.reproduced) or None
+    return words
+
+
+def _made(one: Results, params: Mapping[str, Any], task: str) -> dict[str, str | None]:
+    """By name what every row of a task was made by: settings, code, lock file and the sums of its data."""
+    prepare = dict(params.get("prepare") or {})
+    blocks: dict[str, Any] = {name: params.get(name) for name in SHARED}
+    blocks["task"] = (prepare.pop("tasks", None) or {}).get(task)
+    prepare.pop("corpora", None)  # of other tasks too: what this one was made of has its sums below
+    blocks["prepare"] = prepare
+    blocks |= {name: one.facts.get(name, params.get(name)) for name in ("numerics", "seed")}
+    sums = data_sums(one.manifest, [task], by_part=True)
+    found: dict[str, str | None] = {"params": None} if not params else {}
+    found |= {name: total and total[:SUM] for name in ("code", "lock") for total in [one.manifest.get(name)]}
+    found |= {f"sha256 of {name}": total[:SUM] for name, total in sums.items()} if sums else {"data": None}
+    return {**_plain(blocks), **found}
+
+
+def _plain(blocks: Mapping[str, Any]) -> dict[str, str | None]:
+    """Leaves by dotted key as text, without what is missing."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in {**found, **dict(leaves(blocks))}.items()
+        for name, value in leaves(blocks)
         if value is not None and value != {}
     }
 
@@ -130,5 +174,5 @@ def pictures() -> dict[str, list[dict[str, Any]]]:
 
 
 def labels() -> dict[str, Any]:
-    """Names of the lines of the table, for the script."""
-    return {"figures": [[key, name] for key, name, _ in FIGURES], "words": [list(pair) for pair in WORDS]}
+    """Names of the lines of the table and where pictures end, for the script."""
+    return {"figures": [list(pair) for pair in FIGURES], "words": [list(pair) for pair in WORDS], "lowest": LOWEST}

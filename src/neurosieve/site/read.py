@@ -5,7 +5,7 @@ Reads, of each folder: leaderboard.csv (which rows there are, and their order), 
 transfer.json, effects.json, languages.json, manifest.json. Writes no files.
 
 What was published before version 0.5 lacks benchmark.json and the later keys of rows: facts are then those of the
-table, cards are missing, and a key that a row lacks is null.
+table, cards are missing, and a key that a row lacks is null; without those of NEEDED no pages are made.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ EMPTY: dict[str, Any] = {
     **dict.fromkeys(("clusters", "notes", "status_notes"), ()),
     **{name: {} for name in ("comparisons", "curves", "judge", "lenses", "minima", "neurons", "ranks", "test")},
 }  # fmt: skip
+# Keys of a row without which no page of it can be made: results of earlier releases lack them.
+NEEDED = ("beats_random", "dev", "layer_selection", "mean_tune")
 WHOLE = (
     "version", "n_neurons", "n_minimal", "n_least", "n_minimal_low", "n_minimal_high", "n_failing", "n_bound",
     "best_n_minimal", "lca_n_minimal", "lca_n_minimal_low", "lca_n_minimal_high", "published_n_neurons",
@@ -125,6 +127,11 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
             raise SiteError(
                 f"{folder / 'leaderboard.csv'}:{number}: no file in {folder / 'rows'} is the row of "
                 f"{cells['model']!r} on {cells['task']!r}; publish the benchmark again"
+            )
+        if missing := [key for key in NEEDED if row.get(key) is None]:
+            raise SiteError(
+                f"{folder / 'rows'}: the row of {cells['model']!r} on {cells['task']!r} has no {', '.join(missing)}; "
+                "it is of an earlier release, of which no pages are made: run it again, or name other results"
             )
         rows.append({**EMPTY, **cells, **{key: value for key, value in row.items() if value is not None}})
     name = str(listed[0][1]["benchmark"])

@@ -68,6 +68,13 @@ def status_title(row: Row) -> str:
     return told or STATUSES.get(row["status"], str(row["status"]))
 
 
+def origin(by: str, reproduced: bool | None) -> str:
+    """Who handed results in, and whether they were made again here; empty of ours."""
+    if not by:
+        return ""
+    return f"reproduced; by {by}" if reproduced else f"claimed by {by}, not reproduced"
+
+
 def minimum(row: Row) -> str:
     """Number of neurons and where another judge would put it, in words."""
     if claims(row):

@@ -31,12 +31,20 @@
     return Math.max(0, ...domains.map((name) => String(name).length));
   }
 
+  /* The longest name beside the ordinate of a specification, in characters. */
+  function beside(spec) {
+    const domains = (spec.layer ?? []).map(({ encoding }) => encoding?.y).filter((y) => y?.type === "nominal").flatMap((y) => y.scale?.domain ?? []);
+    return Math.max(0, ...domains.map((name) => String(name).length));
+  }
+
   /* The look of a chart: font and ink of the page around it, colours of the theme, legends that fit into its width;
-     `names` is the length of the longest name in them. */
-  function look(theme, width, font, names) {
+     `names` is the length of the longest name in them, `left` of the longest one beside the ordinate. */
+  function look(theme, width, font, names, left) {
     const c = THEMES[theme];
     const size = 12;
-    const columns = Math.max(1, Math.floor((width - 40) / (names * 6.6 + 44)));
+    const labels = Math.min(240, Math.round(width * 0.48));
+    const room = width - 40 - Math.min(labels, left * 6.6); // a legend begins where the plot does
+    const columns = Math.max(1, Math.floor(room / (names * 6.6 + 44)));
     return {
       background: "transparent",
       font,
@@ -44,16 +52,16 @@
       axis: {
         domainColor: c.muted, tickColor: c.muted, gridColor: c.grid, labelColor: c.muted, titleColor: c.ink,
         labelFontSize: size, titleFontSize: size, titleFontWeight: "normal", titlePadding: 6, labelOverlap: true,
-        labelLimit: Math.min(240, Math.round(width * 0.48)),
+        labelLimit: labels,
       },
       axisY: { titleAlign: "left", titleAngle: 0, titleAnchor: "start", titleX: 0, titleY: -10, titleBaseline: "bottom" },
       header: { labelColor: c.ink, titleColor: c.ink, labelFontSize: size },
       legend: {
         orient: "top", direction: "horizontal", title: null, columns,
         layout: { top: { direction: width < 720 ? "vertical" : "horizontal", margin: width < 720 ? 4 : 16 } },
-        labelColor: c.ink, labelFontSize: size, labelLimit: 260, symbolStrokeWidth: 2.5, symbolSize: 180, padding: 0,
+        labelColor: c.ink, labelFontSize: size, labelLimit: Math.min(260, room - 30), symbolStrokeWidth: 2.5, symbolSize: 180, padding: 0,
         offset: 26, rowPadding: 3, columnPadding: 14, titleColor: c.ink, titleFontSize: size, titleFontWeight: "normal",
-        titleLimit: width - 20, gradientLength: Math.min(160, width / 2), gradientThickness: 10,
+        titleLimit: room + 20, gradientLength: Math.min(160, width / 2), gradientThickness: 10,
       },
       range: { category: c.category, ramp: c.ramp, heatmap: c.ramp, diverging: c.diverging, ordinal: c.ramp },
       mark: { color: c.category[0] },
@@ -124,7 +132,7 @@
         level: () => logger, error: (...text) => (warnings.push(text.join(" ")), logger),
         warn: (...text) => (warnings.push(text.join(" ")), logger), info: () => logger, debug: () => logger,
       };
-      const config = look(theme, wide, getComputedStyle(figure).fontFamily, longest(spec));
+      const config = look(theme, wide, getComputedStyle(figure).fontFamily, longest(spec), beside(spec));
       const compiled = vega.compile(whole, { config, logger }).spec;
       const view = new vega.View(vega.parse(compiled, null, { ast: true }), {
         expr: vega.expressionInterpreter, renderer: "svg", container: plot, hover: true, tooltip, logger,
@@ -174,7 +182,7 @@
     });
     figures.forEach((figure) => resized.observe(figure.querySelector(".plot")));
     // paper is white; the charts of a closed section, which have no width, are not printed either
-    addEventListener("beforeprint", () => figures.forEach((figure) => draw(figure, "light")));
+    addEventListener("beforeprint", () => document.querySelectorAll("figure.chart").forEach((figure) => draw(figure, "light")));
     addEventListener("afterprint", again);
     // for a page that puts figures in later (compare.js): draws what is new
     globalThis.neurosieveCharts = {

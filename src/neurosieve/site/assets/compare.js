@@ -1,19 +1,22 @@
 /* Two rows or two models side by side. What it needs of a row lies in compare/<task>.js, which is put into the page when
    a row of the task, or a model that has one, is chosen: a page on disk may load scripts and not fetch json. What is
-   chosen stands in the address after #. */
+   chosen stands in the address after #. Differences are B less A, as `neurosieve compare A B` has them. */
 "use strict";
 
 (() => {
+  document.documentElement.classList.add("js");
   const selects = [...document.querySelectorAll(".pick select")];
   const place = document.getElementById("comparison");
+  const said = document.querySelector("[role=status]");
   const given = JSON.parse(document.getElementById("compare-given").textContent);
   const rows = new Map();
   const pairs = { score: [], subset: [], n_minimal: [] };
   const asked = new Set();
+  const NONE = "–";
 
   globalThis.neurosieveCompare = {
     add(found) {
-      for (const [slug, row] of Object.entries(found.rows)) rows.set(slug, { ...row, slug });
+      for (const [slug, row] of Object.entries(found.rows)) rows.set(slug, { ...row, slug, settings: { ...found.made, ...row.settings } });
       for (const kind of Object.keys(pairs)) pairs[kind].push(...found.pairs[kind]);
     },
   };
@@ -38,12 +41,13 @@
 
   const signed = (value, digits) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value).toFixed(digits)}`;
   const whole = (value) => signed(value, 0);
+  const same = (a, b) => ["of", "results", "protocol"].every((key) => a[key] === b[key]);
 
-  /* What is known of the two together, turned so that it speaks of a - b. */
+  /* What is known of the two together, turned so that it speaks of b - a; comparisons.json has first - second. */
   function paired(kind, a, b) {
     if (a.slug === b.slug) return null;
     const pair = pairs[kind].find((p) => [p.a, p.b].includes(a.slug) && [p.a, p.b].includes(b.slug));
-    if (!pair || pair.a === a.slug) return pair ?? null;
+    if (!pair || pair.a === b.slug) return pair ?? null;
     const turned = { ...pair, difference: -pair.difference };
     if ("low" in pair) [turned.low, turned.high] = [-pair.high, -pair.low];
     return turned;
@@ -60,27 +64,33 @@
   const PAIRED = { oracle: "score", subset_test: "subset", n_minimal: "n_minimal" };
 
   function difference(key, a, b) {
-    const paired = PAIRED[key] && known(PAIRED[key], a, b);
-    if (paired) return paired;
     const [x, y] = [a.figures[key][0], b.figures[key][0]];
-    if (x === null || y === null) return "–";
+    if (x === null || y === null) return NONE;
+    const told = PAIRED[key] && known(PAIRED[key], a, b);
+    if (told) return told;
+    if (a.protocol !== b.protocol) return NONE;
     const counted = key.startsWith("n_");
     // scores of two metrics have no difference
-    if (!counted && key !== "share" && a.metric !== b.metric) return "–";
-    return counted ? whole(x - y) : key === "share" ? `${signed(100 * (x - y), 1)} points` : signed(x - y, 3);
+    if (!counted && key !== "share" && a.metric !== b.metric) return NONE;
+    return counted ? whole(y - x) : key === "share" ? `${signed(100 * (y - x), 1)} points` : signed(y - x, 3);
   }
 
-  function table(caption, heads, lines) {
-    const head = make("tr", {}, make("td"), ...heads.map((text) => make("th", { scope: "col" }, text)));
+  function plainTable(heads, lines, ...first) {
+    const head = make("tr", {}, ...heads.map((text) => (text ? make("th", { scope: "col" }, text) : make("td"))));
     const body = lines.map(([name, ...cells]) =>
       make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text))),
     );
-    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-      make("table", { class: "plain" }, make("caption", {}, make("b", {}, caption)), make("thead", {}, head), make("tbody", {}, ...body)));
+    return make("table", { class: "plain" }, ...first, make("thead", {}, head), make("tbody", {}, ...body));
   }
 
-  /* A picture: the specification made of stand-ins, with what was chosen in their places. `found` has `metric`, the
-     sets of data by a key that only their figures have, and the domains of scales by those of the stand-ins. */
+  function table(caption, heads, lines) {
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+      plainTable(["", ...heads], lines, make("caption", {}, make("b", {}, caption))));
+  }
+
+  /* A picture with its figures: the specification made of stand-ins, with what was chosen in their places. `found` has
+     `metric`, the sets of data by a key that only their figures have, the domains of scales by those of the stand-ins,
+     the scale of scores where it is cut, and the `table`: heads, then lines. */
   function picture(of, found) {
     const put = (value, key) => {
       if (Array.isArray(value)) {
@@ -90,6 +100,7 @@
         if (key === "domain") return found.domains[value.join()] ?? value;
         return value.map((one) => put(one));
       }
+      if (key === "scale" && value.zero === false && found.cut) return found.cut;
       if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, put(v, k)]));
       return typeof value === "string" ? value.replace("METRIC", found.metric) : value;
     };
@@ -98,21 +109,22 @@
     if (found.lines) made.height *= found.lines;
     const spec = make("script", { type: "application/json", id: `${of.key}-spec` });
     spec.textContent = JSON.stringify(made);
+    const figures = make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Figures: ${of.title}` }, plainTable(...found.table));
     return make("figure", { class: "chart", id: of.key, "data-spec": `#${of.key}-spec` },
       make("figcaption", {}, make("h3", {}, of.title), make("p", { class: "fine" }, text)),
-      make("div", { class: "plot", role: "img", "aria-label": `${of.title}. ${text}` }), spec);
+      make("div", { class: "plot", role: "img", "aria-label": `${of.title}. ${text}` }), spec,
+      make("details", {}, make("summary", {}, "Figures"), figures));
   }
 
   /* What pictures of both kinds need: names of the series, and the axis of numbers of neurons. */
-  function axes(names, rows) {
-    const largest = Math.max(...rows.map((row) => row.n_neurons));
+  function axes(names, of) {
+    const largest = Math.max(...of.map((row) => row.n_neurons));
     const ticks = [];
     for (let n = 1; n <= largest; n *= 10) ticks.push(n);
     return { ticks, domains: { "A,B": names, "1,1000": [1, largest] } };
   }
 
-  function picturesOfRows(a, b) {
-    const names = a.label === b.label ? [`${a.label} (A)`, `${b.label} (B)`] : [a.label, b.label];
+  function picturesOfRows(names, a, b) {
     const both = [[a, names[0]], [b, names[1]]];
     const score = both.flatMap(([row, series]) => row.curve.map(([n, score]) => ({ series, n, score })));
     const what = both.filter(([row]) => row.minimum[0] !== null).map(([row, series]) => ({ series, n: row.minimum[0], what: row.minimum[1] }));
@@ -120,107 +132,136 @@
       const all = row.layers.reduce((sum, n) => sum + n, 0);
       return row.layers.map((count, layer) => ({ series, layer, count, share: all ? count / all : 0 }));
     });
-    const found = { ...axes(names, [a, b]), metric: a.metric, values: { score, what, share } };
-    const can = (of) => of.key.endsWith("layers") ? both.every(([row]) => row.layers.some(Boolean)) : both.every(([row]) => row.curve.length) && a.metric === b.metric;
-    return given.pictures.rows.filter(can).map((of) => picture(of, found));
+    const scores = score.map((one) => one.score);
+    const cut = Math.min(...scores) < given.lowest ? { domain: [given.lowest, Math.max(0, ...scores)], clamp: true, nice: true } : null;
+    const base = { ...axes(names, [a, b]), metric: a.metric, values: { score, what, share }, cut };
+    const sizes = [...new Set(score.map((one) => one.n))].sort((x, y) => x - y);
+    const at = (row, n) => row.curve.find(([size]) => size === n)?.[1].toFixed(3) ?? "";
+    const tables = {
+      "pair-curves": [["neurons", ...names], sizes.map((n) => [n.toLocaleString("en"), at(a, n), at(b, n)])],
+      "pair-layers": [["layer", ...names], [...Array(Math.max(a.layers.length, b.layers.length)).keys()].map((i) => [i, a.layers[i] ?? "", b.layers[i] ?? ""])],
+    };
+    const can = (of) => of.key === "pair-layers" ? both.every(([row]) => row.layers.some(Boolean)) : both.every(([row]) => row.curve.length) && a.metric === b.metric;
+    return given.pictures.rows.filter(can).map((of) => picture(of, { ...base, table: tables[of.key] }));
   }
 
   function picturesOfModels(names, matched) {
-    const apart = matched.filter(([a, b]) => a.metric === b.metric && [a, b].every((row) => row.figures.oracle[0] !== null)).map(([a, b]) => {
-      const pair = paired("score", a, b);
-      const plain = { difference: a.figures.oracle[0] - b.figures.oracle[0], low: null, high: null, p_holm: 1 };
-      const { difference: of, low, high, p_holm } = pair ?? plain;
+    const scored = matched.filter(([a, b]) => a.metric === b.metric && [a, b].every((row) => row.figures.oracle[0] !== null));
+    const apart = scored.map(([a, b]) => {
+      const plain = { difference: b.figures.oracle[0] - a.figures.oracle[0], low: null, high: null, p_holm: 1 };
+      const { difference: of, low, high, p_holm } = paired("score", a, b) ?? plain;
       return { task: a.of, difference: of, low, high, apart: p_holm <= 0.05, what: difference("oracle", a, b) };
     });
     const filled = matched.flatMap(([a, b]) => [[a, names[0]], [b, names[1]]].filter(([row]) => row.needed).map(([row, series]) => ({ task: a.of, series, ...row.needed })));
-    const most = Math.max(0.01, ...apart.flatMap((one) => [one.difference, one.low, one.high].map(Math.abs)));
+    const ends = apart.flatMap((one) => [one.difference, one.low, one.high].map(Math.abs));
+    const most = Math.min(Math.max(0.01, ...ends), -given.lowest);
     const base = axes(names, matched.flat());
-    const sets = { "models-differences": { apart }, "models-needed": { filled } };
+    const sets = {
+      "models-differences": [{ apart }, [["task", "B − A"], apart.map((one) => [one.task, one.what])]],
+      "models-needed": [{ filled }, [["task", "model", "minimal subset"], filled.map((one) => [one.task, one.series, one.what])]],
+    };
     return given.pictures.models.flatMap((of) => {
-      const [values] = Object.values(sets[of.key]);
-      const tasks = [...new Set(values.map((one) => one.task))];
-      if (!tasks.length) return [];
-      return [picture(of, { ...base, metric: "", values: sets[of.key], lines: tasks.length, domains: { ...base.domains, TASK: tasks, "-1,1": [-most, most] } })];
+      const [values, figures] = sets[of.key];
+      const tasks = [...new Set(Object.values(values)[0].map((one) => one.task))];
+      const domains = { ...base.domains, TASK: tasks, "-1,1": [-most, most] };
+      return tasks.length ? [picture(of, { ...base, metric: "", values, domains, lines: tasks.length, table: figures })] : [];
     });
   }
 
-  const PAIRED_NOTE = "Same task and benchmark: differences in brackets are of the paired bootstrap over the files of test, p after Holm over the pairs of the task.";
+  const TESTED = "Same task and benchmark: differences with brackets are of the paired bootstrap over the files of test, p after Holm over the pairs of the task.";
 
-  function settingsTable(heads, differing) {
-    return differing.length ? table("Settings that differ", heads, differing) : make("p", {}, "The settings do not differ.");
+  /* [name, of A, of B] of what differs in what made two rows; what a manifest does not tell, apart. */
+  function differing(a, b) {
+    const names = [...new Set([...Object.keys(a.settings), ...Object.keys(b.settings)])];
+    const told = (row, name) => row.settings[name] ?? NONE;
+    const unknown = names.filter((name) => a.settings[name] === null || b.settings[name] === null);
+    return [names.filter((name) => !unknown.includes(name) && told(a, name) !== told(b, name)).map((name) => [name, told(a, name), told(b, name)]), unknown];
   }
 
-  function put(first, pictures, tables) {
+  function settings(heads, lines, unknown) {
+    const missing = unknown.length ? [make("p", { class: "notes" }, `Not known of both: ${unknown.join(", ")}.`)] : [];
+    if (lines.length) return [table("What differs in what made them", heads, lines), ...missing];
+    return missing.length ? missing : [make("p", {}, "Nothing differs in what made them.")];
+  }
+
+  function put(text, first, pictures, tables) {
     place.replaceChildren(...first, make("div", { class: "charts" }, ...pictures), ...tables);
     pictures.forEach((figure) => globalThis.neurosieveCharts?.add(figure));
+    said.textContent = text;
   }
 
-  const same = (a, b) => a.of === b.of && String(a.results) === String(b.results);
-  const differs = (a, b) => [...new Set([...Object.keys(a.settings), ...Object.keys(b.settings)])]
-    .filter((name) => a.settings[name] !== b.settings[name])
-    .map((name) => [name, a.settings[name] ?? "–", b.settings[name] ?? "–"]);
+  const filledIn = (lines) => lines.filter(([, x, y]) => x !== NONE || y !== NONE);
 
   function showRows(a, b) {
-    const keys = ["name", "of", "results"].filter((key) => String(a[key]) !== String(b[key]));
-    for (const row of [a, b]) row.label = (keys.length ? keys : ["name"]).map((key) => (key === "results" ? row.results[0] : row[key])).join(", ");
-    const heads = [`A: ${a.label}`, `B: ${b.label}`];
-    const words = given.words.map(([key, name]) => [name, a.words[key] ?? "–", b.words[key] ?? "–"]);
+    const keys = ["name", "of", "results", "protocol"].filter((key) => a[key] !== b[key]);
+    const labels = [a, b].map((row) => (keys.length ? keys : ["name"]).map((key) => row[key]).join(", "));
+    const names = keys.length ? labels : labels.map((label, i) => `${label} (${"AB"[i]})`);
+    const heads = labels.map((label, i) => `${"AB"[i]}: ${label}`);
+    const words = given.words.map(([key, name]) => [name, a.words[key] ?? NONE, b.words[key] ?? NONE]);
     const figures = given.figures.map(([key, name]) => [name, a.figures[key][1], b.figures[key][1], difference(key, a, b)]);
-    put([
-      make("p", { class: same(a, b) ? "fine" : "notes" }, same(a, b) ? PAIRED_NOTE
-        : "Different tasks or benchmarks: data, rules or metric differ, so no difference here is tested."),
-      make("p", { class: "links" }, make("a", { href: a.page }, `A: ${a.name} on ${a.of}`), " ", make("a", { href: b.page }, `B: ${b.name} on ${b.of}`)),
-      settingsTable(heads, differs(a, b)),
-    ], picturesOfRows(a, b), [
-      table("What was found", heads, words),
-      table("Figures", [...heads, "A − B"], figures.filter(([, x, y]) => x !== "–" || y !== "–")),
+    put(`${heads.join(" against ")}`, [
+      make("p", { class: same(a, b) ? "fine" : "notes" }, same(a, b) ? TESTED
+        : "Of different tasks, results or protocols: data, rules or metric may differ, so no difference here is tested."),
+      make("p", { class: "links" }, make("a", { href: a.page }, heads[0]), " ", make("a", { href: b.page }, heads[1])),
+      ...settings(heads, ...differing(a, b)),
+    ], picturesOfRows(names, a, b), [
+      table("What was found", heads, filledIn(words)),
+      table("Figures", [...heads, "B − A"], filledIn(figures)),
     ]);
   }
 
   /* Rows of two models, matched by their tasks; `sides` has all rows of each. */
   function showModels(matched, sides) {
     const [a, b] = matched[0];
-    const names = a.name !== b.name ? [a.name, b.name] : [a, b].map((row) => `${row.name}, ${row.results[0]}`);
-    if (names[0] === names[1]) names.forEach((name, i) => (names[i] = `${name} (${"AB"[i]})`));
-    const heads = names.map((name, i) => `${"AB"[i]}: ${name}`);
+    const keys = ["name", "results"].filter((key) => a[key] !== b[key]);
+    const labels = [a, b].map((row) => (keys.length ? keys : ["name"]).map((key) => row[key]).join(", "));
+    const names = keys.length ? labels : labels.map((label, i) => `${label} (${"AB"[i]})`);
+    const heads = labels.map((label, i) => `${"AB"[i]}: ${label}`);
     const tested = matched.every(([one, other]) => same(one, other));
-    // a setting that differs alike on every task is told once
+    // what differs alike on every task is told once
     const found = new Map();
-    for (const pair of matched)
-      for (const [name, x, y] of differs(...pair)) {
-        const key = JSON.stringify([name, x, y]);
-        found.set(key, [...(found.get(key) ?? []), pair[0].of]);
-      }
-    const settings = [...found].map(([key, tasks]) => {
-      const [name, x, y] = JSON.parse(key);
+    const unknown = new Set();
+    for (const pair of matched) {
+      const [lines, missing] = differing(...pair);
+      missing.forEach((name) => unknown.add(name));
+      for (const line of lines) found.set(JSON.stringify(line), [...(found.get(JSON.stringify(line)) ?? []), pair[0].of]);
+    }
+    const lines = [...found].map(([line, tasks]) => {
+      const [name, x, y] = JSON.parse(line);
       return [tasks.length === matched.length ? name : `${name} (${tasks.join(", ")})`, x, y];
     });
     const links = matched.map(([one, other]) => make("a", { href: `#${new URLSearchParams({ a: one.slug, b: other.slug })}` }, one.of));
-    const lines = (of) => matched.map(([one, other]) => [one.of, ...of(one, other)]).filter(([, x, y]) => x !== "–" || y !== "–");
-    const figures = given.figures.filter(([key]) => PAIRED[key]).map(([key, name]) => [name, lines((x, y) => [x.figures[key][1], y.figures[key][1], difference(key, x, y)])]);
-    const words = given.words.filter(([key]) => ["status", "evidence"].includes(key)).map(([key, name]) => [name, lines((x, y) => [x.words[key] ?? "–", y.words[key] ?? "–"])]);
-    const tasks = sides.map((rows) => new Set(rows.map((row) => row.of)));
-    const alone = sides.map((rows, i) => [...tasks[i]].filter((task) => !tasks[1 - i].has(task)));
-    put([
-      make("p", { class: tested ? "fine" : "notes" }, tested ? PAIRED_NOTE
-        : "Different benchmarks: data and rules may differ, so only rows of one benchmark are tested together."),
+    const byTask = (of) => filledIn(matched.map(([one, other]) => [one.of, ...of(one, other)]));
+    const figures = given.figures.filter(([key]) => PAIRED[key]).map(([key, name]) => [name, byTask((x, y) => [x.figures[key][1], y.figures[key][1], difference(key, x, y)])]);
+    const words = given.words.filter(([key]) => ["status", "evidence", "origin"].includes(key)).map(([key, name]) => [name, byTask((x, y) => [x.words[key] ?? NONE, y.words[key] ?? NONE])]);
+    const tasks = sides.map((of) => new Set(of.map((row) => row.of)));
+    const alone = sides.map((of, i) => [...tasks[i]].filter((task) => !tasks[1 - i].has(task)));
+    put(`${heads.join(" against ")}: ${matched.length} tasks`, [
+      make("p", { class: tested ? "fine" : "notes" }, tested ? TESTED
+        : "Of different results: data and rules may differ, so only rows of the same results are tested together."),
       make("p", { class: "links" }, "Row by row: ", ...links.flatMap((link) => [link, " "])),
       ...alone.flatMap((only, i) => only.length ? [make("p", { class: "fine" }, `Only ${heads[i]} has ${only.join(", ")}.`)] : []),
-      settingsTable(heads, settings),
+      ...settings(heads, lines, [...unknown]),
     ], picturesOfModels(names, matched), [
-      ...figures.filter(([, of]) => of.length).map(([name, of]) => table(name, [...heads, "A − B"], of)),
+      ...figures.filter(([, of]) => of.length).map(([name, of]) => table(name, [...heads, "B − A"], of)),
       ...words.filter(([, of]) => of.length).map(([name, of]) => table(name, heads, of)),
     ]);
   }
 
-  /* Two rows as they are; else the rows of the same task, as `neurosieve compare` does. */
-  function show(sides) {
+  /* Two rows as they are; a model by its rows of the other's tasks, as `neurosieve compare` does. */
+  function show(values) {
+    const sides = values.map((value) => (given.models[value] ?? [value]).map((slug) => rows.get(slug)));
     const [a, b] = sides;
-    const alone = a.length === 1 && b.length === 1;
-    const matched = alone ? [[a[0], b[0]]] : a.flatMap((row) => b.filter((other) => other.of === row.of).map((other) => [row, other]));
-    if (!matched.length) place.replaceChildren(make("p", { class: "notes" }, "They have no task in common."));
+    const rowsAlone = values.every((value) => !(value in given.models));
+    const matched = rowsAlone ? [[a[0], b[0]]] : a.flatMap((row) => b.filter((other) => other.of === row.of).map((other) => [row, other]));
+    if (!matched.length) tell("They have no task in common.");
     else if (matched.length === 1) showRows(...matched[0]);
     else showModels(matched, sides);
+  }
+
+  function tell(text) {
+    place.replaceChildren(make("p", { class: "notes" }, text));
+    said.textContent = text;
   }
 
   async function update() {
@@ -232,26 +273,39 @@
       return found;
     });
     if (options.some((option) => !option.value)) {
-      place.replaceChildren(make("p", { class: "fine" }, "Choose two rows or two models."));
+      tell("Choose two rows or two models.");
       return;
     }
     try {
       await Promise.all([...new Set(options.flatMap((option) => option.dataset.files.split(" ")))].map(load));
-      if (options.every((option, i) => option === selects[i].selectedOptions[0]))
-        show(options.map(({ value }) => (given.models[value] ?? [value]).map((slug) => rows.get(slug))));
+      if (options.every((option, i) => option === selects[i].selectedOptions[0])) show(options.map((option) => option.value));
     } catch (error) {
-      place.replaceChildren(make("p", { class: "notes", role: "alert" }, error.message));
+      tell(error.message);
     }
   }
 
-  function ask(a, b) {
+  function ask(a, b, step = true) {
     const state = new URLSearchParams(Object.entries({ a, b }).filter(([, value]) => value));
-    history.pushState(null, "", `#${state}`);
+    history[step ? "pushState" : "replaceState"](null, "", `#${state}`);
     update();
   }
 
-  selects.forEach((select) => select.addEventListener("change", () => ask(...selects.map((s) => s.value))));
+  let touched = null; // the choice that was changed last, while it has the focus: going through it is one step back
+  selects.forEach((select) => {
+    select.addEventListener("change", () => {
+      ask(...selects.map((s) => s.value), touched !== select);
+      touched = select;
+    });
+    select.addEventListener("blur", () => (touched = null));
+  });
   document.querySelector(".swap").addEventListener("click", () => ask(...selects.map((s) => s.value).reverse()));
+  // a link to a comparison is gone when it is followed: what it leads to has the focus
+  place.addEventListener("click", (event) => event.target.closest("a[href^='#']") && place.focus());
+  // the link to the content would put its own name in the place of what is chosen
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("main").focus();
+  });
   addEventListener("popstate", update);
   if (document.readyState === "complete") update();
   else addEventListener("load", update); // after charts.js, which draws what is put in

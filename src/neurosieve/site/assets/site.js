@@ -10,7 +10,8 @@
   const rows = [...body.rows];
   const heads = [...board.tHead.rows[0].cells];
   const tools = document.querySelector(".tools");
-  const filters = tools ? [...tools.querySelectorAll("select")] : [];
+  const filters = tools ? [...tools.querySelectorAll("select:not([name=sort])")] : [];
+  const sorting = tools?.querySelector("select[name=sort]");
   const find = tools?.querySelector("input[name=q]");
   const count = tools?.querySelector("output");
   const AT_ONCE = 150; // rows that are laid out; more follow when their place comes near, for a long table is slow
@@ -38,6 +39,7 @@
       select.value = [...select.options].some((option) => option.value === value) ? value : "";
       select.classList.toggle("set", select.value !== "");
     }
+    if (sorting) sorting.value = [...sorting.options].some((one) => one.value === asked.get("sort")) ? asked.get("sort") : "";
     const words = (asked.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
     kept = rows.map(
       (row, i) =>
@@ -113,12 +115,18 @@
     });
   }
   filters.forEach((select) => select.addEventListener("change", () => ask(select.name, select.value)));
+  sorting?.addEventListener("change", () => ask("sort", sorting.value));
   find?.addEventListener("input", () => ask("q", find.value, false));
   tools?.addEventListener("submit", (event) => event.preventDefault());
   tools?.querySelector(".reset").addEventListener("click", () => {
     history.pushState(null, "", location.pathname + location.search);
     find.value = "";
     show();
+  });
+  // the link to the content would put its own name in the place of the view
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.getElementById("main").focus();
   });
   const end = document.createElement("div");
   board.after(end);

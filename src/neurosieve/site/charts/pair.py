@@ -93,19 +93,20 @@ def layers(a: Row, b: Row) -> Chart | None:
 
 
 def differences(found: Sequence[Mapping[str, Any]]) -> Chart:
-    """Difference of two models in the score of all neurons, a line for each task.
+    """Difference of two models, B less A, in the score of all neurons, a line for each task.
 
     found : of each task "task", "difference", "low" and "high" of it (None where the two were not tested together),
     "apart": whether the test tells them apart, and "what": the same as text.
     """
     tasks = [one["task"] for one in found]
-    most = max(0.01, *(abs(one[key]) for one in found for key in ("difference", "low", "high") if one[key] is not None))
-    x: Spec = {"field": "difference", "type": "quantitative", "title": "A − B, score of all neurons"}
-    x |= {"scale": {"domain": [-most, most]}, "axis": {"grid": False, "format": "+.2~f"}}
+    ends = [abs(one[key]) for one in found for key in ("difference", "low", "high") if one[key] is not None]
+    most = min(max(0.01, *ends), -parts.LOWEST)
+    x: Spec = {"field": "difference", "type": "quantitative", "title": "B − A, score of all neurons"}
+    x |= {"scale": {"domain": [-most, most], "clamp": True}, "axis": {"grid": False, "format": "+.3~f", "tickCount": 5}}
     y: Spec = {"field": "task", "type": "nominal", "sort": None, "title": None, "scale": {"domain": tasks}}
     y["axis"] = {"grid": True, "ticks": False}
     place = {"x": x, "y": y}
-    tooltip = parts.tips(("task", "task", ""), ("what", "A − B", ""))
+    tooltip = parts.tips(("task", "task", ""), ("what", "B − A", ""))
     zero = {"data": parts.rows_of([{"zero": 0}]), "mark": {"type": "rule", "style": "level"}}
     spec = parts.spec(
         {**zero, "encoding": {"x": {"field": "zero", "type": "quantitative"}}},
@@ -118,7 +119,7 @@ def differences(found: Sequence[Mapping[str, Any]]) -> Chart:
         "Difference of the test scores of all neurons, in the metric of the task, with its 5-95 % interval over files "
         "where both were scored on the same ones. Filled: told apart (p at most 0.05 after Holm); hollow: not."
     )
-    table = [["task", "A − B", "interval"]]
+    table = [["task", "B − A", "interval"]]
     table += [[one["task"], f"{one['difference']:+.3f}", parts.interval(one["low"], one["high"])] for one in found]
     return Chart("models-differences", "Difference in score by task", text, spec, table)
 

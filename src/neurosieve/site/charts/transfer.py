@@ -42,7 +42,7 @@ def chart(model: str, found: Mapping[str, Any] | None) -> Chart | None:
         cells,
         (tasks, tasks),
         ("whose subset", "for the task"),
-        "judge score less that of random neurons",
+        "above random neurons",
         parts.tips(
             ("line", "task", ""), ("column", "subset of", ""), ("judge", "judge", ".3f"), ("random", "random", ".3f"),
             ("value", "difference", "+.3f"), ("neurons", "neurons", ","),
