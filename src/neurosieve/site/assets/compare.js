@@ -192,11 +192,17 @@
 
   const filledIn = (lines) => lines.filter(([, x, y]) => x !== NONE || y !== NONE);
 
-  function showRows(a, b) {
-    const keys = ["name", "of", "results", "protocol"].filter((key) => a[key] !== b[key]);
+  /* What two rows are called, by those of `by` that tell them apart: in pictures, and at the head of a table. */
+  function called(a, b, by) {
+    const keys = by.filter((key) => a[key] !== b[key]);
     const labels = [a, b].map((row) => (keys.length ? keys : ["name"]).map((key) => row[key]).join(", "));
     const names = keys.length ? labels : labels.map((label, i) => `${label} (${"AB"[i]})`);
     const heads = labels.map((label, i) => `${"AB"[i]}: ${label}`);
+    return { names, heads };
+  }
+
+  function showRows(a, b) {
+    const { names, heads } = called(a, b, ["name", "of", "results", "protocol"]);
     const words = given.words.map(([key, name]) => [name, a.words[key] ?? NONE, b.words[key] ?? NONE]);
     const figures = given.figures.map(([key, name]) => [name, a.figures[key][1], b.figures[key][1], difference(key, a, b)]);
     put(`${heads.join(" against ")}`, [
@@ -213,10 +219,7 @@
   /* Rows of two models, matched by their tasks; `sides` has all rows of each. */
   function showModels(matched, sides) {
     const [a, b] = matched[0];
-    const keys = ["name", "results"].filter((key) => a[key] !== b[key]);
-    const labels = [a, b].map((row) => (keys.length ? keys : ["name"]).map((key) => row[key]).join(", "));
-    const names = keys.length ? labels : labels.map((label, i) => `${label} (${"AB"[i]})`);
-    const heads = labels.map((label, i) => `${"AB"[i]}: ${label}`);
+    const { names, heads } = called(a, b, ["name", "results"]);
     const tested = matched.every(([one, other]) => same(one, other));
     // what differs alike on every task is told once
     const found = new Map();

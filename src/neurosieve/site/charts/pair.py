@@ -108,13 +108,8 @@ def differences(found: Sequence[Mapping[str, Any]]) -> Chart:
     place = {"x": x, "y": y}
     tooltip = parts.tips(("task", "task", ""), ("what", "B − A", ""))
     zero = {"data": parts.rows_of([{"zero": 0}]), "mark": {"type": "rule", "style": "level"}}
-    spec = parts.spec(
-        {**zero, "encoding": {"x": {"field": "zero", "type": "quantitative"}}},
-        *_points_and_intervals(place, "datum.apart"),
-        parts.hover({**place, "tooltip": tooltip}, 240),
-        height=26 * len(tasks),
-        data=parts.rows_of(found),
-    )
+    line = {**zero, "encoding": {"x": {"field": "zero", "type": "quantitative"}}}
+    spec = _by_task(found, place, "datum.apart", tooltip, 26 * len(tasks), line)
     text = (
         "Difference of the test scores of all neurons, in the metric of the task, with its 5-95 % interval over files "
         "where both were scored on the same ones. Filled: told apart (p at most 0.05 after Holm); hollow: not."
@@ -142,12 +137,7 @@ def needed(names: tuple[str, str], found: Sequence[Mapping[str, Any]], most: int
         "color": colour,
     }  # fmt: skip
     tooltip = parts.tips(("series", "model", ""), ("task", "task", ""), ("what", "minimal subset", ""))
-    spec = parts.spec(
-        *_points_and_intervals(place, "datum.filled"),
-        parts.hover({**place, "tooltip": tooltip}, 240),
-        height=44 * len(tasks),
-        data=parts.rows_of(found),
-    )
+    spec = _by_task(found, place, "datum.filled", tooltip, 44 * len(tasks))
     text = (
         "Neurons of the minimal subset, with the range where another judge of the same size would put it (5-95 %). "
         "Hollow: an estimate, without a claim."
@@ -156,15 +146,17 @@ def needed(names: tuple[str, str], found: Sequence[Mapping[str, Any]], most: int
     return Chart("models-needed", "Neurons needed by task", text, spec, table)
 
 
-def _points_and_intervals(place: Spec, filled: str) -> list[Spec]:
+def _by_task(
+    found: Sequence[Mapping[str, Any]], place: Spec, filled: str, tooltip: Sequence[Spec], height: float, *below: Spec
+) -> Spec:
     """A point each, filled where the expression holds and hollow elsewhere, over the line from "low" to "high"."""
     ends = {"x": place["x"] | {"field": "low"}, "x2": {"field": "high"}}
-    line = {"transform": [{"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "strokeWidth": 2}}
-    return [
-        {**line, "encoding": {**place, **ends}},
-        *(
-            {"transform": [{"filter": test}], "mark": {"type": "point", "filled": whole, "size": 70, "strokeWidth": 2},
-             "encoding": place}
-            for test, whole in ((filled, True), (f"!{filled}", False))
-        ),
+    line: Spec = {"transform": [{"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "strokeWidth": 2}}
+    points: list[Spec] = [
+        {"transform": [{"filter": test}], "mark": {"type": "point", "filled": whole, "size": 70, "strokeWidth": 2},
+         "encoding": place}
+        for test, whole in ((filled, True), (f"!{filled}", False))
     ]  # fmt: skip
+    hover = parts.hover({**place, "tooltip": list(tooltip)}, 240)
+    intervals = {**line, "encoding": {**place, **ends}}
+    return parts.spec(*below, intervals, *points, hover, height=height, data=parts.rows_of(found))
