@@ -12,11 +12,14 @@ import pytest
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
 from neurosieve.config import Model, Params, Penalty, load_params
-from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes
+from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes, intervals
+from neurosieve.probes.features import read_rows
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.solver import Probe
 from neurosieve.subsets import curves, minimal, score_test, search_subsets
 from neurosieve.subsets.data import fit_point, polish_point
+from neurosieve.subsets.draws import draws_sha256
+from neurosieve.subsets.reference import reference_judge
 from neurosieve.subsets.score import _confirmed, predict_frozen
 from neurosieve.subsets.search import load_row
 
@@ -152,6 +155,21 @@ def test_another_judge_differs_by_the_noise_of_both():
     assert other_judge([1, 4, 8], low_in_two(0.0041)) == (4, 4, 0)
     assert other_judge([1, 4, 8], low_in_two(0.0042)) == (4, 8, 0)  # 2 r alone would be 0.0084
     assert other_judge([1, 4], low_in_two(0.0042)[:2]) == (4, 4, 2)  # no size passes in two
+
+
+def test_the_minimum_of_every_replicate_of_another_judge():
+    """Half-widths: 0.2 at 4 neurons, 0 at 8, where one replicate of 20 is no bound; noise counts times sqrt 2."""
+    replicates = np.array([[-0.5, 0.0, 0.0]] * 18 + [[-0.5, -0.2, 0.0], [-0.5, -0.2, -0.2]]).T
+    base = np.full_like(replicates, 0.5)
+
+    def minima(margin):
+        sizes, estimates = np.array([1, 4, 8]), np.array([-0.5, 0.0, 0.0])
+        tested = minimal.Tested(sizes, estimates, replicates, base[:, 0], base, margin, 0.9, 2)
+        return minimal.drawn_minima(tested).tolist()
+
+    assert minima(0.25) == [4] * 18 + [8, 0]
+    assert minima(0.3) == [4] * 18 + [8, 8]
+    assert minima(0.15) == [8] * 19 + [0]
 
 
 def test_another_judge_sees_a_low_size_together_with_its_neighbours():
@@ -495,6 +513,53 @@ def test_judge_predictions_are_those_of_the_curves(bench):
         assert max(curve["gap"]) <= params.probes.gap
         seen += curve["predictions"]
     assert sorted(seen) == list(range(len(predicted))) and predicted.dtype == np.int16
+
+
+def test_minima_of_the_replicates_give_the_interval_of_another_judge(bench):
+    """From the stored judge predictions, by themselves: replicates of every size, and the minimum in each."""
+    params, paths = bench
+    row = load_row(params, paths, "tiny", "planted")
+    found = curves_of(bench, "planted")
+    predicted = read_npy(paths.search("tiny", "planted") / "predictions_judge.npy")
+    minima = read_npy(paths.search("tiny", "planted") / "minima_judge.npy")
+    claimed = [name for name, curve in found["curves"].items() if curve["n_minimal"] is not None]
+    assert minima.dtype == np.int32 and minima.shape == (len(claimed), params.probes.bootstrap)
+    assert {found["curves"][name]["minima"] for name in claimed} == set(range(len(claimed)))
+    rival = row.rival(row.data.judged(reference_judge(paths, "tiny", "planted")))
+    for name, curve in found["curves"].items():
+        if name not in claimed:
+            assert curve["minima"] is None
+            continue
+        own = minima[curve["minima"]]
+        judged = [row.data.judged(predicted[i]) for i in curve["predictions"]]
+        tested = rival.tested(np.array(curve["sizes"]), judged, curve["tune"])
+        assert own.tolist() == minimal.drawn_minima(tested).tolist()
+        assert set(own.tolist()) <= {0, *curve["sizes"]} and (own == 0).sum() == curve["replicates_without"]
+        ends = [int(f(np.where(own == 0, curve["sizes"][-1], own), 0.95)) for f in (intervals.lower, intervals.upper)]
+        assert ends == [curve["n_minimal_low"], curve["n_minimal_high"]]
+    assert read_npy(paths.search("tiny", "permuted") / "minima_judge.npy").shape == (0, params.probes.bootstrap)
+
+
+def test_draws_are_the_same_for_all_models_of_a_task_and_for_no_other_rows(bench):
+    params, paths = bench
+    models = params.run.models
+    of = {(curves_of(bench, "planted", m)["draws"], scores_of(bench, "planted", m)["draws"]) for m in models}
+    (judge, test), *others = of
+    assert not others and judge != test and curves_of(bench, "permuted")["draws"] != judge
+    rows = read_rows(paths, "planted", "test")
+    n = params.probes.bootstrap
+
+    def total(rows, seed=params.seed, n=n):
+        return draws_sha256(rows, intervals.task_bootstrap(seed, "planted", "test", rows.files, n, rows.sides))
+
+    assert total(rows) == test
+    labels = rows.labels.copy()
+    labels[0] = 1 - labels[0]
+    files = np.where(rows.files == 0, 1, np.where(rows.files == 1, 0, rows.files))
+    assert test not in {
+        total(dataclasses.replace(rows, labels=labels)), total(dataclasses.replace(rows, files=files)),
+        total(rows, seed=params.seed + 1), total(rows, n=n + 1),
+    }  # fmt: skip
 
 
 def test_frozen_weights_alone_give_the_predictions(bench):

@@ -188,20 +188,18 @@ def least_possible(tested: Tested) -> int | None:
     return failing + 1 if failing < tested.sizes[-1] else None
 
 
-def other_judge(tested: Tested) -> tuple[int, int, int]:
-    """Where the minimum would lie on another judge of the same size: an interval from the bootstrap, without a refit.
+def drawn_minima(tested: Tested) -> np.ndarray:
+    """Where the minimum would lie on other judges of the same size, one a replicate, without a refit.
 
     The scores of another judge differ from these by the noise of both, so the deviations of a replicate are taken
     times the root of 2. In it a size passes when the fitted curve and the size itself, each less the half-width
     (estimate - lower bound) that was found on the data, are above -margin, and likewise above 0 against the baseline;
-    the minimum of the replicate follows over the same tested sizes. Of a nominal 90 % it has 86 % in simulation
-    (docs/minimum-rule.md): the sizes that bisection tested lie about this judge's own minimum.
+    the minimum of the replicate follows over the same tested sizes.
 
     Returns
     -------
-    low, high : order statistics over replicates (tested sizes, never between two).
-    without : replicates in which no size passes. They count as larger than every size, so an end that falls among them
-        is given as the largest size, which is then a lower limit of that end.
+    int64 (B,), tested sizes, never between two; 0 in replicates in which no size passes. Those of two models on the
+    same draws of the same files are paired.
     """
     sizes, confidence = tested.sizes, tested.confidence
     fitted: list[np.ndarray] = []
@@ -219,12 +217,25 @@ def other_judge(tested: Tested) -> tuple[int, int, int]:
             half = of_estimate - intervals.lower(of_replicates, confidence)[:, None]
             found.append(of_drawn - half)
     ok = passes(fitted[0], fitted[1], tested.margin) & passes(itself[0], itself[1], tested.margin)
-    none = ~ok.any(axis=0)
-    position = np.where(none, len(sizes), ok.argmax(axis=0))  # len(sizes) where none passes: larger than every size
-    low, high = (
-        int(sizes[min(int(bound(position, confidence)), len(sizes) - 1)])
-        for bound in (intervals.lower, intervals.upper)
-    )
+    return np.where(ok.any(axis=0), np.asarray(sizes, np.int64)[ok.argmax(axis=0)], 0)
+
+
+def other_judge(tested: Tested) -> tuple[int, int, int]:
+    """The interval of the minimum on another judge of the same size, by :func:`drawn_minima`.
+
+    Of a nominal 90 % it has 86 % in simulation (docs/minimum-rule.md): the sizes that bisection tested lie about this
+    judge's own minimum.
+
+    Returns
+    -------
+    low, high : order statistics over replicates.
+    without : replicates in which no size passes. They count as larger than every size, so an end that falls among them
+        is given as the largest size, which is then a lower limit of that end.
+    """
+    minima = drawn_minima(tested)
+    none = minima == 0
+    ordered = np.where(none, tested.sizes[-1], minima)
+    low, high = (int(bound(ordered, tested.confidence)) for bound in (intervals.lower, intervals.upper))
     return low, high, int(none.sum())
 
 

@@ -26,6 +26,7 @@ from neurosieve.probes.features import Features, Rows, read_rows, resampled
 from neurosieve.probes.solver import Probe
 from neurosieve.probes.status import PARTS, SUPPORTED, compare, status_of
 from neurosieve.subsets import minimal
+from neurosieve.subsets.draws import draws_sha256
 
 SPLIT = "test"
 
@@ -257,7 +258,8 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
      "share_kept": {ranking: share of (reference - best baseline) that the frozen subset keeps on test},
      "confirmed_status": the three comparisons hold on test; "confirmed_subset": the lower bound of (headline subset -
      reference) is above -margin, null where no minimum is claimed; "confirmed": both; each is null for a row whose
-     status is not `supported`, for such a row claims nothing; "predictions": names of the rows of predictions_test.npy}
+     status is not `supported`, for such a row claims nothing; "predictions": names of the rows of predictions_test.npy;
+     "draws": see :func:`draws.draws_sha256`, of test}
     """
     twins = params.twins_of(model)
     scorer = Scorer(params, paths, task)
@@ -309,6 +311,7 @@ def score_test(params: Params, paths: Paths, *, model: str, task: str) -> None:
         **({} if untrained is None else {"untrained": untrained}),
     }
     report["predictions"] = list(predictions)
+    report["draws"] = draws_sha256(scorer.rows, scorer.bootstrap)
     with writer(params, paths, "score_test", model=model, task=task) as out:
         out.json("scores.json", report)
         out.npy("predictions_test.npy", np.stack(list(predictions.values())))

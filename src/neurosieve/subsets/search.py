@@ -16,13 +16,16 @@ curves.json            {"model", "task", "metric", "n_neurons", "n_kept": not co
                        "random": {"sizes", "tune", "judge": means over draws, "judge_low", "judge_high": range},
                        "beats_random": {"rankings": {contender: see :func:`minimal.beats_random`}, "sizes":
                        those of all contenders, "random_suffices_from": from which on none beats random, or null},
-                       "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null}.
+                       "layers": see :func:`layers.select_layers`, "bound": see :func:`_bound`, or null,
+                       "draws": see :func:`draws.draws_sha256`, of judge}.
                        Curves: rankings and searches (of an untrained twin, and of a row that may claim nothing, the
                        headline alone, of the latter at a few sizes), pipeline (of neither; see
                        :func:`pipeline.pipeline_curve`; it also has "layers", "threshold", "neurons_in", "tried"),
                        random-<draw>, bottom (the first ranking of the row from its end)
 predictions_judge.npy  int16 classes or float32 numbers (probes, rows): judge predictions of every size of every curve,
                        in the rows that the curve's "predictions" names
+minima_judge.npy       int32 (contenders with a minimum, replicates): see :func:`minimal.drawn_minima`; in the row that
+                       the curve's "minima" names
 frozen.json            {"unit", "classes", "pair_features", "layers", "width", "headline", "best_ranking", "sets":
                        {key: {"kind": oracle|layer-reference|reference|subset|random|bottom, "ranking": the contender
                        whose size it has, "draw", "claimed": the size is n_minimal (else it is an estimate), "neurons":
@@ -53,6 +56,7 @@ from neurosieve.subsets import layers, minimal, report
 from neurosieve.subsets.bound import certify
 from neurosieve.subsets.curves import BOTTOM, PIPELINE, RANDOM, Curve, Dev, Walk, against_random, walk_random
 from neurosieve.subsets.data import Data, Judged, Probed, Rival, best_baseline, fit_point, load_data, not_beaten
+from neurosieve.subsets.draws import draws_sha256
 from neurosieve.subsets.frozen import Frozen, freeze_references, freeze_subsets
 from neurosieve.subsets.pipeline import pipeline_curve
 from neurosieve.subsets.reference import Reference, best_reference, layer_reference, shown_weak
@@ -88,6 +92,11 @@ class Searched:
     @property
     def all(self) -> dict[str, Curve]:
         return {**self.curves, **self.pipeline}
+
+    @property
+    def with_minimum(self) -> dict[str, Curve]:
+        """Those of which a minimum is claimed."""
+        return {name: curve for name, curve in self.all.items() if self.results[name]["n_minimal"] is not None}
 
     @property
     def no_claim(self) -> str | None:
@@ -189,9 +198,11 @@ def search_subsets(params: Params, paths: Paths, *, model: str, task: str) -> No
     found = curves_report(row, walk, searched)
     frozen = freeze(row, searched)
     predictions = [curve.points[s].predicted for curve in _every(searched).values() for s in curve.sizes]
+    minima = [minimal.drawn_minima(curve.tested(searched.rival)) for curve in searched.with_minimum.values()]
     with writer(params, paths, "search_subsets", model=model, task=task) as out:
         out.json("curves.json", found)
         out.npy("predictions_judge.npy", np.stack(predictions))
+        out.npy("minima_judge.npy", np.array(minima, np.int32).reshape(-1, params.probes.bootstrap))
         out.json("frozen.json", frozen.report(params.subsets.headline, searched.best))
         out.tensors("frozen.safetensors", frozen.tensors)
         out.facts = {"probes": len(predictions), "kept": len(row.data.kept), "sets": len(frozen.sets)}
@@ -297,15 +308,16 @@ def curves_report(row: Row, walk: Walk, searched: Searched) -> dict[str, Any]:
     """curves.json."""
     settings, rival = row.params.subsets, searched.rival
     reports: dict[str, dict[str, Any]] = {}
-    first = 0
+    first, with_minimum = 0, list(searched.with_minimum)
     for name, curve in _every(searched).items():
         kind = (
             "search" if name in settings.searches else "ranking" if name in searched.curves else name.partition("-")[0]
         )
         result = {**searched.results.get(name, report.coarse(curve, rival)), **searched.steps.get(name, {})}
         reports[name] = {"kind": kind, **report.report(curve, rival, first), **result}
+        reports[name]["minima"] = with_minimum.index(name) if name in with_minimum else None
         first += len(curve.points)
-    draws = [f"{RANDOM}-{draw}" for draw in range(settings.random_draws)]
+    random = [f"{RANDOM}-{draw}" for draw in range(settings.random_draws)]
     return {
         **report.of_the_row(row.data, row.probed, rival, searched.of_layers, searched.reference),
         "weak_reference": searched.weak,
@@ -319,10 +331,11 @@ def curves_report(row: Row, walk: Walk, searched: Searched) -> dict[str, Any]:
         "best_ranking": searched.best,
         "mean_tune": searched.on_tune,
         "curves": reports,
-        "random": report.mean([reports[name] for name in draws]),
-        "beats_random": against_random(searched.curves, [searched.controls[name] for name in draws], rival.confidence),
+        "random": report.mean([reports[name] for name in random]),
+        "beats_random": against_random(searched.curves, [searched.controls[name] for name in random], rival.confidence),
         "layers": layer_report(row, rival, no_claim=searched.no_claim),
         "bound": _bound(row, walk, searched),
+        "draws": draws_sha256(row.data.features.rows("judge"), row.data.bootstrap),
     }
 
 

@@ -47,6 +47,7 @@ CHOICES = (
     (r"kept\.npy", "neurons that are not constant"),
     (r"frozen\.json", "chosen neurons"),
     (r"curves\.json", "sizes and sets of the search"),
+    (r"minima_\w+\.npy", "minimum in each replicate"),
 )
 # Made of other files of its folder: figures in it are judged there.
 DERIVED = (".html",)
