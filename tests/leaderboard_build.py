@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import math
 import tempfile
 from pathlib import Path
@@ -60,7 +61,7 @@ TYPES = [
     "+=",
     '"""A text\nof two long lines that nobody may see."""',
 ]
-TEST_ROWS, TEST_FILES = 600, 30
+TEST_ROWS, TEST_FILES, DRAWS = 600, 30, 1000
 HEADLINE = "elimination"
 CONTENDERS = ("lca", "probeless", HEADLINE)  # of an untrained twin the headline alone
 FOLDERS = ("card", "baselines", "status", "redundancy", "probes", "search", "scores", "concepts")
@@ -96,7 +97,7 @@ def make_params(models: list[str] | None = None, tasks: list[str] | None = None)
                 "gap": 1e-4,
                 "max_iterations": 2000,
                 "pair_features": ["absdiff", "product"],
-                "bootstrap": 1000,
+                "bootstrap": DRAWS,
                 "baseline_penalties": [{"l1": 0.0, "l2": 0.1}],
             },
             "subsets": {
@@ -141,6 +142,7 @@ def write_build(params: Params, paths: Paths) -> None:
             with Writer(paths.search(model, task), "subsets", {}) as out:
                 out.json("curves.json", search["curves"])
                 out.json("frozen.json", search["frozen"])
+                out.npy("minima_judge.npy", make_minima(model, task, search["curves"]["curves"]))
             scores = make_scores(model, task, search["frozen"])
             with Writer(paths.scores(model, task), "subsets", {}) as out:
                 out.json("scores.json", scores)
@@ -252,6 +254,18 @@ def make_robustness(model: str, task: str, search: dict[str, Any]) -> dict[str, 
             "above_chance": False,
         },
     }  # fmt: skip
+
+
+def make_minima(model: str, task: str, curves: dict[str, Any]) -> np.ndarray:
+    """Tested sizes about the minimum; in one replicate of a hundred none passes."""
+    rng = np.random.default_rng([len(model), len(task), 1])
+    claimed = sorted((c for c in curves.values() if c.get("minima") is not None), key=lambda c: int(c["minima"]))
+    minima = np.zeros((len(claimed), DRAWS), np.int32)
+    for row, curve in zip(minima, claimed, strict=True):
+        sizes = np.array(curve["sizes"])
+        at = np.searchsorted(sizes, curve["n_minimal"]) + rng.integers(-2, 3, size=DRAWS)
+        row[:] = np.where(rng.random(DRAWS) < 0.01, 0, sizes[np.clip(at, 0, len(sizes) - 1)])
+    return minima
 
 
 def make_labels(task: str) -> np.ndarray:
@@ -521,6 +535,9 @@ def make_search(model: str, task: str) -> dict[str, Any]:
     for name in CONTENDERS:
         if name not in walked:
             del curves[name]
+    with_minimum = [name for name in walked if curves[name]["n_minimal"] is not None]
+    for name, curve in curves.items():
+        curve["minima"] = with_minimum.index(name) if name in with_minimum else None
     draws = [curves[f"random-{i}"]["judge"] for i in range(3)]
     report = {
         "metric": metric_of(task),
@@ -556,6 +573,7 @@ def make_search(model: str, task: str) -> dict[str, Any]:
             "sizes": [1, 2],
             "random_suffices_from": 2,
         },
+        "draws": hashlib.sha256(f"judge of {task}".encode()).hexdigest(),
         "random": {
             "sizes": curves["random-0"]["sizes"],
             "tune": np.mean(draws, 0),
@@ -711,6 +729,7 @@ def make_scores(model: str, task: str, frozen: dict[str, Any]) -> dict[str, Any]
         "confirmed_status": True if status == "supported" else None,
         "confirmed_subset": True if status == "supported" and task != "doc-match" else None,
         "predictions": list(sets),
+        "draws": hashlib.sha256(f"test of {task}".encode()).hexdigest(),
     }
 
 

@@ -231,7 +231,7 @@ def test_order_of_rows_and_files_of_the_artifact(built):
     assert names == [(m, t) for m in made.MODELS for t in made.LEVELS]
     files = set(read_manifest(built.leaderboard())["files"])
     own = {"leaderboard.csv", "comparisons.json", "benchmark.json"}
-    per_row = (("rows", "json"), ("metrics", "json"), ("curves", "csv"))
+    per_row = (("rows", "json"), ("metrics", "json"), ("curves", "csv"), ("draws", "csv"))
     assert files == own | {f"{folder}/{m}__{t}.{end}" for m, t in names for folder, end in per_row}
     for line in lines:
         row = read_json(built.leaderboard() / "rows" / f"{line['model']}__{line['task']}.json")

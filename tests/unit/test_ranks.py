@@ -76,7 +76,8 @@ def test_two_that_are_better_make_rank_three():
 
 def test_minima_differ_where_the_intervals_are_disjoint():
     minima = {"a": (8, 20), "b": (20, 40), "c": (41, 60), "d": (60, 100)}
-    pairs = {(p["a"], p["b"]): p for p in ranks.compare_minima(minima)}
+    same = {name: np.full(B, float(n)) for name, (_, n) in minima.items()}
+    pairs = {(p["a"], p["b"]): p for p in ranks.compare_minima(minima, same, 0.95)}
     different = {pair for pair, p in pairs.items() if p["different"]}
     assert different == {("a", "c"), ("a", "d"), ("b", "c"), ("b", "d")}  # a and b meet at 20, c and d at 60
     assert pairs["b", "c"]["difference"] == -20 and pairs["b", "c"]["b_high"] == 60
@@ -84,12 +85,40 @@ def test_minima_differ_where_the_intervals_are_disjoint():
     assert ranks.ranks(minima, better) == {"a": 1, "b": 1, "c": 3, "d": 3}
 
 
+def test_the_interval_of_a_difference_of_minima_is_of_the_same_draws():
+    """What two rows have in common falls away: each varies by hundreds, their difference by one."""
+    rng = np.random.default_rng(3)
+    common, own = rng.integers(100, 900, size=B), rng.integers(-1, 2, size=B)
+    drawn = {"a": (common + 40 + own).astype(float), "b": common.astype(float)}
+    (pair,) = ranks.compare_minima({"a": (500, 540), "b": (450, 500)}, drawn, 0.95)
+    assert (pair["difference"], pair["low"], pair["high"]) == (40, 39, 41) and not pair["different"]
+    (back,) = ranks.compare_minima({"b": (450, 500), "a": (500, 540)}, {"b": drawn["b"], "a": drawn["a"]}, 0.95)
+    assert (back["low"], back["high"]) == (-41, -39)
+
+
+def test_an_end_among_draws_in_which_no_size_passes_is_beyond_every_number():
+    """Of 999 draws the ends of 95 % are the 25th; a difference is unknown where neither has a minimum."""
+    minima = {"a": (1, 9), "b": (1, 5)}
+
+    def ends(none_of_a, none_of_b):
+        a, b = np.full(B, 9.0), np.full(B, 5.0)
+        a[none_of_a], b[none_of_b] = np.inf, np.inf
+        (pair,) = ranks.compare_minima(minima, {"a": a, "b": b}, 0.95)
+        return pair["low"], pair["high"]
+
+    none = slice(0)
+    assert ends(slice(24), none) == (4, 4) and ends(slice(25), none) == (4, None)
+    assert ends(none, slice(25)) == (None, 4)
+    assert ends(slice(25), slice(25)) == (None, None) and ends(slice(24), slice(24)) == (4, 4)
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The artifacts, the rows of the leaderboard and comparisons.json."""
     params, paths = made.make_params(), Paths("default", tmp_path_factory.mktemp("build"))
     made.write_build(params, paths)
-    return paths, *collect.collect(params, paths)
+    found = collect.collect(params, paths)
+    return paths, found.rows, found.comparisons
 
 
 def test_comparisons_of_the_leaderboard(built):
@@ -139,7 +168,8 @@ def test_scores_of_other_rows_are_refused(tmp_path):
 def test_one_model_alone_is_compared_with_none(tmp_path):
     params, paths = made.make_params(["minilm"], ["token-roles"]), Paths("default", tmp_path)
     made.write_build(params, paths)
-    (row,), found = collect.collect(params, paths)
+    collected = collect.collect(params, paths)
+    (row,), found = collected.rows, collected.comparisons
     assert found["token-roles"]["score"] == [] and found["token-roles"]["smallest_p_holm"] is None
     assert row["ranks"]["score"] == row["ranks"]["subset"] == 1
 
@@ -152,7 +182,7 @@ def test_many_pairs_get_as_many_draws_as_they_need(tmp_path, caplog, monkeypatch
     def compared(bootstrap):
         caplog.clear()
         changed = params.model_copy(update={"probes": params.probes.model_copy(update={"bootstrap": bootstrap})})
-        return collect.collect(changed, paths)[1]["token-roles"]
+        return collect.collect(changed, paths).comparisons["token-roles"]
 
     enough, more = compared(239), compared(238)
     assert enough["smallest_p_holm"] == pytest.approx(12 / 240)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from neurosieve import cli
 from neurosieve.artifacts import ArtifactError
+from neurosieve.leaderboard import draws
 from neurosieve.leaderboard.table import COLUMNS
 from neurosieve.site import compare
 from neurosieve.site.compare import as_text, differences, differing, figures, read_side
@@ -72,7 +75,7 @@ def test_models_on_one_task_have_the_paired_interval_of_the_leaderboard(results,
     found = sides(a, b, results)
     score = of(found, "score")
     assert score == {
-        "figure": "score", "paired": True, "p": 0.002, "different": None,
+        "figure": "score", "paired": True, "p": 0.002, "adjusted": True, "different": None,
         "a": 0.5 if turned else 0.75, "a_low": 0.5, "a_high": 0.875,
         "b": 0.75 if turned else 0.5, "b_low": 0.5, "b_high": 0.875,
         "difference": 0.25 if turned else -0.25,
@@ -265,3 +268,76 @@ def test_the_command(results, tmp_path, monkeypatch, capsys):
     assert "\x1b" not in text and "\\x1b[31m" in text
     assert cli.main(["compare", "nothing", "x", "--results", "results/tiny"]) == 1
     assert "write a row as model__task" in capsys.readouterr().err
+
+
+def with_draws(folder: Path, spread: dict[str, Any], *, judge: str = "a", test: str = "b") -> Path:
+    """Two models on names with replicates: 20 of the file, by figure and model."""
+    rows = [row(m, "names", draws={"judge": judge * 64, "test": test * 64}, confidence=0.9) for m in MODELS]
+    write(folder, rows)
+    (folder / "draws").mkdir(exist_ok=True)
+    for one in rows:
+        of_row = {name: np.array(values[one["model"]], float) for name, values in spread.items()}
+        (folder / draws.draws_file(one["model"], "names")).write_text(draws.to_csv(of_row))
+    return folder
+
+
+def shifted(by: float, of: float) -> list[float]:
+    return [by + of * i for i in range(20)]
+
+
+# what two rows have in common is 0.01 a draw, or 10 neurons; small is 0.001 a draw below, and one neuron above
+BEFORE = {"score": {"big": shifted(0.5, 0.01), "small": shifted(0.5, 0.009)},
+          "n_minimal": {"big": shifted(100, 10), "small": shifted(100, 11)}}  # fmt: skip
+NOW = {"score": {"big": shifted(0.45, 0.01), "small": shifted(0.45, 0.011)},
+       "n_minimal": {"big": [*shifted(90, 10)[:-1], math.inf], "small": shifted(90, 10)}}  # fmt: skip
+
+
+def test_two_folders_on_the_same_draws_are_paired(tmp_path):
+    """90 %: the smallest of 20 and the largest."""
+    one, other = with_draws(tmp_path / "one", BEFORE), with_draws(tmp_path / "other", NOW)
+    found = sides(one, other, one)
+    score, subset, minimal = found["rows"][0]["figures"]
+    assert (score["paired"], score["adjusted"]) == (True, False)
+    assert [score[key] for key in ("low", "high", "p")] == pytest.approx([-0.05, -0.05, 2 / 21])
+    assert not subset["paired"] and subset["low"] is None  # no replicates of it
+    assert (minimal["paired"], minimal["low"], minimal["high"], minimal["p"]) == (True, -10, None, None)
+    back = sides(other, one, one)["rows"][0]["figures"]
+    assert [back[0][key] for key in ("low", "high")] == pytest.approx([0.05, 0.05])
+    assert (back[2]["low"], back[2]["high"]) == (None, 10)
+    small = found["rows"][1]["figures"]
+    assert [small[0][key] for key in ("low", "high")] == pytest.approx([-0.05, -0.05 + 0.002 * 19])
+    assert (small[2]["low"], small[2]["high"]) == (-10 - 19, -10)
+    for path in (other / "rows").glob("*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"oracle": 0.7, "n_minimal": 30}))
+    text = as_text(sides(one, other, one))
+    assert "B - A -0.0500 [-0.0500, -0.0500], p 0.0952 (not adjusted), paired" in text
+    assert "B - A -10 [-10, +inf], paired, intervals overlap" in text
+
+
+def test_folders_on_other_draws_are_unpaired(tmp_path):
+    one, other = with_draws(tmp_path / "one", BEFORE), with_draws(tmp_path / "other", NOW, test="c")
+    score, _, minimal = sides(one, other, one)["rows"][0]["figures"]
+    assert not score["paired"] and score["low"] is None and minimal["paired"]
+
+
+def test_a_damaged_file_of_draws_is_named(tmp_path):
+    one, other = with_draws(tmp_path / "one", BEFORE), with_draws(tmp_path / "other", NOW)
+    (other / "draws/big__names.csv").write_text("score,subset,n_minimal\n0.1,,<b>\n")
+    with pytest.raises(ArtifactError, match=r"other: draws/big__names.csv: line 2: found '<b>', expected a number"):
+        sides(one, other, one)
+
+
+def test_two_revisions_are_paired(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "init", "-q"], check=True)
+    for spread in (BEFORE, NOW):
+        with_draws(Path("results/tiny"), spread)
+        subprocess.run(["git", "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "results"], check=True)
+    score, _, minimal = sides("HEAD~1", "HEAD", Path("results/tiny"))["rows"][0]["figures"]
+    assert [score["low"], score["high"]] == pytest.approx([-0.05, -0.05])
+    assert (minimal["low"], minimal["high"]) == (-10, None)
+    # a row of each
+    rows = [f"{r}:results/tiny/rows/big__names.json" for r in ("HEAD~1", "HEAD")]
+    assert sides(*rows, Path("results/tiny"))["rows"][0]["figures"] == [score, _, minimal]

@@ -1,9 +1,9 @@
 """The leaderboard: table, a json per row, what the benchmark is; publishing; the terminal's table.
 
 Reads the artifacts that collect.py names, and the figures that published_figures.py does. Writes leaderboard:
-leaderboard.csv, rows/<model>__<task>.json, metrics/ and curves/ (see tracked.py), comparisons.json (see ranks.py),
-by model, where they are on, transfer.json (as in subsets/transfer), effects.json (as in concepts/effects, but for what
-stands in rows) and languages.json (as in concepts/languages); benchmark.json: "facts"
+leaderboard.csv, rows/<model>__<task>.json, metrics/ and curves/ (see tracked.py), draws/ (see draws.py),
+comparisons.json (see ranks.py), by model, where they are on, transfer.json (as in subsets/transfer), effects.json (as
+in concepts/effects, but for what stands in rows) and languages.json (as in concepts/languages); benchmark.json: "facts"
 (see :func:`benchmark_facts`), "tasks" (cards, see collect.py), "published" (rows of that protocol, a missing cell null)
 and "figures" (the publication's beside ours, see published_figures.py).
 """
@@ -21,9 +21,10 @@ from neurosieve.flow import writer
 
 def build_leaderboard(params: Params, paths: Paths) -> None:
     """Write the leaderboard of the run's models and tasks; rows are ordered as in params.run, model by model."""
-    from neurosieve.leaderboard import collect, published_figures, table, tracked
+    from neurosieve.leaderboard import collect, draws, published_figures, table, tracked
 
-    rows, comparisons = collect.collect(params, paths)
+    found = collect.collect(params, paths)
+    rows = found.rows
     published = collect.published_rows(params, paths)
     of_models = collect.collect_models(params, paths)
     figures = published_figures.read_figures(params)
@@ -35,10 +36,11 @@ def build_leaderboard(params: Params, paths: Paths) -> None:
             out.text(table.row_file(row["model"], row["task"]), dump_row(row))
             out.json(tracked.metrics_file(row["model"], row["task"]), tracked.metrics(row))
             out.text(tracked.curve_file(row["model"], row["task"]), "".join(csv_lines(tracked.curve(row))))
-        out.json("comparisons.json", comparisons)
-        for name, found in of_models.items():
-            if found:
-                out.json(f"{name}.json", found)
+            out.text(draws.draws_file(row["model"], row["task"]), draws.to_csv(found.draws[row["model"], row["task"]]))
+        out.json("comparisons.json", found.comparisons)
+        for name, of_model in of_models.items():
+            if of_model:
+                out.json(f"{name}.json", of_model)
         benchmark = {
             "facts": benchmark_facts(params),
             "tasks": collect.collect_cards(params, paths),

@@ -26,6 +26,7 @@ A row has the cells of the table (table.COLUMNS) and, for rows/*.json:
 | classes | of test, by predictor and class: rows, precision, recall, F1; null for numbers |
 | comparisons | judge, test, each _unseen: layer reference against majority, surface, untrained ("twins": all); Holm |
 | share_kept_test, confirmed_status, confirmed_subset | whether test confirms |
+| draws | of judge and test: the sum of what the replicates in draws/ are drawn from, see draws.py |
 | ranks | among the models of the task, by score, subset and n_minimal; 1 + the number shown to be better |
 | layer_selection, beats_random, pipeline | as in curves.json: "layers", "beats_random", and what the pipeline kept |
 | rankings_left_out | those that rank by classes only; absent but where a number is predicted |
@@ -52,6 +53,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurosieve.artifacts import Paths, read_json, read_manifest
 from neurosieve.config import Params
 from neurosieve.leaderboard import ranks
@@ -73,21 +76,30 @@ LCA_CELLS = ("n_minimal", "n_minimal_low", "n_minimal_high")
 
 def collect_rows(params: Params, paths: Paths) -> list[dict[str, Any]]:
     """The rows of the run, models in order, tasks in order within each; Holm on test goes over all of them."""
-    return collect(params, paths)[0]
+    return collect(params, paths).rows
 
 
-def collect(params: Params, paths: Paths) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The rows, and the comparisons of models on the same task that their ranks come from (see ranks.py)."""
+@dataclass(frozen=True)
+class Collected:
+    """The rows; the comparisons of models on the same task, which their ranks come from; by model and task the
+    replicates of a row's figures, which these come from (see ranks.py)."""
+
+    rows: list[dict[str, Any]]
+    comparisons: dict[str, dict[str, Any]]
+    draws: dict[tuple[str, str], dict[str, np.ndarray]]
+
+
+def collect(params: Params, paths: Paths) -> Collected:
     rows = [collect_row(params, paths, model, task) for model in params.run.models for task in params.run.tasks]
     confirm(rows, params.probes.confidence, params.probes.bootstrap)
     for row in rows:
         row |= evidence(row)
         row["notes"] = notes(row)
         row["note"] = "; ".join(row["notes"]) or None
-    comparisons = ranks.compare_rows(params, paths, rows)
+    comparisons, draws = ranks.compare_rows(params, paths, rows)
     for row in rows:
         row["ranks"] = ranks.row_ranks(comparisons, row["model"], row["task"])
-    return rows, comparisons
+    return Collected(rows, comparisons, draws)
 
 
 @dataclass(frozen=True)
@@ -249,7 +261,7 @@ def _of_judge(found: _Found, minima: Mapping[str, Any]) -> dict[str, Any]:
         "dev": curves["dev"],
         "estimate": minima[curves["headline"]]["n_estimate"],
         "curves": {
-            name: {k: v for k, v in curve.items() if k not in (*MINIMA, "predictions")}
+            name: {k: v for k, v in curve.items() if k not in (*MINIMA, "minima", "predictions")}
             for name, curve in {**curves["curves"], "random": curves["random"]}.items()
         },
         "minima": minima,
@@ -277,6 +289,7 @@ def _of_test(found: _Found, test: Mapping[str, Any]) -> dict[str, Any]:
         "test": test,
         "classes": found.scores["classes"],
         "test_rows": scores["rows"],
+        "draws": {"judge": found.curves["draws"], "test": scores["draws"]},
         "test_files": scores["files"],
         "resampled": scores["resampled"],
         "share_kept_test": scores["share_kept"].get(headline),

@@ -1,19 +1,22 @@
 """Are two rows different? Models on the same task, compared pair by pair, and the ranks that follow.
 
 Reads, for every task: prepare/tasks/<task>/{test,card} (labels and files, no activations) and of every model
-subsets/scores/<model>/<task> (scores.json, predictions_test.npy). Writes no files; leaderboard/comparisons.json is
+subsets/scores/<model>/<task> (scores.json, predictions_test.npy) and subsets/search/<model>/<task> (curves.json,
+minima_judge.npy). Writes no files; leaderboard/comparisons.json is
 
 {task: {"score": pairs by the probe on all neurons, "subset": pairs by the headline subset, each {"a", "b",
         "difference": score of a minus that of b, "low", "high": its interval, "p": two-sided, "p_holm"},
-        "n_minimal": [{"a", "b", "difference": number of a minus that of b, "a_low", "a_high", "b_low", "b_high":
-        n_least and n_minimal of each, "different"}],
+        "n_minimal": [{"a", "b", "difference": number of a minus that of b, "low", "high": its interval, null where
+        an end is beyond every size, "a_low", "a_high", "b_low", "b_high": n_least and n_minimal of each, "different"}],
         "rank_score", "rank_subset", "rank_n_minimal": {model: rank or null},
         "smallest_p_holm": what a pair of "score" can reach at best with so many replicates and pairs}}
 
 Scores are compared by the paired bootstrap over the files of test, the same draws for all models; p-values are adjusted
 by Holm over the pairs of a task. Where `probes.bootstrap` draws are too few for any of so many pairs to differ, as many
-more are drawn as the pairs need (:func:`blocks`). Numbers of neurons differ where the intervals from n_least to
-n_minimal are disjoint, and only claimed ones are compared. A rank is 1 + the number of rows that are shown to be
+more are drawn as the pairs need (:func:`blocks`). The interval of the difference of two numbers of neurons is where it
+would lie on another judge: the minima of both on the same draws of the files of judge. They differ where the intervals
+from n_least to n_minimal, of the smallest size that suffices in truth, are disjoint; only claimed ones are compared. A
+rank is 1 + the number of rows that are shown to be
 better, so rows that none is shown to be better than share the first. Such ranks are not an order of quality: with A
 shown to be better than C and B like both, B shares the first rank with A, and C has the second, though C is not shown
 to differ from B. Untrained twins are compared with all, but ranked among themselves.
@@ -31,6 +34,7 @@ import numpy as np
 
 from neurosieve.artifacts import ArtifactError, Paths, read_json, read_npy
 from neurosieve.config import Params
+from neurosieve.leaderboard.draws import paired, whole
 from neurosieve.probes import intervals, metrics
 from neurosieve.probes.features import read_rows
 
@@ -52,20 +56,10 @@ def compare_scores(
     replicates : (B,) scores of the same bootstrap replicates by model.
     confidence : two-sided; the interval leaves out 0 where p, not adjusted, is 1 - confidence at most.
     """
-    pairs: list[dict[str, Any]] = []
-    for a, b in itertools.combinations(values, 2):
-        d = replicates[a] - replicates[b]
-        one_sided = (1 + confidence) / 2
-        pairs.append(
-            {
-                "a": a,
-                "b": b,
-                "difference": values[a] - values[b],
-                "low": float(intervals.lower(d, one_sided)),
-                "high": float(intervals.upper(d, one_sided)),
-                "p": min(1.0, 2 * float(min(intervals.p_value(d), intervals.p_value(-d)))),
-            }
-        )
+    pairs: list[dict[str, Any]] = [
+        {"a": a, "b": b, "difference": values[a] - values[b], **paired(replicates[a], replicates[b], confidence)}
+        for a, b in itertools.combinations(values, 2)
+    ]
     for pair, p in zip(pairs, intervals.holm([pair["p"] for pair in pairs]), strict=True):
         pair["p_holm"] = float(p)
     return pairs
@@ -83,15 +77,23 @@ def _needed(pairs: int, confidence: float) -> int:
     return math.ceil(2 * pairs / (1 - confidence) - 1e-9) - 1
 
 
-def compare_minima(minima: Mapping[str, tuple[int, int]]) -> list[dict[str, Any]]:
-    """Every pair of models with a claimed minimum: (n_least, n_minimal) each, the ends of an interval."""
+def compare_minima(
+    minima: Mapping[str, tuple[int, int]], replicates: Mapping[str, np.ndarray], confidence: float
+) -> list[dict[str, Any]]:
+    """Every pair of models with a claimed minimum.
+
+    Parameters
+    ----------
+    minima : (n_least, n_minimal) by model, the ends of an interval.
+    replicates : (B,) minima on the same draws of judge by model, inf where no size passes.
+    confidence : two-sided, of the interval of the difference.
+    """
     pairs: list[dict[str, Any]] = []
     for (a, (low, n)), (b, (other_low, m)) in itertools.combinations(minima.items(), 2):
-        apart = n < other_low or m < low
         pairs.append(
             {
-                "a": a, "b": b, "difference": n - m, "a_low": low, "a_high": n, "b_low": other_low, "b_high": m,
-                "different": apart,
+                "a": a, "b": b, "difference": n - m, **whole(paired(replicates[a], replicates[b], confidence)),
+                "a_low": low, "a_high": n, "b_low": other_low, "b_high": m, "different": n < other_low or m < low,
             }
         )  # fmt: skip
     return pairs
@@ -117,8 +119,11 @@ def better_minima(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [(p["a"], p["b"]) if p["difference"] < 0 else (p["b"], p["a"]) for p in pairs if p["different"]]
 
 
-def compare_rows(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """comparisons.json of the rows of collect.py (see the module's docstring).
+def compare_rows(
+    params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], dict[tuple[str, str], dict[str, np.ndarray]]]:
+    """comparisons.json of the rows of collect.py (see the module's docstring), and of each row, by model and task, the
+    replicates of its figures (see draws.py).
 
     Raises
     ------
@@ -126,7 +131,15 @@ def compare_rows(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]
         where a model was scored on another number of test rows than the task has.
     """
     strict = [row for row in rows if row["protocol"] == "strict"]
-    return {task: _compare_task(params, paths, [r for r in strict if r["task"] == task]) for task in params.run.tasks}
+    found: dict[str, dict[str, Any]] = {}
+    draws: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for task in params.run.tasks:
+        of_task = [row for row in strict if row["task"] == task]
+        scores, replicates = _replicates(params, paths, task, of_task)
+        found[task] = _compare_task(params, task, of_task, scores, replicates)
+        own = params.probes.bootstrap  # those beyond are the pairs'
+        draws |= {(m, task): {name: values[:own] for name, values in of.items()} for m, of in replicates.items()}
+    return found, draws
 
 
 def row_ranks(comparisons: Mapping[str, Mapping[str, Any]], model: str, task: str) -> dict[str, int | None]:
@@ -135,20 +148,52 @@ def row_ranks(comparisons: Mapping[str, Mapping[str, Any]], model: str, task: st
     return {name: found[f"rank_{name}"][model] for name in ("score", "subset", "n_minimal")}
 
 
-def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    task = rows[0]["task"]
-    confidence = params.probes.confidence
+def _replicates(
+    params: Params, paths: Paths, task: str, rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, np.ndarray]]]:
+    """By model and figure of draws.py, where there is one: the scores; and the replicates, of scores on the draws of
+    test, with those beyond `probes.bootstrap` that the pairs need, of minima on those of judge."""
     card = read_json(paths.task(task) / "card" / "card.json")
-    score = metrics.primary(card)
-    given = read_rows(paths, task, SPLIT)
-    groups = [[r["model"] for r in rows if (r["control_of"] is None) is trained] for trained in (True, False)]
-    predicted = {row["model"]: _predictions(paths, row["model"], task, len(given.labels)) for row in rows}
-    count, draws = math.comb(len(predicted), 2), params.probes.bootstrap
-    bootstraps = [intervals.task_bootstrap(params.seed, task, SPLIT, given.files, draws, given.sides)]
-    for block in range(1, blocks(count, draws, confidence)):
+    score, given = metrics.primary(card), read_rows(paths, task, SPLIT)
+    count, n = math.comb(len(rows), 2), params.probes.bootstrap
+    bootstraps = [intervals.task_bootstrap(params.seed, task, SPLIT, given.files, n, given.sides)]
+    for block in range(1, blocks(count, n, params.probes.confidence)):
         # the draws of the task come first; those beyond them have names of their own
         name = f"{SPLIT}, block {block}"
-        bootstraps.append(intervals.task_bootstrap(params.seed, task, name, given.files, draws, given.sides))
+        bootstraps.append(intervals.task_bootstrap(params.seed, task, name, given.files, n, given.sides))
+    scores: dict[str, dict[str, float]] = {}
+    replicates: dict[str, dict[str, np.ndarray]] = {}
+    for row in rows:
+        values, own = scores.setdefault(row["model"], {}), replicates.setdefault(row["model"], {})
+        named = _predictions(paths, row["model"], task, len(given.labels))
+        for figure, key in (("score", ORACLE), ("subset", f"subset-{row['ranking']}")):
+            if key in named:
+                C = metrics.counts_by_file(given.labels, named[key], given.files, len(card["classes"]))
+                values[figure] = float(score(C.sum(0)))
+                own[figure] = np.concatenate([one.replicates(C, score) for one in bootstraps])
+        if row["n_minimal"] is not None:
+            own["n_minimal"] = _minima(paths, row["model"], task, row["ranking"])
+    return scores, replicates
+
+
+def _minima(paths: Paths, model: str, task: str, contender: str) -> np.ndarray:
+    """(B,) minima of the contender on the draws of judge, inf where no size passes."""
+    folder = paths.search(model, task)
+    at = read_json(folder / "curves.json")["curves"][contender]["minima"]
+    minima = read_npy(folder / "minima_judge.npy")[at].astype(np.float64)
+    minima[minima == 0] = np.inf
+    return minima
+
+
+def _compare_task(
+    params: Params,
+    task: str,
+    rows: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, Mapping[str, float]],
+    replicates: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, Any]:
+    confidence = params.probes.confidence
+    groups = [[r["model"] for r in rows if (r["control_of"] is None) is trained] for trained in (True, False)]
 
     def ranked(better: list[tuple[str, str]], having: Iterable[str]) -> dict[str, int | None]:
         """Trained models among themselves, twins among themselves; None for a model without the figure."""
@@ -156,24 +201,23 @@ def _compare_task(params: Params, paths: Paths, rows: Sequence[Mapping[str, Any]
         places = {m: r for group in groups for m, r in ranks([m for m in group if m in with_figure], better).items()}
         return {row["model"]: places.get(row["model"]) for row in rows}
 
+    def of(name: str) -> dict[str, np.ndarray]:
+        return {model: own[name] for model, own in replicates.items() if name in own}
+
     found: dict[str, Any] = {}
-    for name, key in (("score", ORACLE), ("subset", f"subset-{params.subsets.headline}")):
-        values, replicates = {}, {}
-        for model, named in predicted.items():
-            if key in named:
-                C = metrics.counts_by_file(given.labels, named[key], given.files, len(card["classes"]))
-                values[model] = float(score(C.sum(0)))
-                replicates[model] = np.concatenate([one.replicates(C, score) for one in bootstraps])
-        found[name] = compare_scores(values, replicates, confidence)
+    for name in ("score", "subset"):
+        values = {model: own[name] for model, own in scores.items() if name in own}
+        found[name] = compare_scores(values, of(name), confidence)
         found[f"rank_{name}"] = ranked(better_scores(found[name], confidence), values)
     minima = {row["model"]: (row["n_least"], row["n_minimal"]) for row in rows if row["n_minimal"] is not None}
-    found["n_minimal"] = compare_minima(minima)
+    found["n_minimal"] = compare_minima(minima, of("n_minimal"), confidence)
     found["rank_n_minimal"] = ranked(better_minima(found["n_minimal"]), minima)
-    smallest = min(1.0, count * 2 / (len(bootstraps) * draws + 1)) if count else None
+    count, draws = math.comb(len(rows), 2), len(next(iter(of("score").values())))
+    smallest = min(1.0, count * 2 / (draws + 1)) if count else None
     if smallest is not None and smallest > 1 - confidence + 1e-12:
         log.warning(
             "task %s: no pair of %d models can differ with %d replicates; write probes.bootstrap: %d or more",
-            task, len(rows), len(bootstraps) * draws, math.ceil(_needed(count, confidence) / MOST_BLOCKS),
+            task, len(rows), draws, math.ceil(_needed(count, confidence) / MOST_BLOCKS),
         )  # fmt: skip
     found["smallest_p_holm"] = smallest
     return found

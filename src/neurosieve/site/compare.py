@@ -1,7 +1,7 @@
 """What differs between two rows, models, results folders or git revisions: what made them first, then their figures.
 
 Reads leaderboard folders (results/<benchmark> or build/<benchmark>/leaderboard), on disk or in a git revision: rows/,
-manifest.json, comparisons.json. Writes nothing.
+draws/, manifest.json, comparisons.json. Writes nothing.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from neurosieve.artifacts import ArtifactError, printable
 from neurosieve.config import PHASES
 
-TABLE, MANIFEST, PAIRS = "leaderboard.csv", "manifest.json", "comparisons.json"
+TABLE, MANIFEST, PAIRS, DRAWS = "leaderboard.csv", "manifest.json", "comparisons.json", "draws/"
 ROW, MODEL, FOLDER = "row", "model", "folder"
 # What of a row is told beside its figures where it differs; the status also where both claim nothing.
 TOLD = ("training", "status", "evidence", "confirmed", "ranking", "metric", "n_neurons", "layers_used", "note")
@@ -36,7 +36,7 @@ class Side:
     label : as it was given. kind : ROW, MODEL or FOLDER.
     place : the folder that it is of, the same for two sides of the same results.
     rows : by model and task.
-    manifest, comparisons : of the folder, empty where it has none.
+    manifest, comparisons : of the folder, empty where it has none. draws : texts of its files of replicates, by name.
     """
 
     label: str
@@ -45,6 +45,7 @@ class Side:
     rows: Mapping[tuple[str, str], Row]
     manifest: Mapping[str, Any] = field(default_factory=dict)
     comparisons: Mapping[str, Any] = field(default_factory=dict)
+    draws: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_side(given: str, default: Callable[[], Path]) -> Side:
@@ -116,7 +117,7 @@ def differences(a: Side, b: Side) -> dict[str, Any]:
             {
                 "a": _name(one),
                 "b": _name(other),
-                "figures": figures(one, other, pairs),
+                "figures": figures(one, other, pairs, _by_draws(a, one, b, other) if pairs is None else None),
                 "columns": [
                     {"name": name, "a": one.get(name), "b": other.get(name)}
                     for name in TOLD
@@ -183,33 +184,45 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]
     return found
 
 
-def figures(a: Row, b: Row, pairs: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+def figures(
+    a: Row, b: Row, pairs: Mapping[str, Any] | None = None, drawn: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Score, subset's score and fewest neurons of two rows.
 
     Parameters
     ----------
     pairs : comparisons.json of the rows' task, where both are of one leaderboard; None elsewhere.
+    drawn : what the replicates of two leaderboards say of a - b, as leaderboard/draws.py's ``differ`` gives it.
 
     Returns
     -------
     list
         A dict per figure: "figure" ("score", "subset", "n_minimal"), "a", "a_low", "a_high" and the same of b (5-95 %
         of scores; n_least and n_minimal for neurons), "difference" (b - a; None where one is missing or metrics
-        differ), "paired", and where it is: "low", "high" of the difference, and "p" (after Holm over the pairs of the
-        task). Of "n_minimal" of one task "different" says whether the intervals are apart. Missing figures are None.
+        differ), "paired", and where it is: "low", "high" of the difference (of neurons None where that end is beyond
+        every size), for scores "p" and whether it is "adjusted" (by Holm, over the pairs of models of the task). Of
+        "n_minimal" of one task "different" says whether the intervals are apart. Missing figures are None.
     """
-    return [
-        _score("score", *((row.get("oracle"), row.get("oracle_low"), row.get("oracle_high")) for row in (a, b)))
-        | _differ(a, b, "oracle", (pairs or {}).get("score")),
-        _score("subset", _subset(a), _subset(b)) | _differ(a, b, "subset_test", (pairs or {}).get("subset")),
+    pairs, drawn = pairs or {}, drawn or {}
+    found = [
+        _score("score", *((row.get("oracle"), row.get("oracle_low"), row.get("oracle_high")) for row in (a, b))),
+        _score("subset", _subset(a), _subset(b)),
         _minima(a, b),
     ]
+    for entry, key in zip(found, ("oracle", "subset_test", "n_minimal"), strict=True):
+        one, other, name = a.get(key), b.get(key), entry["figure"]
+        if one is None or other is None or (key != "n_minimal" and a.get("metric") != b.get("metric")):
+            continue
+        entry["difference"] = other - one
+        entry |= _paired(pairs.get(name, ()), a.get("model"), b.get("model"), drawn.get(name))
+    return found
 
 
 def _score(name: str, a: Sequence[Any], b: Sequence[Any]) -> dict[str, Any]:
     """A figure of two rows: value, low and high of each."""
     sides = {f"{key}{end}": v for key, side in (("a", a), ("b", b)) for end, v in zip(ENDS, side, strict=True)}
-    return {"figure": name, **sides, **dict.fromkeys(("difference", "low", "high", "p", "different")), "paired": False}
+    unknown = dict.fromkeys(("difference", "low", "high", "p", "adjusted", "different"))
+    return {"figure": name, **sides, **unknown, "paired": False}
 
 
 def _subset(row: Row) -> tuple[Any, Any, Any]:
@@ -217,24 +230,36 @@ def _subset(row: Row) -> tuple[Any, Any, Any]:
     return row.get("subset_test"), own.get("low"), own.get("high")
 
 
-def _differ(a: Row, b: Row, name: str, pairs: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
-    """What is known of b - a of a score."""
-    one, other = a.get(name), b.get(name)
-    if one is None or other is None or a.get("metric") != b.get("metric"):
-        return {}
-    return {"difference": other - one} | _paired(pairs or (), a.get("model"), b.get("model"))
-
-
 def _minima(a: Row, b: Row) -> dict[str, Any]:
     """The fewest neurons of two rows; n_least to n_minimal is the interval of each."""
     sides = [(n, row.get("n_least"), n) if (n := row.get("n_minimal")) is not None else (None,) * 3 for row in (a, b)]
     entry = _score("n_minimal", *sides)
     (one, low, _), (other, other_low, _) = sides
-    if one is not None and other is not None:
-        entry["difference"] = other - one
-        if a.get("task") == b.get("task") and low is not None and other_low is not None:
-            entry["different"] = one < other_low or other < low
+    if a.get("task") == b.get("task") and low is not None and other_low is not None:
+        entry["different"] = one < other_low or other < low
     return entry
+
+
+def _by_draws(a: Side, one: Row, b: Side, other: Row) -> dict[str, Any]:
+    """What the replicates of a row of each say of their difference; empty where a side has none.
+
+    Raises
+    ------
+    ArtifactError
+        naming a file that holds no replicates.
+    """
+    from neurosieve.leaderboard import draws  # with scipy, which takes longer than all the rest
+
+    read = []
+    for side, row in ((a, one), (b, other)):
+        name = draws.draws_file(*_name(row).values())
+        if name not in side.draws:
+            return {}
+        try:
+            read += [row, draws.from_csv(side.draws[name])]
+        except ValueError as error:
+            raise ArtifactError(f"{side.label}: {name}: {error}") from None
+    return draws.differ(*read)
 
 
 def as_text(found: Mapping[str, Any]) -> str:
@@ -255,7 +280,10 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines.append(f"{equal} of {len(found['rows'])} rows are equal in all of these figures")
     if equal < len(found["rows"]):
         lines.append("[] of one side: 5-95 %, by bootstrap over files; of n_minimal: n_least to n_minimal")
-        lines.append("[] of B - A: paired over the same test files; unpaired: no interval of the difference is known")
+        lines.append(
+            "[] of B - A: paired over the same files, of test for scores; of judge for n_minimal, where the difference "
+            "would lie on another judge; unpaired: no interval of the difference is known"
+        )
     for key, other in (("a", "b"), ("b", "a")):
         if only := found[key]["only"]:
             more = f", and {len(only) - SHOWN} more" if len(only) > SHOWN else ""
@@ -326,7 +354,8 @@ _Spot = _Disk | _Revision
 
 def _is_read(name: str) -> bool:
     folder, _, file = name.rpartition("/")
-    return name in (TABLE, MANIFEST, PAIRS) or (folder == "rows" and file.endswith(".json") and file[0] != ".")
+    of_row = (folder == "rows" and file.endswith(".json")) or (name.startswith(DRAWS) and file.endswith(".csv"))
+    return name in (TABLE, MANIFEST, PAIRS) or (of_row and file[0] != ".")
 
 
 def _git(*words: str, given: bytes | None = None) -> bytes | None:
@@ -385,7 +414,7 @@ def _among(given: str, name: str, folder: Path, spot: _Spot) -> Side | None:
         (MODEL, {key: row for key, row in whole.rows.items() if key[0] == name}),
     ):
         if rows:
-            return Side(given, kind, whole.place, rows, whole.manifest, whole.comparisons)
+            return replace(whole, kind=kind, rows=rows)
     return None
 
 
@@ -401,7 +430,8 @@ def _named(given: str, name: str, folder: Path, spot: _Spot) -> Side:
 
 def _beside(files: Mapping[str, bytes], where: str) -> dict[str, Any]:
     found = {name: _parse(files[name], f"{where}/{name}") for name in (MANIFEST, PAIRS) if name in files}
-    return {"manifest": found.get(MANIFEST, {}), "comparisons": found.get(PAIRS, {})}
+    draws = {name: text.decode(errors="replace") for name, text in files.items() if name.startswith(DRAWS)}
+    return {"manifest": found.get(MANIFEST, {}), "comparisons": found.get(PAIRS, {}), "draws": draws}
 
 
 def _parse(content: bytes, where: str) -> dict[str, Any]:
@@ -496,17 +526,25 @@ def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _paired(pairs: Sequence[Mapping[str, Any]], a: Any, b: Any) -> dict[str, Any]:
-    """What comparisons.json says of b - a; its own differences are first - second."""
+def _paired(
+    pairs: Sequence[Mapping[str, Any]], a: Any, b: Any, drawn: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What comparisons.json, or else the replicates, say of b - a; theirs are first - second."""
     for pair in pairs:
-        if (pair["a"], pair["b"]) == (b, a):
-            ends = {"difference": pair["difference"], "low": pair["low"], "high": pair["high"]}
-        elif (pair["a"], pair["b"]) == (a, b):
-            ends = {"difference": -pair["difference"], "low": -pair["high"], "high": -pair["low"]}
-        else:
-            continue
-        return {**ends, "p": pair["p_holm"], "paired": True}
-    return {}
+        if {pair["a"], pair["b"]} == {a, b} and "low" in pair:  # numbers of neurons of earlier releases have none
+            ends = (pair["low"], pair["high"]) if pair["a"] == b else _turned(pair)
+            found = {"difference": pair["difference"] if pair["a"] == b else -pair["difference"]}
+            p = {"p": pair["p_holm"], "adjusted": True} if "p_holm" in pair else {}
+            return {**found, "low": ends[0], "high": ends[1], **p, "paired": True}
+    if drawn is None:
+        return {}
+    low, high = _turned(drawn)
+    p = {"p": drawn["p"], "adjusted": False} if "p" in drawn else {}
+    return {"low": low, "high": high, **p, "paired": True}
+
+
+def _turned(ends: Mapping[str, Any]) -> tuple[Any, Any]:
+    return tuple(None if (end := ends[name]) is None else -end for name in ("high", "low"))  # type: ignore[return-value]
 
 
 def _settings_text(found: Mapping[str, Any]) -> Iterator[str]:
@@ -547,8 +585,10 @@ def _row_text(row: Mapping[str, Any]) -> Iterator[str]:
         sides = [_interval(entry[key], entry[f"{key}_low"], entry[f"{key}_high"]) for key in ("a", "b")]
         line = f"  {entry['figure']:<10} {sides[0]:<26} {sides[1]:<26}"
         if entry["difference"] is not None:
-            line += f" B - A {_interval(entry['difference'], entry['low'], entry['high'], signed=True)}"
-            line += f", p {entry['p']:.3g}, paired" if entry["paired"] else " unpaired"
+            line += f" B - A {_difference(entry)}"
+            if entry["p"] is not None:
+                line += f", p {entry['p']:.3g}{'' if entry['adjusted'] else ' (not adjusted)'}"
+            line += ", paired" if entry["paired"] else " unpaired"
             if entry["different"] is not None:
                 line += ", intervals apart" if entry["different"] else ", intervals overlap"
         yield line.rstrip()
@@ -557,12 +597,19 @@ def _row_text(row: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _interval(value: Any, low: Any, high: Any, signed: bool = False) -> str:
+def _interval(value: Any, low: Any, high: Any) -> str:
     if value is None:
         return "none"
-    sign = "+" if signed else ""
-    form = f"{sign}d" if isinstance(value, int) else f"{sign}.4f"
+    form = "d" if isinstance(value, int) else ".4f"
     return f"{value:{form}}" + ("" if low is None or high is None else f" [{low:{form}}, {high:{form}}]")
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    form = "+d" if isinstance(entry["difference"], int) else "+.4f"
+    ends = [
+        beyond if entry[end] is None else f"{entry[end]:{form}}" for end, beyond in (("low", "-inf"), ("high", "+inf"))
+    ]
+    return f"{entry['difference']:{form}}" + (f" [{', '.join(ends)}]" if entry["paired"] else "")
 
 
 def _cut(value: Any) -> str:
