@@ -176,7 +176,7 @@ def test_all_packs_are_checked_before_the_first_is_written(place, tmp_path):
 
 def test_a_changed_byte_of_any_file_is_refused(place, files, refused):
     content = (place / "jane.zip").read_bytes()
-    assert len(files) == 12
+    assert len(files) == 14
     for name, data in files.items():
         at = content.index(data) + len(data) // 2
         refused(flipped(content, at))  # the zip's own check of contents
@@ -306,6 +306,21 @@ def test_a_table_or_curve_that_is_none_is_refused(files, refused):
     ):  # fmt: skip
         refused(pack.to_zip(mend(files | {name: other.encode()})))
     assert pack.check(mend(files | {table: (text + published).encode()}), "x")["by"] == "jane"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: "", "line 1"),
+        (lambda text: text.replace("\n0", "\n=cmd()", 1), "expected a number"),
+        (lambda text: text[: text[:-1].rindex("\n") + 1], "999 draws; probes.bootstrap is 1000"),
+        (lambda text: "score,subset,n_minimal\n" + ",,1\n" * 1000, "score: the row has oracle"),
+    ],
+)
+def test_replicates_that_are_none_of_the_row_are_refused(files, refused, change, why):
+    name = "leaderboard/draws/minilm__doc-match.csv"
+    said = refused(pack.to_zip(mend(files | {name: change(files[name].decode()).encode()})))
+    assert why in said and "draws/minilm__doc-match.csv" in said
 
 
 @pytest.mark.parametrize("key, value", [("curves", 5), ("judge", 7), ("concepts", {"neurons": [1]})])

@@ -247,6 +247,50 @@ def test_what_is_compared_says_what_made_it_and_claims_no_more_than_the_table(ma
     assert words["origin"] == "claimed by lab, not reproduced"
 
 
+def test_rows_of_two_results_are_paired_where_their_draws_are_the_same(made, tmp_path):
+    """By their replicates: two results of one run differ by nothing, and two models as the leaderboard says."""
+    one = read_results(made)
+    task = "token-roles"
+    rows = {row["model"]: row for row in one.rows if row["task"] == task}
+    own = [(f"own {name}", row) for name, row in rows.items()]
+    before = [(f"before {name}", row) for name, row in rows.items()]
+    found = pairs.of_task(one, "x", task, own, [(one, before)])["pairs"]
+    across = {kind: {(p["a"], p["b"]): p for p in of if p["b"].startswith("before")} for kind, of in found.items()}
+    same = across["score"]["own minilm", "before minilm"]
+    assert (same["difference"], same["low"], same["high"], same["p_holm"]) == (0, 0, 0, None) and same["p"] == 1
+    told = next(p for p in one.comparisons[task]["score"] if (p["a"], p["b"]) == ("neurosieve-base", "minilm"))
+    pair = across["score"]["own neurosieve-base", "before minilm"]
+    assert [pair[key] for key in ("low", "high", "p")] == pytest.approx(
+        [told[k] for k in ("low", "high", "p")], abs=2e-6
+    )
+    least = next(p for p in one.comparisons[task]["n_minimal"] if (p["a"], p["b"]) == ("neurosieve-base", "minilm"))
+    pair = across["n_minimal"]["own neurosieve-base", "before minilm"]
+    assert {key: pair[key] for key in ("difference", "low", "high", "different")} == {
+        key: least[key] for key in ("difference", "low", "high", "different")
+    }
+    # a twin with itself and its model alone
+    twins = {b for a, b in across["score"] if a == "own minilm-untrained"}
+    assert twins == {"before minilm-untrained", "before minilm"}
+    others = [(slug, {**row, "draws": {"judge": "0" * 64, "test": "0" * 64}}) for slug, row in before]
+    for unlike in (others, [(slug, {**row, "draws": None}) for slug, row in before]):
+        unpaired = pairs.of_task(one, "x", task, own, [(one, unlike)])["pairs"]
+        assert not any(p["b"].startswith("before") for of in unpaired.values() for p in of)
+    broken = dataclasses.replace(one, draws={**one.draws, ("minilm", task): "score\n"})
+    with pytest.raises(SiteError, match=r"draws/minilm__token-roles.csv: line 1: found 'score'"):
+        pairs.of_task(broken, "x", task, own, [(one, before)])
+
+
+def test_models_on_a_task_are_compared_by_their_numbers_of_neurons_too(files, made):
+    (pair,) = [
+        p
+        for p in read_results(made).comparisons["token-roles"]["n_minimal"]
+        if (p["a"], p["b"]) == ("neurosieve-base", "minilm")
+    ]
+    shown = [f"{pair[name]:+,d}".replace("-", "−") for name in ("difference", "low", "high")]
+    page = files["tasks/default__token-roles.html"]
+    assert f"{shown[0]} [{shown[1]}, {shown[2]}]{', apart' if pair['different'] else ''}" in page
+
+
 def test_a_row_claims_what_it_may(files, made):
     rows = {(row["model"], row["task"]): row for row in read_results(made).rows}
     row = rows["neurosieve-base", "token-roles"]

@@ -197,11 +197,17 @@ def task_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def pair_table(task: str, comparisons: Mapping[str, Any], trained: Sequence[str]) -> Table:
-    """Every two trained models of a task by the score of all neurons; no lines where there are not two."""
+    """Every two trained models of a task by the score of all neurons, and by their numbers of neurons; no lines where
+    there are not two."""
+    minima = {(pair["a"], pair["b"]): pair for pair in comparisons.get("n_minimal", ())}
     lines = [
         (
             f"{pair['a']} − {pair['b']}",
-            [decimals(pair["difference"]) + between(pair["low"], pair["high"]), decimals(pair["p_holm"])],
+            [
+                decimals(pair["difference"]) + between(pair["low"], pair["high"]),
+                decimals(pair["p_holm"]),
+                _difference_of_minima(minima.get((pair["a"], pair["b"]))),
+            ],
         )
         for pair in comparisons.get("score", ())
         if pair["a"] in trained and pair["b"] in trained
@@ -209,10 +215,22 @@ def pair_table(task: str, comparisons: Mapping[str, Any], trained: Sequence[str]
     return {
         "title": "Models compared",
         "text": "Score of all neurons on test, difference with its interval by the paired bootstrap over files; p "
-        "after Holm over the pairs of the task.",
-        "heads": ["difference", "p"],
+        "after Holm over the pairs of the task. Neurons: difference of the two minima, where it would lie on another "
+        "judge, files drawn for both at once; apart: the intervals of the smallest size that suffices are disjoint.",
+        "heads": ["difference", "p", "neurons"],
         "lines": lines,
     }
+
+
+def _difference_of_minima(pair: Mapping[str, Any] | None) -> str:
+    if pair is None:
+        return NONE
+    found, low, high = (
+        f"{pair[name]:+,d}".replace("-", "−") if pair.get(name) is not None else beyond
+        for name, beyond in (("difference", NONE), ("low", "−∞"), ("high", "+∞"))
+    )
+    interval = f" [{low}, {high}]" if "low" in pair else ""  # results of earlier releases have none
+    return f"{found}{interval}{', apart' if pair['different'] else ''}"
 
 
 def _evidence(row: Row) -> Table:

@@ -25,10 +25,11 @@ from typing import Any, NoReturn
 from neurosieve import artifacts
 from neurosieve.artifacts import ArtifactError, csv_cell, dump_json
 from neurosieve.config.base import NAME, SHA256
+from neurosieve.leaderboard.draws import FIGURES, draws_file, from_csv
 from neurosieve.leaderboard.table import COLUMNS, cell, row_file
 from neurosieve.leaderboard.tracked import CURVE, curve_file, metrics_file
 
-SCHEMA = 1
+SCHEMA = 2
 PACK, PARAMS, INSIDE = "pack.json", "params.yaml", "leaderboard/"
 TABLE, MANIFEST = "leaderboard.csv", "manifest.json"
 NEEDED = (TABLE, MANIFEST, "comparisons.json")
@@ -188,7 +189,7 @@ def _check_names(names: Mapping[str, bytes], where: str) -> None:
     known = {PACK, PARAMS, *(f"{INSIDE}{name}" for name in (*NEEDED, *OPTIONAL))}
     for name in sorted(names.keys() - known):
         folder, _, file = name.removeprefix(INSIDE).partition("/")
-        end = {"rows": ".json", "metrics": ".json", "curves": ".csv"}.get(folder)
+        end = {"rows": ".json", "metrics": ".json", "curves": ".csv", "draws": ".csv"}.get(folder)
         stem = file.removesuffix(end or "")
         if not name.startswith(INSIDE) or end is None or stem == file or not re.fullmatch(NAME, stem, re.ASCII):
             _refuse(where, repr(name), "no file that results have")
@@ -245,10 +246,10 @@ def _check_manifest(manifest: Mapping[str, Any], pack: Mapping[str, Any], where:
 
 
 def _check_rows(inside: Mapping[str, bytes], manifest: Mapping[str, Any], pack: Mapping[str, Any], where: str) -> None:
-    """Every model on every task has a row, its metrics and its curve, and the table says what the rows say."""
+    """Every model on every task has a row, its metrics, curve and replicates, and the table says what the rows say."""
     run = manifest["params"]["run"]
     cells = [(model, task) for model in run["models"] for task in run["tasks"]]
-    wanted = {f(model, task) for model, task in cells for f in (row_file, metrics_file, curve_file)}
+    wanted = {f(model, task) for model, task in cells for f in (row_file, metrics_file, curve_file, draws_file)}
     there = {name for name in inside if "/" in name}
     if missing := sorted(wanted - there):
         raise ArtifactError(f"{where}{missing[0]}: not in it, and {len(missing) - 1} more")
@@ -273,7 +274,22 @@ def _check_rows(inside: Mapping[str, bytes], manifest: Mapping[str, Any], pack: 
         for number, line in enumerate(_lines(inside[curve_file(model, task)], f"{where}{curve_file(model, task)}")):
             if len(line) != len(CURVE) or (tuple(line) != CURVE if number == 0 else not all(map(_is_number, line))):
                 raise ArtifactError(f"{where}{curve_file(model, task)}:{number + 1}: found {line}")
+        _check_draws(row, inside[draws_file(model, task)], manifest, f"{where}{draws_file(model, task)}")
     _check_table(inside[TABLE], rows, pack, run, f"{where}{TABLE}")
+
+
+def _check_draws(row: Mapping[str, Any], content: bytes, manifest: Mapping[str, Any], where: str) -> None:
+    """A replicate per draw of each figure that the row has."""
+    try:
+        found = from_csv(text(content, where))
+    except ValueError as error:
+        raise ArtifactError(f"{where}: {error}") from None
+    wanted = (manifest["params"].get("probes") or {}).get("bootstrap")
+    for name, (_, key) in FIGURES.items():
+        if (name in found) != (row.get(key) is not None):
+            raise ArtifactError(f"{where}: {name}: the row has {key} {row.get(key)!r}, which does not fit")
+        if name in found and len(found[name]) != wanted:
+            raise ArtifactError(f"{where}: {len(found[name])} draws; probes.bootstrap is {wanted!r}")
 
 
 def _check_of_run(

@@ -125,12 +125,14 @@ def render(results: Sequence[Results]) -> dict[str, str | bytes]:
     files["compare.html"] = _compare(site, places)
     for place in places:
         files[_row_file(place.slug)] = _row(site, place)
-    for one, group in zip(results, groups, strict=True):
+    for number, (one, group) in enumerate(zip(results, groups, strict=True)):
         own = [place for place in places if place.results is one]
         for task in _names(own, "task"):
             members = [place for place in own if place.row["task"] == task]
             files[_task_file(group, task)] = _task(site, one, group, task, members)
-            files[_pairs_file(group, task)] = _pairs(one, group, task, members)
+            others = [place for place in places if place.row["task"] == task]
+            before = [(other, [place for place in others if place.results is other]) for other in results[:number]]
+            files[_pairs_file(group, task)] = _pairs(one, group, task, members, before)
         for model in _names(own, "model"):
             members = [place for place in own if place.row["model"] == model]
             files[_model_file(group, model)] = _model(site, one, group, model, members)
@@ -430,7 +432,18 @@ def _compare(site: _Site, places: Sequence[Place]) -> str:
     )
 
 
-def _pairs(one: Results, group: Group, task: str, members: Sequence[Place]) -> str:
-    """A script that hands over what compare.html needs of the rows of a task: a page on disk cannot fetch json."""
-    found = pairs.of_task(one, group.name, task, [(place.slug, place.row) for place in members])
+def _pairs(
+    one: Results,
+    group: Group,
+    task: str,
+    members: Sequence[Place],
+    before: Sequence[tuple[Results, Sequence[Place]]],
+) -> str:
+    """A script that hands over what compare.html needs of the rows of a task: a page on disk cannot fetch json. Pairs
+    with rows of results that came before, for the script of these stands in the page too when such a pair is chosen."""
+
+    def rows(of: Sequence[Place]) -> list[tuple[str, Row]]:
+        return [(place.slug, place.row) for place in of]
+
+    found = pairs.of_task(one, group.name, task, rows(members), [(other, rows(of)) for other, of in before])
     return f"neurosieveCompare.add({script_json(found)});\n"

@@ -1,6 +1,7 @@
 """What the page compare.html needs to set two rows or models side by side. Pure functions; reads and writes no files.
 
-Two rows of one task of one benchmark are compared by what ranks.py found of the pair; other pairs have no such figures.
+Two rows of one task of one leaderboard are compared by what ranks.py found of the pair, rows of two leaderboards by
+their replicates, where these are of the same draws (leaderboard/draws.py); other pairs have no such figures.
 Two models are compared row by row on the tasks that both have. The pictures are those of charts.of_pair and
 charts.of_models, made once with stand-ins; the script puts the chosen rows in their places.
 """
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neurosieve.leaderboard.draws import differ, draws_file, from_csv
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, from_to, share
 from neurosieve.site import charts, texts
 from neurosieve.site.charts.parts import LOWEST, claims, needed
 from neurosieve.site.compare import data_sums, leaves
-from neurosieve.site.read import Results
+from neurosieve.site.read import Results, SiteError
 
 Row = Mapping[str, Any]
 FIGURES = (
@@ -36,6 +38,7 @@ WORDS = (
     ("ranking", "Headline contender"), ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
     ("origin", "Handed in"),
 )  # fmt: skip
+KINDS = ("score", "subset", "n_minimal")
 SUM = 12  # characters of a sha256 that are shown
 SHARED = ("activations", "redundancy", "probes", "subsets")  # blocks of a params file that hold for every row
 # The stand-ins, by what the script finds them: names of the series and of the metric, ends of axes, and the key of the
@@ -51,24 +54,36 @@ DIFFERENCE = {"task": "TASK", "difference": 0.5, "low": -1.0, "high": 1.0, "apar
 NEEDED = {"task": "TASK", "value": 10, "low": 1, "high": 100, "filled": True, "what": ""}
 
 
-def of_task(one: Results, name: str, task: str, members: Sequence[tuple[str, Row]]) -> dict[str, Any]:
-    """Rows of a task by the slug of their page, and what is known of every two of them.
+def of_task(
+    one: Results,
+    name: str,
+    task: str,
+    members: Sequence[tuple[str, Row]],
+    others: Sequence[tuple[Results, Sequence[tuple[str, Row]]]] = (),
+) -> dict[str, Any]:
+    """Rows of a task by the slug of their page, and what is known of every two of them, and of one and a row of others.
 
     Parameters
     ----------
-    name : how the results are called in the site.
+    name : how the results are called in the site. others : results of other runs or revisions, with rows of the task.
 
     Returns
     -------
     {"made": {name: text}: what the results were made by, None where a manifest does not tell,
     "rows": {slug: {"name", "of", "results", "protocol", "page", "figures": {key: [number, text]}, "words", "settings":
     {name: text}, "curve", "layers", "minimum", "needed"}}, "pairs": {"score", "subset", "n_minimal": as in
-    comparisons.json, with the slugs of the rows as "a" and "b"}}; "curve" is [[neurons, judge score]] of the headline,
-    "layers" the subset per layer, "needed" as of charts.parts.
+    comparisons.json, with the slugs of the rows as "a" and "b"; of rows of two leaderboards "p_holm" is None}}; "curve"
+    is [[neurons, judge score]] of the headline, "layers" the subset per layer, "needed" as of charts.parts.
+
+    Raises
+    ------
+    SiteError
+        naming a file that holds no replicates.
     """
     params = one.manifest.get("params") or {}
     slugs = {row["model"]: slug for slug, row in members if row["status"] is not None}
     known = one.comparisons.get(task, {})
+    across = _across(one, members, others)
     return {
         "made": _made(one, params, task),
         "rows": {
@@ -76,13 +91,52 @@ def of_task(one: Results, name: str, task: str, members: Sequence[tuple[str, Row
         },
         "pairs": {
             kind: [
-                {**pair, "a": slugs[pair["a"]], "b": slugs[pair["b"]]}
-                for pair in known.get(kind, ())
-                if pair["a"] in slugs and pair["b"] in slugs
+                *(
+                    {**pair, "a": slugs[pair["a"]], "b": slugs[pair["b"]]}
+                    for pair in known.get(kind, ())
+                    if pair["a"] in slugs and pair["b"] in slugs
+                ),
+                *across[kind],
             ]
-            for kind in ("score", "subset", "n_minimal")
+            for kind in KINDS
         },
     }
+
+
+def _across(
+    one: Results, members: Sequence[tuple[str, Row]], others: Sequence[tuple[Results, Sequence[tuple[str, Row]]]]
+) -> dict[str, list[dict[str, Any]]]:
+    """By kind the pairs of a row of ``one`` and one of another leaderboard whose replicates are of the same draws: of
+    trained models all, of a twin those with itself and its model."""
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    own = [(slug, row, _draws(one, row)) for slug, row in members if others and row["draws"]]
+    for results, rows in others:
+        for other_slug, other in rows:
+            alike = [of for of in own if _drawn_alike(of[1], other)]
+            drawn = _draws(results, other) if alike else {}
+            for slug, row, draws in alike:
+                for kind, known in differ(row, draws, other, drawn).items():
+                    pair = {"a": slug, "b": other_slug, **known}
+                    if kind == "n_minimal":
+                        pair["different"] = row[kind] < other["n_least"] or other[kind] < row["n_least"]
+                    else:
+                        pair["p_holm"] = None
+                    found[kind].append(pair)
+    return found
+
+
+def _drawn_alike(a: Row, b: Row) -> bool:
+    named = [row["control_of"] or row["model"] for row in (a, b) if row["draws"]]
+    same = len(named) == 2 and any(a["draws"].get(split) == total for split, total in b["draws"].items())
+    return same and ((a["control_of"] is None and b["control_of"] is None) or named[0] == named[1])
+
+
+def _draws(one: Results, row: Row) -> dict[str, Any]:
+    name = (row["model"], row["task"])
+    try:
+        return from_csv(one.draws[name]) if name in one.draws else {}
+    except ValueError as error:
+        raise SiteError(f"{one.folder}: {draws_file(*name)}: {error}") from None
 
 
 def _row(params: Mapping[str, Any], slug: str, row: Row) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Leaderboard folders as the site shows them: build/<benchmark>/leaderboard, or its copy results/<benchmark>.
 
 Reads, of each folder: leaderboard.csv (which rows there are, and their order), rows/*.json (rows of the protocol
-`strict`), and where they are there benchmark.json (facts, cards, rows of the protocol `published`), comparisons.json,
-transfer.json, effects.json, languages.json, manifest.json. Writes no files.
+`strict`), and where they are there benchmark.json (facts, cards, rows of the protocol `published`), draws/*.csv,
+comparisons.json, transfer.json, effects.json, languages.json, manifest.json. Writes no files.
 
 What was published before version 0.5 lacks benchmark.json and the later keys of rows: facts are then those of the
 table, cards are missing, and a key that a row lacks is null; without those of NEEDED no pages are made.
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosieve.artifacts import csv_cell
+from neurosieve.leaderboard.draws import draws_file
 from neurosieve.leaderboard.table import COLUMNS
 
 KEYS = ("benchmark", "version", "protocol", "model", "task")
@@ -31,10 +32,11 @@ EMPTY: dict[str, Any] = {
     **dict.fromkeys(
         (
             "ablation", "agreement", "attribution", "best_baseline", "bound", "certified", "chosen_layers", "cka",
-            "classes", "concepts", "confidence", "control_of", "description_length", "dev", "effects", "estimate",
-            "evidence_tests", "faithfulness", "layer_scores", "layer_selection", "layers", "margin", "margin_reason",
-            "model_note", "pipeline", "redundancy", "reference_name", "robustness", "sample", "selectivity",
-            "share_kept_test", "status_unseen", "test_files", "test_rows", "twin_training", "weak_reference", "width",
+            "classes", "concepts", "confidence", "control_of", "description_length", "dev", "draws", "effects",
+            "estimate", "evidence_tests", "faithfulness", "layer_scores", "layer_selection", "layers", "margin",
+            "margin_reason", "model_note", "pipeline", "redundancy", "reference_name", "robustness", "sample",
+            "selectivity", "share_kept_test", "status_unseen", "test_files", "test_rows", "twin_training",
+            "weak_reference", "width",
         )
     ),
     **dict.fromkeys(("clusters", "notes", "status_notes"), ()),
@@ -75,6 +77,7 @@ class Results:
     published : rows of other protocols, the cells of the table alone.
     figures : table of the published figures beside ours, or None.
     comparisons : by task, as in comparisons.json.
+    draws : by model and task, the text of the row's file of replicates.
     transfer, effects, languages : by model, empty where they are off.
     manifest : as written by the phase, empty where there is none.
     origin : OWN, or what a submission says of itself: "by", "reproduced", ...
@@ -88,6 +91,7 @@ class Results:
     published: Sequence[Mapping[str, Any]] = ()
     figures: Mapping[str, Any] | None = None
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    draws: Mapping[tuple[str, str], str] = field(default_factory=dict)
     transfer: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     effects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     languages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -141,6 +145,7 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     native = manifest.get("facts", {}).get("numerics", [])
     twins = {row["model"]: row["control_of"] for row in rows}
     published = [{**EMPTY, **row, "control_of": twins.get(row["model"])} for row in made.get("published") or others]
+    drawn = {key: folder / draws_file(*key) for key in by_name}
     label = folder.parent.name if folder.name == "leaderboard" else folder.name
     return Results(
         name=name,
@@ -151,6 +156,7 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
         published=published,
         figures=made.get("figures"),
         comparisons=_json(folder / "comparisons.json") or {},
+        draws={key: path.read_text(errors="replace") for key, path in drawn.items() if path.is_file()},
         **{key: _json(folder / f"{key}.json") or {} for key in OF_MODELS},
         manifest=manifest,
         origin=origin,

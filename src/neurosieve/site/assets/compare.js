@@ -49,7 +49,8 @@
     const pair = pairs[kind].find((p) => [p.a, p.b].includes(a.slug) && [p.a, p.b].includes(b.slug));
     if (!pair || pair.a === b.slug) return pair ?? null;
     const turned = { ...pair, difference: -pair.difference };
-    if ("low" in pair) [turned.low, turned.high] = [-pair.high, -pair.low];
+    const negative = (end) => (end === null ? null : -end);
+    if ("low" in pair) [turned.low, turned.high] = [negative(pair.high), negative(pair.low)];
     return turned;
   }
 
@@ -57,9 +58,17 @@
   function known(kind, a, b) {
     const pair = paired(kind, a, b);
     if (!pair) return null;
-    if (kind === "n_minimal") return `${whole(pair.difference)}; ${pair.different ? "intervals are disjoint" : "not told apart"}`;
-    return `${signed(pair.difference, 3)} [${signed(pair.low, 3)}, ${signed(pair.high, 3)}], p ${pair.p_holm.toFixed(3)}`;
+    if (kind === "n_minimal") {
+      // an end is null where it is beyond every size; results of earlier releases have none
+      const ends = "low" in pair ? ` [${pair.low === null ? "−∞" : whole(pair.low)}, ${pair.high === null ? "+∞" : whole(pair.high)}]` : "";
+      return `${whole(pair.difference)}${ends}; ${pair.different ? "intervals are disjoint" : "not told apart"}`;
+    }
+    const p = pair.p_holm === null ? `${pair.p.toFixed(3)} (not adjusted)` : pair.p_holm.toFixed(3);
+    return `${signed(pair.difference, 3)} [${signed(pair.low, 3)}, ${signed(pair.high, 3)}], p ${p}`;
   }
+
+  /* Whether anything is known of the two together though they are of two results. */
+  const drawnAlike = (a, b) => !same(a, b) && Object.keys(pairs).some((kind) => paired(kind, a, b));
 
   const PAIRED = { oracle: "score", subset_test: "subset", n_minimal: "n_minimal" };
 
@@ -149,8 +158,8 @@
     const scored = matched.filter(([a, b]) => a.metric === b.metric && [a, b].every((row) => row.figures.oracle[0] !== null));
     const apart = scored.map(([a, b]) => {
       const plain = { difference: b.figures.oracle[0] - a.figures.oracle[0], low: null, high: null, p_holm: 1 };
-      const { difference: of, low, high, p_holm } = paired("score", a, b) ?? plain;
-      return { task: a.of, difference: of, low, high, apart: p_holm <= 0.05, what: difference("oracle", a, b) };
+      const { difference: of, low, high, p, p_holm } = paired("score", a, b) ?? plain;
+      return { task: a.of, difference: of, low, high, apart: (p_holm ?? p) <= 0.05, what: difference("oracle", a, b) };
     });
     const filled = matched.flatMap(([a, b]) => [[a, names[0]], [b, names[1]]].filter(([row]) => row.needed).map(([row, series]) => ({ task: a.of, series, ...row.needed })));
     const ends = apart.flatMap((one) => [one.difference, one.low, one.high].map(Math.abs));
@@ -168,7 +177,9 @@
     });
   }
 
-  const TESTED = "Same task and benchmark: differences with brackets are of the paired bootstrap over the files of test, p after Holm over the pairs of the task.";
+  const PAIRS = "differences with brackets are paired, of scores over the files of test, of numbers of neurons over those of judge, where the difference would lie on another judge";
+  const TESTED = `Same task and benchmark: ${PAIRS}; p after Holm over the pairs of the task.`;
+  const DRAWN = `Of other results on the same rows: ${PAIRS}; p is not adjusted. What made them differs as said below.`;
 
   /* [name, of A, of B] of what differs in what made two rows; what a manifest does not tell, apart. */
   function differing(a, b) {
@@ -206,7 +217,7 @@
     const words = given.words.map(([key, name]) => [name, a.words[key] ?? NONE, b.words[key] ?? NONE]);
     const figures = given.figures.map(([key, name]) => [name, a.figures[key][1], b.figures[key][1], difference(key, a, b)]);
     put(`${heads.join(" against ")}`, [
-      make("p", { class: same(a, b) ? "fine" : "notes" }, same(a, b) ? TESTED
+      make("p", { class: same(a, b) ? "fine" : "notes" }, same(a, b) ? TESTED : drawnAlike(a, b) ? DRAWN
         : "Of different tasks, results or protocols: data, rules or metric may differ, so no difference here is tested."),
       make("p", { class: "links" }, make("a", { href: a.page }, heads[0]), " ", make("a", { href: b.page }, heads[1])),
       ...settings(heads, ...differing(a, b)),
@@ -240,7 +251,7 @@
     const tasks = sides.map((of) => new Set(of.map((row) => row.of)));
     const alone = sides.map((of, i) => [...tasks[i]].filter((task) => !tasks[1 - i].has(task)));
     put(`${heads.join(" against ")}: ${matched.length} tasks`, [
-      make("p", { class: tested ? "fine" : "notes" }, tested ? TESTED
+      make("p", { class: tested ? "fine" : "notes" }, tested ? TESTED : matched.some((pair) => drawnAlike(...pair)) ? DRAWN
         : "Of different results: data and rules may differ, so only rows of the same results are tested together."),
       make("p", { class: "links" }, "Row by row: ", ...links.flatMap((link) => [link, " "])),
       ...alone.flatMap((only, i) => only.length ? [make("p", { class: "fine" }, `Only ${heads[i]} has ${only.join(", ")}.`)] : []),
