@@ -42,10 +42,20 @@ def make_older(folder: Path) -> None:
     """As a release without benchmark.json and without the later keys of rows."""
     (folder / "benchmark.json").unlink()
     (folder / "transfer.json").unlink(missing_ok=True)
-    shutil.rmtree(folder / "metrics", ignore_errors=True)
+    for name in ("metrics", "draws"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for path in (folder / "rows").glob("*.json"):
         row = json.loads(path.read_text())
-        for key in ("attribution", "effects", "faithfulness", "lenses", "evidence", "evidence_tests", "classes"):
+        for key in (
+            "attribution",
+            "effects",
+            "faithfulness",
+            "lenses",
+            "evidence",
+            "evidence_tests",
+            "classes",
+            "draws",
+        ):
             row.pop(key, None)
         row["oracle_probe"].pop("tried", None)
         path.write_text(json.dumps(row))

@@ -16,6 +16,7 @@ from browser import CHROMIUM, DRIVER, Browser
 from PIL import Image
 from site_build import make_older, rename, write_leaderboard
 
+from neurosieve.leaderboard import draws
 from neurosieve.site import make_site, pages
 from neurosieve.site.read import Results, read_results
 
@@ -234,6 +235,43 @@ def test_two_models_are_compared(browser, site):
     assert ", p " not in browser.run("return document.querySelector('#comparison').textContent")
     browser.open(f"{site}/compare.html#a={a}__token-roles&b={b}")
     browser.wait("document.querySelector('#pair-curves svg')")
+    assert browser.complaints() == []
+
+
+def test_two_revisions_are_paired_by_their_replicates(browser, tmp_path):
+    """The same run twice, of which one has 0.25 less of a score in every draw, and ten neurons more."""
+    now, before = write_leaderboard(tmp_path / "now"), write_leaderboard(tmp_path / "before")
+    name = "minilm__token-roles"
+    row = json.loads((before / f"rows/{name}.json").read_text())
+    drawn = draws.from_csv((before / f"draws/{name}.csv").read_text())
+    row["oracle"] -= 0.25
+    row["n_minimal"] += 10
+    changed = {**drawn, "score": drawn["score"] - 0.25, "n_minimal": drawn["n_minimal"] + 10}
+    (before / f"rows/{name}.json").write_text(json.dumps(row))
+    (before / f"draws/{name}.csv").write_text(draws.to_csv(changed))
+    make_site([now, before], tmp_path / "site")
+    browser.complaints()
+    browser.open((tmp_path / "site/compare.html").as_uri())
+    for select, at in (("a", 1), ("b", 0)):
+        browser.run(
+            f"const s = document.querySelector('select[name={select}]');"
+            "const found = [...s.options].filter((one) => /minilm · token-roles/.test(one.textContent));"
+            f"s.value = found[{at}].value; s.dispatchEvent(new Event('change'))"
+        )
+    browser.wait("document.querySelector('#pair-curves svg')")
+    lines = dict(
+        browser.run(
+            "const all = [...document.querySelectorAll('#comparison tbody tr')];"
+            "return all.map((row) => [row.cells[0].textContent, row.cells[3]?.textContent])"
+        )
+    )
+    assert lines["All neurons, test"].startswith("+0.250 [+0.250, +0.250], p 0.002 (not adjusted)")
+    assert lines["Neurons"].startswith("−10 [−10, −10]; ") and lines["Subset, test"].startswith("0.000 [0.000, 0.000]")
+    text = browser.run("return document.querySelector('#comparison .notes').textContent")
+    assert text.startswith("Of other results on the same rows:")
+    browser.run("document.querySelector('.swap').click()")
+    browser.wait("/−0.250/.test(document.querySelector('#comparison').textContent)")
+    assert "+10 [+10, +10]" in browser.run("return document.querySelector('#comparison').textContent")
     assert browser.complaints() == []
 
 
