@@ -106,6 +106,7 @@ def test_rows_of_other_draws_tasks_or_metrics_are_not_paired(built):
     assert set(draws.differ(row, own, row | others, own)) == {"n_minimal"}
     assert draws.differ(row, own, row | {"draws": None}, own) == {}
     assert draws.differ(row, own, row | {"metric": "accuracy"}, own) == {}
+    assert draws.differ(row, own, row | {"confidence": 0.9}, own) == {}
     assert draws.differ(row, own, *drawn(paths, "minilm", "doc-match")) == {}
     assert "n_minimal" not in draws.differ(row, own, row | {"n_minimal": None}, own)
     shorter = {name: values[:-1] for name, values in own.items()}

@@ -323,6 +323,18 @@ def test_replicates_that_are_none_of_the_row_are_refused(files, refused, change,
     assert why in said and "draws/minilm__doc-match.csv" in said
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("draws", None), ("draws", {"judge": "0" * 64}), ("draws", {"judge": "0" * 64, "test": 5}), ("draws", [1]),
+        ("confidence", None), ("confidence", 2.0), ("confidence", "0.95"),
+    ],
+)  # fmt: skip
+def test_a_row_that_cannot_be_compared_is_refused(files, refused, key, value):
+    said = refused(pack.to_zip(mend(with_json(files, ROW, lambda row: row.update({key: value})))))
+    assert f"the row's {key}: found" in said
+
+
 @pytest.mark.parametrize("key, value", [("curves", 5), ("judge", 7), ("concepts", {"neurons": [1]})])
 def test_a_row_of_which_no_page_can_be_made_is_refused(files, refused, key, value):
     said = refused(pack.to_zip(mend(with_json(files, ROW, lambda row: row.update({key: value})))))

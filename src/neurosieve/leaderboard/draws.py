@@ -104,14 +104,14 @@ def differ(a: Row, of_a: Draws, b: Row, of_b: Draws) -> dict[str, dict[str, Any]
     Returns
     -------
     {figure: {"difference", and as :func:`paired` has them "low", "high", for scores "p"}}, of those that both rows have
-    in one metric. Where a number of neurons would lie on another judge is no test, so it has no p.
+    in one metric and at one confidence. Where a number of neurons would lie on another judge is no test: it has no p.
     """
     found: dict[str, dict[str, Any]] = {}
     same = {split for split, total in (a.get("draws") or {}).items() if (b.get("draws") or {}).get(split) == total}
     for name, (split, key) in FIGURES.items():
         if split not in same or name not in of_a or name not in of_b or len(of_a[name]) != len(of_b[name]):
             continue
-        if None in (a.get(key), b.get(key)) or a.get("metric") != b.get("metric"):
+        if None in (a.get(key), b.get(key)) or any(a.get(of) != b.get(of) for of in ("metric", "confidence")):
             continue
         known = paired(of_a[name], of_b[name], a["confidence"])
         found[name] = {"difference": a[key] - b[key], **(whole(known) if name == "n_minimal" else known)}

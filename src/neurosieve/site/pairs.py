@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurosieve.leaderboard.draws import differ, draws_file, from_csv
+from neurosieve.leaderboard import draws
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, from_to, share
 from neurosieve.site import charts, texts
 from neurosieve.site.charts.parts import LOWEST, claims, needed
@@ -38,7 +38,7 @@ WORDS = (
     ("ranking", "Headline contender"), ("layers_used", "Layers of the subset"), ("n_neurons", "Neurons of the model"),
     ("origin", "Handed in"),
 )  # fmt: skip
-KINDS = ("score", "subset", "n_minimal")
+KINDS = tuple(draws.FIGURES)
 SUM = 12  # characters of a sha256 that are shown
 SHARED = ("activations", "redundancy", "probes", "subsets")  # blocks of a params file that hold for every row
 # The stand-ins, by what the script finds them: names of the series and of the metric, ends of axes, and the key of the
@@ -113,9 +113,9 @@ def _across(
     for results, rows in others:
         for other_slug, other in rows:
             alike = [of for of in own if _drawn_alike(of[1], other)]
-            drawn = _draws(results, other) if alike else {}
-            for slug, row, draws in alike:
-                for kind, known in differ(row, draws, other, drawn).items():
+            of_other = _draws(results, other) if alike else {}
+            for slug, row, drawn in alike:
+                for kind, known in draws.differ(row, drawn, other, of_other).items():
                     pair = {"a": slug, "b": other_slug, **known}
                     if kind == "n_minimal":
                         pair["different"] = row[kind] < other["n_least"] or other[kind] < row["n_least"]
@@ -134,9 +134,9 @@ def _drawn_alike(a: Row, b: Row) -> bool:
 def _draws(one: Results, row: Row) -> dict[str, Any]:
     name = (row["model"], row["task"])
     try:
-        return from_csv(one.draws[name]) if name in one.draws else {}
+        return draws.from_csv(one.draws[name]) if name in one.draws else {}
     except ValueError as error:
-        raise SiteError(f"{one.folder}: {draws_file(*name)}: {error}") from None
+        raise SiteError(f"{one.folder}: {draws.draws_file(*name)}: {error}") from None
 
 
 def _row(params: Mapping[str, Any], slug: str, row: Row) -> dict[str, Any]:
