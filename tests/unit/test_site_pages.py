@@ -216,7 +216,7 @@ def test_without_an_upper_end_no_dash_stands_for_it(made):
     endless = {**row, "n_minimal_low": 84, "n_minimal_high": None}
     assert board.line(endless, "s", "g", "t", "1", 10_000, True).cells["n_minimal"].sub == "84 or more"
     assert "84 or more." in texts.answer(endless)
-    assert texts.minimum(endless).endswith("on another judge 84 or more")
+    assert parts.minimal_text(endless).endswith("on another judge 84 or more")
     assert texts.key_figures(endless, "1")[0][2] == "84 or more on another judge"
     strip = board.strip(endless, row["n_neurons"])
     assert float(strip["left"]) + float(strip["width"]) == pytest.approx(97, abs=0.11)  # of 3 to 97: to the end
@@ -333,7 +333,7 @@ def test_picture_of_a_number_of_neurons():
             "end": "97.0",
             "css": "estimate",
         }
-        assert texts.minimum(silent) == parts.minimal_text(silent) == "about 10 of 1,000 neurons, an estimate"
+        assert parts.minimal_text(silent) == "about 10 of 1,000 neurons, an estimate"
 
 
 def test_reason_of_a_row_without_a_claim(made):

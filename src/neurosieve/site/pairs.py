@@ -14,7 +14,7 @@ from typing import Any
 from neurosieve.leaderboard import draws
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, from_to, share
 from neurosieve.site import charts, texts
-from neurosieve.site.charts.parts import LOWEST, claims, needed
+from neurosieve.site.charts.parts import LOWEST, claims, minimal_text, needed
 from neurosieve.site.compare import data_sums, leaves
 from neurosieve.site.read import Results, SiteError
 
@@ -156,7 +156,7 @@ def _row(params: Mapping[str, Any], slug: str, row: Row) -> dict[str, Any]:
         if curve is None
         else [[n, round(v, 6)] for n, v in zip(curve["sizes"], curve["judge"], strict=True)],
         "layers": row["chosen_layers"] or [],
-        "minimum": [row["n_minimal"] if claims(row) else None, texts.minimum(row)],
+        "minimum": [row["n_minimal"] if claims(row) else None, minimal_text(row)],
         "needed": needed(row),
     }
 

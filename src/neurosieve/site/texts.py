@@ -10,7 +10,7 @@ from neurosieve.leaderboard import evidence
 from neurosieve.leaderboard.measures import NONE, between, count, decimals, share
 from neurosieve.leaderboard.table import CONTROL_NOTE, best_baseline, not_above
 from neurosieve.probes.status import FAILS, NO_TWIN, SUPPORTED
-from neurosieve.site.charts.parts import METRIC_NAMES, claims, judged
+from neurosieve.site.charts.parts import METRIC_NAMES, claims, judged, minimal_text
 
 Row = Mapping[str, Any]
 
@@ -75,24 +75,13 @@ def origin(by: str, reproduced: bool | None) -> str:
     return f"reproduced; by {by}" if reproduced else f"claimed by {by}, not reproduced"
 
 
-def minimum(row: Row) -> str:
-    """Number of neurons and where another judge would put it, in words."""
-    if claims(row):
-        text = f"{count(row['n_minimal'])} of {count(row['n_neurons'])} neurons"
-        low = row["n_minimal_low"]
-        return text if low is None else f"{text}, on another judge {judged(low, row['n_minimal_high'], '–')}"
-    if size := row["n_minimal"] or row["estimate"]:
-        return f"about {count(size)} of {count(row['n_neurons'])} neurons, an estimate"
-    return "no minimum claimed"
-
-
 def answer(row: Row) -> str:
     """What the row says, in a sentence or two."""
     model, task = row["model"], row["task"]
     if row["status"] is None:
         return (
-            f"By the published steps {model} needs {minimum(row)} for {task}. Layers, sizes and the reported row are "
-            "chosen on test, so this makes no claim."
+            f"By the published steps {model} needs {minimal_text(row)} for {task}. Layers, sizes and the reported row "
+            "are chosen on test, so this makes no claim."
         )
     if is_twin(row):
         return (
