@@ -458,3 +458,30 @@ def test_a_leaderboard_of_other_hardware_is_judged_by_its_files(tmp_path):
                 "other hardware (portable before, native: aarch64 now); m.json: score: 0.5 before"
             )
     assert verdicts == {"b": (WITHIN, "numerics"), "c": (DIFFERENT, "input"), "d": (DIFFERENT, "numerics")}
+
+
+@pytest.mark.parametrize(("moved", "within"), [(0, True), (10, True), (11, False)])
+def test_of_a_hundred_minima_of_replicates_ten_may_move(tmp_path, moved, within):
+    """Scores as figures do; no figure of the leaderboard is of one replicate."""
+
+    def write(name, minima, score):
+        lines = ["score,subset,n_minimal", *(f"{score:.6f},0.500000,{n}" for n in minima)]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m__t.csv").write_text("\n".join(lines) + "\n")
+        return tmp_path / name
+
+    before = write("before", [100] * 99 + ["inf"], 0.7)
+    others = [101] * max(moved - 1, 0)
+    now = write("now", [*others, *[100] * (99 - len(others)), "inf" if moved == 0 else 120], 0.701)
+    (found,) = differences.compare_results(before, now)
+    assert found.within is within and found.absolute == pytest.approx(0.001)
+    if not within:
+        assert "11 of 100" in found.text()
+
+
+def test_a_figure_that_a_row_has_no_more_is_told(tmp_path):
+    for name, cell in (("before", "100"), ("now", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "m__t.csv").write_text(f"score,subset,n_minimal\n0.5,0.5,{cell}\n")
+    (found,) = differences.compare_results(tmp_path / "before", tmp_path / "now")
+    assert not found.within and "draw 1, n_minimal" in found.text()

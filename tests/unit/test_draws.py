@@ -46,6 +46,14 @@ def test_a_file_is_read_as_it_was_written():
         ("score,subset,n_minimal\n,0.2,3\n0.1,0.2,3\n", "line 2: found ''"),
         ("score,subset,n_minimal\n=cmd(),0.2,3\n", "line 2: found '=cmd\\(\\)'"),
         ("score,subset,n_minimal\nnan,0.2,3\n", "line 2: found 'nan'"),
+        ("score,subset,n_minimal\n0.1,inf,3\n", "line 2: found 'inf', expected a number$"),
+        *(
+            (
+                f"score,subset,n_minimal\n0.1,0.2,{cell}\n",
+                f"found '{cell}', expected a number of neurons or inf",
+            )
+            for cell in ("0", "-3", "2.5", "-inf", "nan")
+        ),
     ],
 )
 def test_another_text_is_refused_by_its_line(text, said):
@@ -107,6 +115,9 @@ def test_rows_of_other_draws_tasks_or_metrics_are_not_paired(built):
     assert draws.differ(row, own, row | {"draws": None}, own) == {}
     assert draws.differ(row, own, row | {"metric": "accuracy"}, own) == {}
     assert draws.differ(row, own, row | {"confidence": 0.9}, own) == {}
+    assert set(draws.differ(row, own, row | {"margin": 0.02}, own)) == {"score", "subset"}
+    few = row | {"confidence": 0.9999}  # 1,000 draws have no such bound
+    assert draws.differ(few, own, few, own) == {}
     assert draws.differ(row, own, *drawn(paths, "minilm", "doc-match")) == {}
     assert "n_minimal" not in draws.differ(row, own, row | {"n_minimal": None}, own)
     shorter = {name: values[:-1] for name, values in own.items()}

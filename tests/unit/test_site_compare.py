@@ -301,6 +301,8 @@ def test_two_folders_on_the_same_draws_are_paired(tmp_path):
     assert [score[key] for key in ("low", "high", "p")] == pytest.approx([-0.05, -0.05, 2 / 21])
     assert not subset["paired"] and subset["low"] is None  # no replicates of it
     assert (minimal["paired"], minimal["low"], minimal["high"], minimal["p"]) == (True, -10, None, None)
+    same = sides(one, with_draws(tmp_path / "same", BEFORE), one)["rows"][0]["figures"]
+    assert [str(same[0][key]) for key in ("difference", "low", "high")] == ["0.0", "0.0", "0.0"]  # not -0.0
     back = sides(other, one, one)["rows"][0]["figures"]
     assert [back[0][key] for key in ("low", "high")] == pytest.approx([0.05, 0.05])
     assert (back[2]["low"], back[2]["high"]) == (None, 10)

@@ -22,8 +22,9 @@ from neurosieve.config import Params, load_params
 from neurosieve.leaderboard import build_leaderboard
 from neurosieve.leaderboard.table import COLUMNS
 from neurosieve.site import collect as collecting
-from neurosieve.site import pack
+from neurosieve.site import pack, pages
 from neurosieve.site.collect import collect, read_submissions
+from neurosieve.site.read import OWN, read_all
 from neurosieve.site.submit import submit
 from neurosieve.verify import differences
 
@@ -321,6 +322,28 @@ def test_replicates_that_are_none_of_the_row_are_refused(files, refused, change,
     name = "leaderboard/draws/minilm__doc-match.csv"
     said = refused(pack.to_zip(mend(files | {name: change(files[name].decode()).encode()})))
     assert why in said and "draws/minilm__doc-match.csv" in said
+
+
+def test_params_without_probes_are_refused(files, refused):
+    name = "leaderboard/manifest.json"
+    said = refused(pack.to_zip(mend(with_json(files, name, lambda manifest: manifest["params"].update(probes=[1])))))
+    assert "no `probes:` in the params" in said
+
+
+def test_published_rows_that_pretend_to_draws_are_not_paired(files, place, tmp_path):
+    """They are taken as they are from benchmark.json, which speaks of cells alone."""
+    row, table = json.loads(files[ROW]), "leaderboard/leaderboard.csv"
+
+    def pretend(found: Any) -> None:
+        found["published"] = [{**row, "protocol": "published", "status": None, "draws": "x"}]
+
+    changed = with_json(files, "leaderboard/benchmark.json", pretend)
+    first = files[table].decode().splitlines()[1].replace("strict", "published", 1)
+    changed[table] = files[table] + f"{first}\n".encode()
+    (tmp_path / "jane.zip").write_bytes(pack.to_zip(mend(changed)))
+    collect([tmp_path / "jane.zip"], tmp_path / "submissions", place / "results")
+    shown = [(place / "results/default", OWN), *read_submissions(tmp_path / "submissions")]
+    assert pages.render(read_all(shown))
 
 
 @pytest.mark.parametrize(

@@ -268,9 +268,10 @@ def test_rows_of_two_results_are_paired_where_their_draws_are_the_same(made, tmp
     assert {key: pair[key] for key in ("difference", "low", "high", "different")} == {
         key: least[key] for key in ("difference", "low", "high", "different")
     }
-    # a twin with itself and its model alone
-    twins = {b for a, b in across["score"] if a == "own minilm-untrained"}
-    assert twins == {"before minilm-untrained", "before minilm"}
+    assert len(across["score"]) == len(own) * len(before)
+    reported = [(f"published {model}", {**row, "status": None, "protocol": "published"}) for model, row in rows.items()]
+    strict = pairs.of_task(one, "x", task, [*own, *reported], [(one, [*before, *reported])])["pairs"]
+    assert strict["score"] == found["score"]  # rows of other protocols are not paired
     others = [(slug, {**row, "draws": {"judge": "0" * 64, "test": "0" * 64}}) for slug, row in before]
     for unlike in (others, [(slug, {**row, "draws": None}) for slug, row in before]):
         unpaired = pairs.of_task(one, "x", task, own, [(one, unlike)])["pairs"]
@@ -278,6 +279,32 @@ def test_rows_of_two_results_are_paired_where_their_draws_are_the_same(made, tmp
     broken = dataclasses.replace(one, draws={**one.draws, ("minilm", task): "score\n"})
     with pytest.raises(SiteError, match=r"draws/minilm__token-roles.csv: line 1: found 'score'"):
         pairs.of_task(broken, "x", task, own, [(one, before)])
+
+
+def test_the_script_of_later_results_has_the_pairs_with_earlier_ones(made, tmp_path):
+    shutil.copytree(made, tmp_path / "before")
+    one, two = read_all([(made, OWN), (tmp_path / "before", OWN)])
+    written = pages.render([one, two])
+    scripts = {name: text for name, text in written.items() if name.startswith("compare/") and "token-roles" in name}
+    assert len(scripts) == 2
+    counts = []
+    for text in scripts.values():
+        found = json.loads(text[text.index("(") + 1 : text.rindex(")")])
+        counts.append((len(found["rows"]), len(found["pairs"]["score"])))
+    assert sorted(counts) == [(4, 6), (4, 6 + 16)]  # its own pairs, and of each row with each of the earlier results
+
+
+def test_no_name_in_a_row_leads_to_a_file_elsewhere(made, tmp_path):
+    folder = tmp_path / "leaderboard"
+    shutil.copytree(made, folder)
+    (tmp_path / "secret__token-roles.csv").write_text("of another folder\n")
+    shutil.copyfile(folder / "rows/minilm__token-roles.json", folder / "rows/more.json")
+    for name in ("../../secret", "x" * 300):
+        row = json.loads((folder / "rows/more.json").read_text()) | {"model": name}
+        (folder / "rows/more.json").write_text(json.dumps(row))
+        found = read_results(folder)
+        assert not any("another folder" in text for text in found.draws.values())
+        assert len(found.draws) == len(found.rows)
 
 
 def test_models_on_a_task_are_compared_by_their_numbers_of_neurons_too(files, made):

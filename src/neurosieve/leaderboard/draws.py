@@ -48,7 +48,7 @@ def from_csv(text: str) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        naming the line, for other columns, and for a cell that is no number in a column that has any.
+        naming the line, for other columns, and for a cell that is no such number in a column that has any.
     """
     head, *lines = text.splitlines() or [""]
     if head != ",".join(FIGURES):
@@ -59,18 +59,20 @@ def from_csv(text: str) -> dict[str, np.ndarray]:
             raise ValueError(f"line {number}: {len(cells)} cells in {len(FIGURES)} columns")
     columns = zip(FIGURES, zip(*table, strict=True), strict=True) if table else ()
     return {
-        name: np.array([_number(cell, number) for number, cell in enumerate(cells, start=2)])
+        name: np.array([_number(name, cell, number) for number, cell in enumerate(cells, start=2)])
         for name, cells in columns
         if any(cells)
     }
 
 
-def _number(cell: str, line: int) -> float:
+def _number(name: str, cell: str, line: int) -> float:
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if math.isnan(value):
+    if name == "n_minimal" and not (value == math.inf or (value >= 1 and value == int(value))):
+        raise ValueError(f"line {line}: found {cell!r}, expected a number of neurons or inf")
+    if name != "n_minimal" and not math.isfinite(value):
         raise ValueError(f"line {line}: found {cell!r}, expected a number")
     return value
 
@@ -104,16 +106,21 @@ def differ(a: Row, of_a: Draws, b: Row, of_b: Draws) -> dict[str, dict[str, Any]
     Returns
     -------
     {figure: {"difference", and as :func:`paired` has them "low", "high", for scores "p"}}, of those that both rows have
-    in one metric and at one confidence. Where a number of neurons would lie on another judge is no test: it has no p.
+    in one metric and at one confidence, of numbers of neurons at one margin, with draws enough for an interval. Where
+    a number of neurons would lie on another judge is no test: it has no p.
     """
     found: dict[str, dict[str, Any]] = {}
     same = {split for split, total in (a.get("draws") or {}).items() if (b.get("draws") or {}).get(split) == total}
     for name, (split, key) in FIGURES.items():
         if split not in same or name not in of_a or name not in of_b or len(of_a[name]) != len(of_b[name]):
             continue
-        if None in (a.get(key), b.get(key)) or any(a.get(of) != b.get(of) for of in ("metric", "confidence")):
+        alike = ("metric", "confidence", *(("margin",) if name == "n_minimal" else ()))
+        if None in (a.get(key), b.get(key)) or any(a.get(of) != b.get(of) for of in alike):
             continue
-        known = paired(of_a[name], of_b[name], a["confidence"])
+        try:
+            known = paired(of_a[name], of_b[name], a["confidence"])
+        except intervals.IntervalError:
+            continue
         found[name] = {"difference": a[key] - b[key], **(whole(known) if name == "n_minimal" else known)}
     return found
 

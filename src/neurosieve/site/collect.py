@@ -90,7 +90,7 @@ def collect(
         staged = {}
         for target, (path, files) in read.items():
             part = stack.enter_context(_staged(target, files))
-            _check_shown(path, part)
+            _check_shown(path, part, results / target.parent.name)
             if ours is not None and judge is not None:
                 write_text(part / REPRODUCED, _reproduced(path, part, ours, judge))
             elif (target / REPRODUCED).is_file():
@@ -146,13 +146,17 @@ def _origin(target: Path) -> dict[str, Any]:
     }
 
 
-def _check_shown(path: Path, part: Path) -> None:
-    """Raise ArtifactError where no pages can be made of a pack, unpacked to ``part``: it would spoil all others."""
+def _check_shown(path: Path, part: Path, committed: Path) -> None:
+    """Raise ArtifactError where no pages can be made of a pack, unpacked to ``part``, beside the results that are
+    ``committed``: it would spoil all others."""
     from neurosieve.site.pages import render
-    from neurosieve.site.read import read_results
+    from neurosieve.site.read import SiteError, read_results
 
+    beside = []
+    with contextlib.suppress(SiteError):  # ours may be of an earlier release
+        beside = [read_results(committed)]
     try:
-        render([read_results(part / pack.INSIDE)])
+        render([*beside, read_results(part / pack.INSIDE)])
     # rows say many things, each in its own form; what is of another form stumbles anywhere
     except Exception as error:
         raise ArtifactError(f"{path}: no pages can be made of its rows ({error!r}); {AGAIN}") from None

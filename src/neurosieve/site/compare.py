@@ -269,7 +269,7 @@ def as_text(found: Mapping[str, Any]) -> str:
         side = found[key]
         lines.append(f"{key.upper()}: {side['label']} ({side['benchmark']}, version {side['version']})")
     if not found["same_benchmark"]:
-        lines.append("these are different benchmarks or versions: their figures stand beside each other, no more")
+        lines.append("these are different benchmarks or versions: what differs between them is not of the models alone")
     lines += ["", *_settings_text(found["settings"]), ""]
     equal = 0
     for row in found["rows"]:
@@ -281,8 +281,8 @@ def as_text(found: Mapping[str, Any]) -> str:
     if equal < len(found["rows"]):
         lines.append("[] of one side: 5-95 %, by bootstrap over files; of n_minimal: n_least to n_minimal")
         lines.append(
-            "[] of B - A: paired over the same files, of test for scores; of judge for n_minimal, where the difference "
-            "would lie on another judge; unpaired: no interval of the difference is known"
+            "[] of B - A: paired over the same files, two-sided at probes.confidence (95 %); of test for scores, of "
+            "judge for n_minimal, where the difference would lie on another judge; unpaired: no such interval is known"
         )
     for key, other in (("a", "b"), ("b", "a")):
         if only := found[key]["only"]:
@@ -533,7 +533,7 @@ def _paired(
     for pair in pairs:
         if {pair["a"], pair["b"]} == {a, b} and "low" in pair:  # numbers of neurons of earlier releases have none
             ends = (pair["low"], pair["high"]) if pair["a"] == b else _turned(pair)
-            found = {"difference": pair["difference"] if pair["a"] == b else -pair["difference"]}
+            found = {"difference": pair["difference"] if pair["a"] == b else 0 - pair["difference"]}
             p = {"p": pair["p_holm"], "adjusted": True} if "p_holm" in pair else {}
             return {**found, "low": ends[0], "high": ends[1], **p, "paired": True}
     if drawn is None:
@@ -544,7 +544,8 @@ def _paired(
 
 
 def _turned(ends: Mapping[str, Any]) -> tuple[Any, Any]:
-    return tuple(None if (end := ends[name]) is None else -end for name in ("high", "low"))  # type: ignore[return-value]
+    # 0 less it: no -0.0
+    return tuple(None if (end := ends[name]) is None else 0 - end for name in ("high", "low"))  # type: ignore[return-value]
 
 
 def _settings_text(found: Mapping[str, Any]) -> Iterator[str]:

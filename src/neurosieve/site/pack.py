@@ -284,16 +284,20 @@ def _check_draws(row: Mapping[str, Any], content: bytes, manifest: Mapping[str, 
         found = from_csv(text(content, where))
     except ValueError as error:
         raise ArtifactError(f"{where}: {error}") from None
-    drawn, confidence = row.get("draws"), row.get("confidence")
+    drawn, confidence, probes = row.get("draws"), row.get("confidence"), manifest["params"].get("probes")
+    if not isinstance(probes, dict):
+        raise ArtifactError(f"{where}: no `probes:` in the params of {MANIFEST}")
     sums = drawn if isinstance(drawn, dict) else {}
     told = sums.keys() == {split for split, _ in FIGURES.values()}
     if not told or not all(isinstance(total, str) and re.fullmatch(SHA256, total) for total in sums.values()):
         raise ArtifactError(f"{where}: the row's draws: found {drawn!r}, expected a sha256 for judge and one for test")
-    if not isinstance(confidence, float) or not 0.5 <= confidence < 1:
-        raise ArtifactError(f"{where}: the row's confidence: found {confidence!r}, expected a share below 1")
+    if not isinstance(confidence, float) or confidence != probes.get("confidence"):
+        raise ArtifactError(
+            f"{where}: the row's confidence: found {confidence!r}, probes.confidence is {probes.get('confidence')!r}"
+        )
     if (row.get("n_minimal") is None) != (row.get("n_least") is None):
         raise ArtifactError(f"{where}: n_minimal {row.get('n_minimal')!r} with n_least {row.get('n_least')!r}")
-    wanted = (manifest["params"].get("probes") or {}).get("bootstrap")
+    wanted = probes.get("bootstrap")
     for name, (_, key) in FIGURES.items():
         if (name in found) != (row.get(key) is not None):
             raise ArtifactError(f"{where}: {name}: the row has {key} {row.get(key)!r}, which does not fit")

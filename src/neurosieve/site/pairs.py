@@ -106,15 +106,13 @@ def of_task(
 def _across(
     one: Results, members: Sequence[tuple[str, Row]], others: Sequence[tuple[Results, Sequence[tuple[str, Row]]]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """By kind the pairs of a row of ``one`` and one of another leaderboard whose replicates are of the same draws: of
-    trained models all, of a twin those with itself and its model."""
+    """By kind the pairs of a row of ``one`` and one of another leaderboard whose replicates are of the same draws."""
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    own = [(slug, row, _draws(one, row)) for slug, row in members if others and row["draws"]]
+    own = [(slug, row, _draws(one, row)) for slug, row in members if others and row["status"] is not None]
     for results, rows in others:
         for other_slug, other in rows:
-            alike = [of for of in own if _drawn_alike(of[1], other)]
-            of_other = _draws(results, other) if alike else {}
-            for slug, row, drawn in alike:
+            of_other = _draws(results, other) if own and other["status"] is not None else {}
+            for slug, row, drawn in own:
                 for kind, known in draws.differ(row, drawn, other, of_other).items():
                     pair = {"a": slug, "b": other_slug, **known}
                     if kind == "n_minimal":
@@ -123,12 +121,6 @@ def _across(
                         pair["p_holm"] = None
                     found[kind].append(pair)
     return found
-
-
-def _drawn_alike(a: Row, b: Row) -> bool:
-    named = [row["control_of"] or row["model"] for row in (a, b) if row["draws"]]
-    same = len(named) == 2 and any(a["draws"].get(split) == total for split, total in b["draws"].items())
-    return same and ((a["control_of"] is None and b["control_of"] is None) or named[0] == named[1])
 
 
 def _draws(one: Results, row: Row) -> dict[str, Any]:

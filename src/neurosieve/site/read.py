@@ -145,7 +145,8 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
     native = manifest.get("facts", {}).get("numerics", [])
     twins = {row["model"]: row["control_of"] for row in rows}
     published = [{**EMPTY, **row, "control_of": twins.get(row["model"])} for row in made.get("published") or others]
-    drawn = {key: folder / draws_file(*key) for key in by_name}
+    # by their names alone: no name in a row leads to a file elsewhere
+    drawn = {f"{path.parent.name}/{path.name}": path for path in sorted(folder.glob("draws/*.csv"))}
     label = folder.parent.name if folder.name == "leaderboard" else folder.name
     return Results(
         name=name,
@@ -156,7 +157,7 @@ def read_results(folder: Path, origin: str | Mapping[str, Any] = OWN) -> Results
         published=published,
         figures=made.get("figures"),
         comparisons=_json(folder / "comparisons.json") or {},
-        draws={key: path.read_text(errors="replace") for key, path in drawn.items() if path.is_file()},
+        draws={key: drawn[name].read_text(errors="replace") for key in by_name if (name := draws_file(*key)) in drawn},
         **{key: _json(folder / f"{key}.json") or {} for key in OF_MODELS},
         manifest=manifest,
         origin=origin,

@@ -158,8 +158,8 @@
     const scored = matched.filter(([a, b]) => a.metric === b.metric && [a, b].every((row) => row.figures.oracle[0] !== null));
     const apart = scored.map(([a, b]) => {
       const plain = { difference: b.figures.oracle[0] - a.figures.oracle[0], low: null, high: null, p_holm: 1 };
-      const { difference: of, low, high, p, p_holm } = paired("score", a, b) ?? plain;
-      return { task: a.of, difference: of, low, high, apart: (p_holm ?? p) <= 0.05, what: difference("oracle", a, b) };
+      const { difference: of, low, high, p_holm } = paired("score", a, b) ?? plain;
+      return { task: a.of, difference: of, low, high, apart: p_holm !== null && p_holm <= 0.05, what: difference("oracle", a, b) };
     });
     const filled = matched.flatMap(([a, b]) => [[a, names[0]], [b, names[1]]].filter(([row]) => row.needed).map(([row, series]) => ({ task: a.of, series, ...row.needed })));
     const ends = apart.flatMap((one) => [one.difference, one.low, one.high].map(Math.abs));
@@ -177,7 +177,7 @@
     });
   }
 
-  const PAIRS = "differences with brackets are paired, of scores over the files of test, of numbers of neurons over those of judge, where the difference would lie on another judge";
+  const PAIRS = "differences with brackets are paired, two-sided at the benchmark's confidence (95 %), of scores over the files of test, of numbers of neurons over those of judge, where the difference would lie on another judge";
   const TESTED = `Same task and benchmark: ${PAIRS}; p after Holm over the pairs of the task.`;
   const DRAWN = `Of other results on the same rows: ${PAIRS}; p is not adjusted. What made them differs as said below.`;
 

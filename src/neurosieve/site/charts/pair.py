@@ -111,8 +111,9 @@ def differences(found: Sequence[Mapping[str, Any]]) -> Chart:
     line = {**zero, "encoding": {"x": {"field": "zero", "type": "quantitative"}}}
     spec = _by_task(found, place, "datum.apart", tooltip, 26 * len(tasks), line)
     text = (
-        "Difference of the test scores of all neurons, in the metric of the task, with its 5-95 % interval over files "
-        "where both were scored on the same ones. Filled: told apart (p at most 0.05 after Holm); hollow: not."
+        "Difference of the test scores of all neurons, in the metric of the task, with its two-sided interval (95 %) "
+        "over files where both were scored on the same ones. Filled: told apart (p at most 0.05 after Holm); hollow: "
+        "not, or not adjusted, as of two results."
     )
     table = [["task", "B − A", "interval"]]
     table += [[one["task"], f"{one['difference']:+.3f}", parts.interval(one["low"], one["high"])] for one in found]
