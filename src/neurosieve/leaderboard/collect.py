@@ -90,6 +90,13 @@ class Collected:
 
 
 def collect(params: Params, paths: Paths) -> Collected:
+    """Rows of the run as :func:`collect_rows` gives them, with what is known of every two of them.
+
+    Raises
+    ------
+    ArtifactError
+        where an artifact is missing or does not fit the others.
+    """
     rows = [collect_row(params, paths, model, task) for model in params.run.models for task in params.run.tasks]
     confirm(rows, params.probes.confidence, params.probes.bootstrap)
     for row in rows:
