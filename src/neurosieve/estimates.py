@@ -74,6 +74,8 @@ MINIMUM = 0.1  # of the neurons, what a plan takes a minimal subset to have
 LARGE = 4  # times a minimal subset: above it robustness lets elimination take larger steps
 COLD, WARM = 34, 17  # iterations of the solver from zero, and from the probe of the size before
 SHAPE = (13, 768)  # of a model that says nothing: the published ones
+# values of train from which products are made in two halves, by the rules that make them so (probes/solver.py)
+HALVED, IN_HALVES = 1 << 25, ("fit_probes", "fit_controls", "search_subsets")
 RESERVE, SHORTEST = 3.0, 10  # of runtime: times the estimate, minutes
 # rules that run a model: on the device that NEUROSIEVE_DEVICE names, or on the cpu whatever it names
 ON_DEVICE = ("finetune_model", "dump_activations")
@@ -245,6 +247,14 @@ def need(params: Params, job: Job, device: str = "cpu") -> Need:
         found.mem_mb if memory == 1 else math.ceil(base + memory * max(0, found.mem_mb - base)),
         start + seconds * max(0.0, found.seconds - start),
     )
+
+
+def threads(params: Params, job: Job) -> int:
+    """Threads that a job has use for: two where the products of its fits are made in two halves."""
+    if job.rule not in IN_HALVES:
+        return 1
+    size = _Sizes(params, str(job.model), str(job.task))
+    return 2 if size.rows["train"] * size.columns >= HALVED else 1
 
 
 def overhead(rule: str) -> tuple[float, float]:

@@ -406,3 +406,48 @@ def test_screening_lets_in_what_it_left_out_wrongly(monkeypatch):
     found = fit(X, y, 3, 0.008, 0.01, warm=flat)
     assert found.gap <= 1e-4 and len(seen) >= 1
     assert of(X, y, found) == pytest.approx(of(X, y, fit(X, y, 3, 0.008, 0.01, gap=1e-6)), rel=1.1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8, 30])
+def test_products_in_halves_are_those_of_the_whole_on_one_thread_and_on_two(monkeypatch, rows):
+    X = np.random.default_rng(0).standard_normal((61, 83), np.float32)
+    left = {False: np.random.default_rng(1).standard_normal((rows, 83), np.float32)}
+    left[True] = np.random.default_rng(2).standard_normal((rows, 61), np.float32)
+    monkeypatch.setattr(solver, "HALVED", X.size)
+    for back, right in ((False, X.T), (True, X)):
+        found = {}
+        for threads in ("1", "2"):
+            monkeypatch.setenv("NEUROSIEVE_THREADS", threads)
+            found[threads] = solver.Product(left[back], back).alone(X)
+        assert found["1"].tobytes() == found["2"].tobytes()
+        np.testing.assert_allclose(found["1"], left[back].astype(np.float64) @ right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_matrix_below_the_bound_is_multiplied_as_a_whole(monkeypatch):
+    monkeypatch.setattr(solver, "_beside", lambda: pytest.fail("a second thread"))
+    monkeypatch.setenv("NEUROSIEVE_THREADS", "2")
+    X, y = make(80, 12, 3)
+    assert solver.halved(1 << 12, 1 << 13) and not solver.halved(1 << 12, (1 << 13) - 1)
+    assert fit(X, y, 3, 0.0, 0.1).gap <= 1e-4
+
+
+def test_a_fit_whose_products_are_in_halves_is_the_same_on_one_thread_and_on_two(monkeypatch):
+    X, y = make(200, 40, 3)
+    monkeypatch.setattr(solver, "HALVED", X.size)
+    weights = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("NEUROSIEVE_THREADS", threads)
+        weights.append(fit(X, y, 3, 0.0, 0.01, 1e-6).weights.tobytes())
+    assert weights[0] == weights[1]
+
+
+def test_pairs_whose_size_is_rounding_are_left_out_of_the_model(recwarn):
+    """Their roots are no float32: the model would be of infinities."""
+    cache = GramCache(np.eye(4, dtype=np.float32))
+    step = np.full((1, 4), 1e-22, np.float32)
+    usual = (np.ones((1, 4), np.float32), np.full((1, 4), 0.5, np.float32))
+    model = solver._Model(cache, np.ones((1, 1)), [usual, (step, step)])
+    without = solver._Model(cache, np.ones((1, 1)), [usual])
+    for name in ("left", "right", "C"):
+        assert getattr(model, name).tobytes() == getattr(without, name).tobytes()
+    assert not recwarn.list

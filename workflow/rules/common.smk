@@ -207,6 +207,11 @@ def need(rule, resource):
     return of
 
 
+def cores(rule):
+    """Threads that a job of the rule has use for; where fewer are given it makes the same bits."""
+    return lambda w: estimates.threads(P, estimates.Job(rule, w.model, w.task))
+
+
 def bundle(rule):
     """Which jobs of a cluster the rule's short jobs share (`group-components` in a profile); none on one machine."""
 

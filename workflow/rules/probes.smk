@@ -53,7 +53,7 @@ rule fit_probes:
         bundle("fit_probes")
     conda:
         environment
-    threads: 1
+    threads: cores("fit_probes")
     resources:
         mem_mb=need("fit_probes", "mem_mb"),
         disk_mb=need("fit_probes", "disk_mb"),
@@ -64,7 +64,7 @@ rule fit_probes:
     message:
         "fitting probes on {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        'python -m neurosieve.cli fit-probes --params "$NEUROSIEVE_PARAMS"'
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli fit-probes --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 
@@ -85,7 +85,7 @@ rule fit_controls:
         bundle("fit_controls")
     conda:
         environment
-    threads: 1
+    threads: cores("fit_controls")
     resources:
         mem_mb=need("fit_controls", "mem_mb"),
         disk_mb=need("fit_controls", "disk_mb"),
@@ -96,7 +96,7 @@ rule fit_controls:
     message:
         "fitting control tasks of {wildcards.model}, {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        'python -m neurosieve.cli fit-controls --params "$NEUROSIEVE_PARAMS"'
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli fit-controls --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 

@@ -28,7 +28,7 @@ rule search_subsets:
         bundle("search_subsets")
     conda:
         environment
-    threads: 1
+    threads: cores("search_subsets")
     resources:
         mem_mb=need("search_subsets", "mem_mb"),
         disk_mb=need("search_subsets", "disk_mb"),
@@ -39,7 +39,7 @@ rule search_subsets:
     message:
         "searching the smallest subset of {wildcards.model} for {wildcards.task} (disk {resources.disk_mb} MB, about {resources.minutes} min)"
     shell:
-        'python -m neurosieve.cli search-subsets --params "$NEUROSIEVE_PARAMS"'
+        'NEUROSIEVE_THREADS={threads} python -m neurosieve.cli search-subsets --params "$NEUROSIEVE_PARAMS"'
         " --model {wildcards.model} --task {wildcards.task} &> {log:q}"
 
 

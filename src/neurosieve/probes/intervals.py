@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from neurosieve.probes.metrics import Metric
 
@@ -52,6 +51,8 @@ def cells(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray |
     at = np.sort(flat.reshape(2, -1), axis=0)
     if (at[0] == at[1]).all():
         return at[0].astype(np.int64), None
+    from scipy.sparse.csgraph import connected_components  # a tenth of a second that pairs alone need
+
     graph = sparse.coo_array((np.ones(at.shape[1], np.int8), (at[0], at[1])), shape=(files.size, files.size))
     component = connected_components(graph, directed=False)[1][at[0]]  # numbered by their first files
     if np.bincount(component).max() <= LARGEST * at.shape[1]:

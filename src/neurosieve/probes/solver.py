@@ -41,9 +41,12 @@ Products are float32, objective and gap float64. Reads and writes no files; the 
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -71,8 +74,10 @@ FEW_COLUMNS = 0.5  # share of all up to which a fit on few columns is tried
 WIDE = 2048  # columns from which a sketch stands for the Gram matrix and its Cholesky factors
 RANK = 800  # directions of a sketch; 12,000 x 9,984 takes 93 iterations with 400, 70 with 800, which cost 0.8 s more
 SKETCHED = 3000  # rows that a sketch is made of
+HALVED = 1 << 25  # values of a matrix from which its products are made in two halves, for a second thread
 PAIRS = 15  # last of the memory that correct the model of a proximal step
 CURVED = 1e-6  # of the largest: less curvature or less of a model is rounding
+LEAST = 1e-20  # s'Bs of a pair that a model takes: the step of a smaller one is rounding, and its root no float32
 INSIDE = 60  # most iterations in a model, each a tenth of one with X
 INSIDE_TO = 0.1  # of the first step in a model: where the last is shorter it is near enough to the minimum
 CURVATURE_DECAY = 0.96  # a smaller curvature by this factor is tried every iteration in a model
@@ -97,10 +102,40 @@ class Product:
 def _times(rows: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Their product. Two, or five to seven rows take longer than the next multiple of four."""
     missing = -len(rows) % 4
-    if len(rows) not in (2, 5, 6, 7) or not isinstance(right, np.ndarray):
+    if not isinstance(right, np.ndarray):
         return rows @ right
-    padded: np.ndarray = np.concatenate([rows, np.zeros((missing, rows.shape[1]), rows.dtype)]) @ right
+    if len(rows) not in (2, 5, 6, 7):
+        return _halves(rows, right)
+    padded = _halves(np.concatenate([rows, np.zeros((missing, rows.shape[1]), rows.dtype)]), right)
     return padded[: len(rows)]
+
+
+def halved(rows: int, columns: int) -> bool:
+    """Whether products with so large a matrix are made in halves, so that a second core helps."""
+    return rows * columns >= HALVED
+
+
+def _halves(rows: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Their product, of a large matrix in two halves of its columns: the same bits on one thread and on two."""
+    if not halved(*right.shape):
+        return rows @ right
+    middle = right.shape[1] // 2
+    product = np.empty((len(rows), right.shape[1]), np.result_type(rows, right))
+    second = product[:, middle:]
+    if os.environ.get("NEUROSIEVE_THREADS", "1") == "1":
+        second[:] = rows @ right[:, middle:]
+        product[:, :middle] = rows @ right[:, :middle]
+        return product
+    beside = _beside().submit(lambda: np.copyto(second, rows @ right[:, middle:]))
+    product[:, :middle] = rows @ right[:, :middle]
+    beside.result()
+    return product
+
+
+@functools.cache
+def _beside() -> ThreadPoolExecutor:
+    """The second thread; numpy frees the interpreter while it multiplies."""
+    return ThreadPoolExecutor(1, "products")
 
 
 @dataclass(frozen=True)
@@ -1041,7 +1076,7 @@ class _Model:
         # each pair to the unit s'Bs = 1
         size = np.einsum("ij,ij->i", S, B, dtype=np.float64)
         product = np.einsum("ij,ij->i", S, Y, dtype=np.float64)
-        kept = (product > CURVED * size) & (size > 0)
+        kept = (product > CURVED * size) & (size > LEAST) & (product < size / LEAST)
         if not kept.any():
             return
         unit = (1 / np.sqrt(size[kept])).astype(np.float32)[:, None]

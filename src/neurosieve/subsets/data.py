@@ -5,7 +5,6 @@ Reads what the module docstring of search.py says; writes no files.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,10 +19,11 @@ from neurosieve.probes.baselines import MAJORITY
 from neurosieve.probes.features import Features, Standardizer, layout, standardize_train
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.polish import polish
-from neurosieve.probes.solver import Fitting, GramCache, Probe, alone, fitting, row_weights, together
+from neurosieve.probes.solver import WIDE, Fitting, GramCache, Probe, alone, fitting, row_weights, together
 from neurosieve.probes.twins import choose_twin
 from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
+from neurosieve.subsets.gram import gram_of
 from neurosieve.subsets.target import Target
 
 SPLITS = ("train", "tune", "judge")
@@ -58,12 +58,13 @@ class Data:
         return Part(np.arange(len(self.kept)), self.X["train"], self.gram, wide, np.arange(self.X["train"].shape[1]))
 
     def given(self, full: Point, *, coarse: bool = False) -> SubsetInput:
-        """What contenders may look at; ``full`` is the point of all neurons. coarse: steps may be large everywhere."""
+        """What contenders may look at; ``full`` is the point of all neurons. coarse: steps may be large everywhere,
+        else down to WIDE columns: in so large sets hardly any neuron matters."""
         return SubsetInput(
             X=self.X["train"], y=self.y["train"], columns=self.features.columns_per_neuron, n_classes=self.n_classes,
             gram=self.gram, full=full.fitted, target=Target.of(self.y["train"], self.n_classes),
             gap=self.params.probes.gap, max_iterations=self.params.probes.max_iterations,
-            coarse_above=0 if coarse else math.inf,
+            coarse_above=0 if coarse else WIDE / self.features.columns_per_neuron,
         )  # fmt: skip
 
     def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
@@ -248,7 +249,7 @@ def load_data(params: Params, paths: Paths, model: str, task: str, oracle: Probe
         standardizer=standardizer.take(columns),
         X=X,
         y={split: features.labels(split) for split in SPLITS},
-        gram=GramCache(X["train"], row_weights(oracle, X["train"])),
+        gram=gram_of(X["train"], row_weights(oracle, X["train"])),
         metric=card["metric"],
         score=metrics.primary(card),
         bootstrap=intervals.task_bootstrap(

@@ -50,6 +50,7 @@ from neurosieve.probes.solver import (
 from neurosieve.subsets import contenders, minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput
 from neurosieve.subsets.data import Data, Judged, Rival
+from neurosieve.subsets.gram import gram_of
 from neurosieve.subsets.reference import reference_judge
 from neurosieve.subsets.search import load_row
 from neurosieve.subsets.target import Target
@@ -345,7 +346,7 @@ def halves(subset: Subset, resamples: int, seed: Sequence[int], progress: tqdm[A
         X = data.X["train"][at]
         standardize_train(X, features, data.kept)[1].apply(X)
         start = subset.given.full.probe
-        gram = GramCache(X, row_weights(start, X))  # of both only the way there depends on it
+        gram = gram_of(X, row_weights(start, X))  # of both only the way there depends on it
         fitted, gap = _searched(subset, partial(_begun, data, X, y, start, gram=gram))
         found.append(fitted)
         gaps.append(gap)
@@ -485,13 +486,13 @@ def _begun(
     """What a search looks at: rows, and the probe of all neurons at the penalty of ``start``; begun from its weights
     where ``gram`` is given, else from zero."""
     settings = data.params.probes
-    warm, cache = (None, GramCache(X)) if gram is None else (start, gram)
+    warm, cache = (None, gram_of(X, None)) if gram is None else (start, gram)
     full = fit(
         X, y, data.n_classes, start.l1, start.l2, gap=gap, max_iterations=settings.max_iterations, warm=warm,
         cache=cache,
     )  # fmt: skip
     if gram is None and (weights := row_weights(full, X)) is not None:
-        cache = GramCache(X, weights)
+        cache = gram_of(X, weights)
     return SubsetInput(
         X=X, y=y, columns=data.features.columns_per_neuron, n_classes=data.n_classes, gram=cache,
         full=Fitted(np.arange(len(data.kept)), full), target=Target.of(y, data.n_classes), gap=gap,
