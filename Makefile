@@ -28,7 +28,7 @@ test: env lint  ## everything that needs no root: at most 15 minutes on 2 cores
 	$(RUN) pytest -m "not system" -n 2 --dist loadfile --no-loadscope-reorder \
 	  tests/workflow tests/contract tests/unit tests/cases  # the longest first, not the files with most tests
 
-test-system: env  ## what needs Debian packages or a browser: at most 45 minutes
+test-system: env  ## what needs Debian packages or a browser, or takes long: at most 45 minutes
 	$(RUN) pytest -m system -rs tests  # a test that is skipped is told with its reason
 
 bench: env  ## how fast each kind of work is, beside its floor and NeuroX (about two hours on an idle machine)

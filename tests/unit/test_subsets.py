@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from neurosieve.artifacts import Paths, Writer, read_json, read_jsonl, read_manifest, read_npy, read_tensors
 from neurosieve.config import Model, Params, Penalty, load_params
-from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes, intervals
+from neurosieve.probes import decide_status, features, fit_baselines, fit_controls, fit_probes, intervals, solver
 from neurosieve.probes.features import read_rows
 from neurosieve.probes.fit import candidates
 from neurosieve.probes.solver import Probe
@@ -481,6 +482,12 @@ def test_permuted_labels_pass_no_size(bench):
     assert "not above the majority class" in curve["reason"] or curve["reason"] == "dev too small"
     assert scores["status"] == "at chance"
     assert scores["confirmed"] is None and scores["confirmed_subset"] is None
+
+
+def test_searches_take_large_steps_above_wide_columns_and_everywhere_in_a_row_that_claims_nothing(bench):
+    data, full = load_row(*bench, "tiny", "planted").data, SimpleNamespace(fitted=None)
+    assert data.given(full).coarse_above == solver.WIDE / data.features.columns_per_neuron
+    assert data.given(full, coarse=True).coarse_above == 0
 
 
 def test_a_row_that_may_claim_nothing_has_a_coarse_curve_of_the_headline_alone(bench):

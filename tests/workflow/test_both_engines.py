@@ -58,7 +58,7 @@ def test_a_pull_leaves_nothing_to_do_and_what_is_not_pulled_for_these_params_is_
     assert "dump_activations" in clone.snakemake("--dry-run").stdout
 
 
-def test_dvc_reproduces_what_snakemake_made_and_what_is_dropped_leaves_nothing(reproduced, tmp_path, request):
+def test_dvc_reproduces_what_snakemake_made(reproduced, request):
     checkout = reproduced
     done = request.getfixturevalue("done")  # only now: another worker may have made it meanwhile
     assert checkout.files("build/tiny") == done.files("build/tiny")
@@ -68,8 +68,13 @@ def test_dvc_reproduces_what_snakemake_made_and_what_is_dropped_leaves_nothing(r
     done.run(*NEUROSIEVE, "certify")
     assert (done.root / "dvc.lock").read_bytes() == (checkout.root / "dvc.lock").read_bytes()
     assert "at chance" in checkout.run("dvc", "metrics", "show").stdout
+
+
+@pytest.mark.system
+def test_what_is_dropped_leaves_nothing(reproduced, tmp_path):
+    """What `dvc repro` makes without a model and a task is what a clone makes in which they were never there."""
+    checkout = reproduced
     checkout.commit("results")
-    # What `dvc repro` makes without a model and a task is what a clone makes in which they were never there.
     clone = checkout.clone(tmp_path / "clone")
     for place in (checkout, clone):
         for old, new in LESS:
