@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # the scripts of an environment name its folder, which some names of folders break: python -m needs none of them
 RUN := $(BIN)/python -m
+PIP := $(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # no colours or bars in logs of others' tools; DVC asks nothing over the network
 export DVC_NO_ANALYTICS := 1
@@ -57,15 +58,15 @@ format: env
 env: $(VENV)/.installed
 	@test "$(origin PYTHON)" = file || $(PYTHON) src/neurosieve/preflight.py $(VENV)
 
-# torch has a line of its own, without a hash: machines that serve a CPU build of their own have another hash than the
-# registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
+# torch has a line of its own beside the others, without a hash: machines that serve a CPU build of their own have
+# another hash than the registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11 to 3.14, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) src/neurosieve/preflight.py $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile $(PIP_OPTIONS) torch==2.13.0
-	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --no-compile $(PIP_OPTIONS) torch==2.13.0 & torch=$$!; \
+	  $(PIP) --no-compile --require-hashes -r requirements.lock; locked=$$?; wait $$torch && exit $$locked
+	$(PIP) --no-build-isolation --editable .
 	touch $@
 
 # One lock for Python 3.11 to 3.14, Linux and macOS: markers say what a platform needs. Versions stay as they are;

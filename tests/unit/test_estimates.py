@@ -134,10 +134,10 @@ def test_searches_and_the_bound_are_planned_at_what_they_cost_beside_a_ranking()
         costs[name] = (found.seconds - none.seconds) / ranking
         assert found.mem_mb > none.mem_mb and found.disk_mb > none.disk_mb
     assert set(estimates.SEARCHES) <= set(config.search_names())
-    assert 1.2 < costs["elimination"] < 1.8 < 2.5 < costs["exchange"] < 3
-    assert 5 < costs["relaxation"] < 12 and costs["of-tomorrow"] >= max(costs.values())
+    assert 1.2 < costs["elimination"] < 1.9 < 2.5 < costs["exchange"] < 3.5  # fewer rows: more of it are inverses
+    assert 5 < costs["relaxation"] < 16 and costs["of-tomorrow"] >= max(costs.values())
     bound = need(PARAMS, job).seconds - need(with_subsets(headline="lca"), job).seconds
-    assert 1 < bound / ranking < 3
+    assert 1 < bound / ranking < 4
     twin = Job("search_subsets", f"{BASE}-untrained", "token-roles")  # the headline alone
     assert need(with_subsets(searches=["elimination", "relaxation"]), twin) == need(PARAMS, twin)
 

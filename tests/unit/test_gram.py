@@ -11,18 +11,19 @@ from neurosieve.subsets.gram import WideGram, gram_of
 
 @pytest.fixture
 def wide(monkeypatch):
-    """X (300, 60), y, weights of the rows, and WIDE lowered to 40 columns."""
+    """X (300, 60), y, weights of the rows, LARGE lowered to 55 columns and WIDE to 40."""
     rng = np.random.default_rng(3)
     X = (rng.standard_normal((300, 12)) @ rng.standard_normal((12, 60)) + rng.standard_normal((300, 60))).astype("f4")
     X = ((X - X.mean(0)) / X.std(0)).astype(np.float32)
     y = (X[:, :3] + 0.5 * rng.standard_normal((300, 3))).argmax(1)
+    monkeypatch.setattr(gram, "LARGE", 55)
     monkeypatch.setattr(gram, "WIDE", 40)
     return X, y, row_weights(fit(X, y, 3, 0.0, 0.1), X)
 
 
 def test_few_columns_have_the_matrix_and_no_sketch(wide):
     X, _, weights = wide
-    assert type(gram_of(X[:, :39], weights)) is GramCache
+    assert type(gram_of(X[:, :54], weights)) is GramCache
     assert type(gram_of(X, weights)) is WideGram and gram_of(X, weights).columns == 60
 
 

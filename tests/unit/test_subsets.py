@@ -20,6 +20,7 @@ from neurosieve.probes.solver import Probe
 from neurosieve.subsets import curves, minimal, score_test, search_subsets
 from neurosieve.subsets.data import fit_point, polish_point
 from neurosieve.subsets.draws import draws_sha256
+from neurosieve.subsets.gram import WideGram
 from neurosieve.subsets.reference import reference_judge
 from neurosieve.subsets.score import _confirmed, predict_frozen
 from neurosieve.subsets.search import load_row
@@ -484,9 +485,11 @@ def test_permuted_labels_pass_no_size(bench):
     assert scores["confirmed"] is None and scores["confirmed_subset"] is None
 
 
-def test_searches_take_large_steps_above_wide_columns_and_everywhere_in_a_row_that_claims_nothing(bench):
+def test_searches_take_large_steps_on_a_sketch_and_everywhere_in_a_row_that_claims_nothing(bench):
     data, full = load_row(*bench, "tiny", "planted").data, SimpleNamespace(fitted=None)
-    assert data.given(full).coarse_above == solver.WIDE / data.features.columns_per_neuron
+    assert data.given(full).coarse_above == math.inf
+    sketched = dataclasses.replace(data, gram=WideGram(data.X["train"]))
+    assert sketched.given(full).coarse_above == solver.WIDE / data.features.columns_per_neuron
     assert data.given(full, coarse=True).coarse_above == 0
 
 

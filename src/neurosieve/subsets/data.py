@@ -5,6 +5,7 @@ Reads what the module docstring of search.py says; writes no files.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +24,7 @@ from neurosieve.probes.solver import WIDE, Fitting, GramCache, Probe, alone, fit
 from neurosieve.probes.twins import choose_twin
 from neurosieve.subsets import minimal
 from neurosieve.subsets.contenders import Fitted, SubsetInput, carried
-from neurosieve.subsets.gram import gram_of
+from neurosieve.subsets.gram import WideGram, gram_of
 from neurosieve.subsets.target import Target
 
 SPLITS = ("train", "tune", "judge")
@@ -58,14 +59,19 @@ class Data:
         return Part(np.arange(len(self.kept)), self.X["train"], self.gram, wide, np.arange(self.X["train"].shape[1]))
 
     def given(self, full: Point, *, coarse: bool = False) -> SubsetInput:
-        """What contenders may look at; ``full`` is the point of all neurons. coarse: steps may be large everywhere,
-        else down to WIDE columns: in so large sets hardly any neuron matters."""
+        """What contenders may look at; ``full`` is the point of all neurons. coarse: steps may be large everywhere."""
         return SubsetInput(
             X=self.X["train"], y=self.y["train"], columns=self.features.columns_per_neuron, n_classes=self.n_classes,
             gram=self.gram, full=full.fitted, target=Target.of(self.y["train"], self.n_classes),
             gap=self.params.probes.gap, max_iterations=self.params.probes.max_iterations,
-            coarse_above=0 if coarse else WIDE / self.features.columns_per_neuron,
+            coarse_above=0 if coarse else self._coarse_above,
         )  # fmt: skip
+
+    @property
+    def _coarse_above(self) -> float:
+        """Neurons above which steps of a search may be large: where a sketch stands for the Gram matrix hardly any
+        neuron of a set matters."""
+        return WIDE / self.features.columns_per_neuron if isinstance(self.gram, WideGram) else math.inf
 
     def counts(self, split: str, predicted: np.ndarray) -> np.ndarray:
         """Confusion counts by file, (..., F, K, K), or sums of numbers."""

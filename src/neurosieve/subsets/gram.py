@@ -8,10 +8,12 @@ import numpy as np
 
 from neurosieve.probes.solver import WIDE, GramCache, Sketch, Solver
 
+LARGE = 8192  # columns from which a sketch is worth its iterations: Cholesky factors grow with their cube
+
 
 def gram_of(X: np.ndarray, weights: np.ndarray | None) -> GramCache:
     """That of train X (rows, columns), its rows counting by ``weights``; see GramCache."""
-    return GramCache(X, weights) if X.shape[1] < WIDE else WideGram(X, weights)
+    return GramCache(X, weights) if X.shape[1] < LARGE else WideGram(X, weights)
 
 
 class WideGram(GramCache):
