@@ -65,15 +65,20 @@ def test_the_preset_of_twins_keeps_step_with_the_default():
     assert kinds == [*((seed, "fresh") for seed in range(1, 6)), (1, "kept")]
 
 
-def test_the_preset_of_concepts_keeps_step_with_the_default():
+def test_the_preset_of_concepts_keeps_step_with_the_default_but_for_sizes():
     default, more = config.load_params("params.yaml"), config.load_params("presets/concepts.yaml")
     whole = {"seed", "numerics", "activations", "redundancy", "probes", "subsets", "concepts"}
     asked = {"attribution", "faithfulness", "effects", "lenses", "languages", "ablation", "heat_maps"}
-    less = {"subsets": {"margins"}, "concepts": asked}
+    sizes = {"rows", "max_characters"}
+    less = {"probes": {"gap", "rankings"}, "subsets": {"margins", "robustness"}, "concepts": asked}
+    assert more.probes.gap <= default.probes.gap and set(more.probes.rankings) > set(default.probes.rankings)
+    assert more.subsets.robustness.resamples > default.subsets.robustness.resamples
     assert more.model_dump(include=whole, exclude=less) == default.model_dump(include=whole, exclude=less)
     assert more.prepare.corpora == default.prepare.corpora and set(more.run.tasks) < set(default.run.tasks)
     for task in more.run.tasks:
-        assert more.prepare.tasks[task] == default.prepare.tasks[task] and more.margin(task) == default.margin(task)
+        here, there = (params.prepare.tasks[task].model_dump(exclude=sizes) for params in (more, default))
+        assert here == there and more.margin(task) == default.margin(task)
+        assert more.prepare.tasks[task].rows.train > default.prepare.tasks[task].rows.train
     assert all(more.models[name] == default.models[name] for name in more.run.models)
     assert more.lenses and all(getattr(more.concepts, name) is not None for name in asked - {"languages"})
 
