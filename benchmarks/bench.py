@@ -179,7 +179,8 @@ def markdown(lines: Sequence[Record], part: str, before: Sequence[Mapping[str, s
     for line in mine:
         old = earlier.get(tuple(line[n] for n in SAME), "")
         ours, against = (f"{line[n]} {line['unit']}" if line[n] else "not measured" for n in ("ours", "against"))
-        cells = [_named(line)[0], ours, *([old] if earlier else []), f"{line['peer']}: {against}".removeprefix(": ")]
+        beside = f"{line['peer']}: {against}" if line["peer"] else ""
+        cells = [_named(line)[0], ours, *([old] if earlier else []), beside]
         text.append(_row([*cells, line["ratio"], line["reach"], line["met"], line["note"]]))
     return "\n".join(text)
 
