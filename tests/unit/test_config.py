@@ -39,9 +39,9 @@ def test_the_default_loads():
     [
         ("numerics: portable", "numeric: portable", ["numeric: unknown key", "'numerics'", "numerics: missing"]),
         (
-            "  faithfulness: {tokens: 100,",
+            "  faithfulness: {tokens: 40,",
             "  attribution: {methods: [activation-gradient, relp]}\n"
-            "  faithfulness: {orders: [relp.signed, activation-gradient.signed], tokens: 100,",
+            "  faithfulness: {orders: [relp.signed, activation-gradient.signed], tokens: 40,",
             ["orders.1", "'activation-gradient.signed'", "'activation-gradient'?"],
         ),
         ("seed: 7361", "seed: '7361'", ["seed: found '7361'", "integer"]),
@@ -93,8 +93,8 @@ def test_the_default_loads():
          ["run.twins.0: found 'minilm', which is no untrained twin"]),
         ("  tasks: [token-roles,", "  twins: [minilm-untrained]\n  tasks: [token-roles,",
          ["run.twins.0: found 'minilm-untrained', the twin of 'minilm', which does not run"]),
-        ("version: 8\n", "", ["version: missing; add `version:`"]),
-        ("version: 8\n", "version: 8\nversion: 8\n", ["'version' given twice"]),
+        ("version: 9\n", "", ["version: missing; add `version:`"]),
+        ("version: 9\n", "version: 9\nversion: 9\n", ["'version' given twice"]),
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_mend(write, old, new, says):
@@ -138,7 +138,7 @@ def test_a_missing_file(tmp_path):
 
 
 def test_a_number_with_an_exponent_and_no_dot_is_a_number(write):
-    assert config.load_params(write("gap: 1e-5", "gap: 2E-5")).probes.gap == 2e-5
+    assert config.load_params(write("gap: 2e-5", "gap: 3E-5")).probes.gap == 3e-5
 
 
 def test_twins():
@@ -169,7 +169,7 @@ def test_settings_change_only_with_what_the_rule_reads(write):
     """Snakemake reruns a rule when its settings change: a margin must not redo the activations."""
     before = config.load_params(DEFAULT)
     after = config.load_params(write("default: {value: 0.01", "default: {value: 0.02"))
-    names = {"corpus": "wheels", "model": before.run.models[0], "task": "token-roles"}
+    names = {"corpus": "wheels", "model": before.run.models[0], "task": "token-classes"}
 
     def settings(params, rule):
         return params.settings(rule, **names)

@@ -24,7 +24,7 @@ def make(n: int, p: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     ("n", "p", "k", "l1", "l2"), [(800, 60, 5, 0.0, 0.01), (60, 90, 2, 0.0, 0.1), (400, 30, 3, 0.002, 0.01)]
 )
 def test_starts_and_orders_agree(n, p, k, l1, l2):
-    """METHOD 3.2, row 2: five random starts and five row orders, at the gap of params.yaml; ten times that is not
+    """METHOD 3.2, row 2: five random starts and five row orders, at the gap of params.yaml; five times that is not
     enough on few rows, nor with l1."""
     X, y = make(n, p, k, 1)
     held_out, _ = make(5000, p, k, 2)
