@@ -81,6 +81,7 @@ def test_a_source_archive_with_equal_times_computes_every_phase(done, make_check
     assert {rule: planned[rule] for rule in ran} == ran and ran["dump_activations"] == 4
 
 
+@pytest.mark.system
 def test_another_seed_and_further_twins_beside_it_give_other_figures_and_touch_nothing(done):
     """Twins that are no rows: activations and probes, a range in the note, the best on tune as the opponent."""
     before = done.files("build/tiny")
