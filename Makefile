@@ -59,7 +59,8 @@ env: $(VENV)/.installed
 	@test "$(origin PYTHON)" = file || $(PYTHON) src/neurosieve/preflight.py $(VENV)
 
 # torch has a line of its own beside the others, without a hash: machines that serve a CPU build of their own have
-# another hash than the registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are ten times smaller.
+# another hash than the registry. PIP_OPTIONS passes an index on, for example the CPU index of PyTorch, whose wheels are
+# ten times smaller.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c "" || { echo "no $(PYTHON) here: install Python 3.11 to 3.14, or name it: make env PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) src/neurosieve/preflight.py $(VENV)
